@@ -1,0 +1,1 @@
+"""The contracts: versioned .proto files and the stubs generated from them, nothing else."""
