@@ -1,0 +1,95 @@
+"""The one door to the TFLite schema: the flatbuffer classes that LiteRT's wheel ships.
+
+`schema_py_generated` is the output of flatc and imports flatbuffers and numpy only, no runtime and no TensorFlow
+(docs/adr/0002). Nothing else in `partitioning` imports anything of LiteRT.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from partitioning.errors import ModelFormatError
+
+IDENTIFIER = b"TFL3"
+
+# The schema demands `force_align: 16` for buffers; flatbuffers' own CreateNumpyVector aligns to the element, one byte.
+_BUFFER_ALIGNMENT_BYTES = 16
+# Room for the vtables and names of one tensor or operator, so that the builder need not grow: growing copies everything.
+_OBJECT_BYTES = 512
+
+
+def _names_by_value(enum: type) -> dict[int, str]:
+    return {value: name for name, value in vars(enum).items() if not name.startswith("_")}
+
+
+OPERATOR_KINDS: dict[int, str] = _names_by_value(schema.BuiltinOperator)
+TENSOR_TYPES: dict[int, str] = _names_by_value(schema.TensorType)
+
+
+class AlignedBufferT(schema.BufferT):  # type: ignore[misc]  # the generated module is untyped
+    """A constant buffer that is packed on a 16-byte boundary, as the runtime's kernels expect."""
+
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data=data)
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:
+        """Writes the buffer; the base class would align it to one byte only."""
+        vector = None
+        if self.data is not None and len(self.data):
+            data = np.ascontiguousarray(self.data).view(np.uint8)
+            builder.StartVector(1, data.size, _BUFFER_ALIGNMENT_BYTES)
+            builder.head = builder.head - data.size
+            builder.Bytes[builder.head : builder.head + data.size] = data.data
+            vector = builder.EndVector()
+        schema.BufferStart(builder)
+        if vector is not None:
+            schema.BufferAddData(builder, vector)
+        return int(schema.BufferEnd(builder))
+
+
+def read_model(data: bytes) -> Any:
+    """Unpacks a TFLite file into the schema's `ModelT`; constant data stays a view of `data`.
+
+    Raises: ModelFormatError: not a TFLite file, truncated, or of a schema version other than 3.
+    """
+    if len(data) < 8 or bytes(data[4:8]) != IDENTIFIER:
+        raise ModelFormatError(
+            "not a TFLite file: bytes 4 to 8 are not 'TFL3'. Expected a .tflite file made by a TensorFlow Lite or LiteRT converter."
+        )
+    try:
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    except Exception as error:  # the generated reader raises struct, index, type and Unicode errors on bad bytes
+        raise ModelFormatError(
+            f"the TFLite file is corrupt or truncated ({error}). Convert or copy it again."
+        ) from error
+    if model.version != 3:
+        raise ModelFormatError(f"TFLite schema version {model.version} is not known; expected 3.")
+    if not model.subgraphs or not model.buffers or not model.operatorCodes:
+        raise ModelFormatError("the TFLite file holds no graph. Convert the model again.")
+    _attach_appended_data(model, data)
+    return model
+
+
+def write_model(model: Any) -> bytes:
+    """Packs a `ModelT` whose buffers are `AlignedBufferT` into a TFLite file."""
+    constants = sum(len(b.data) + 64 for b in model.buffers if b.data is not None)
+    objects = sum(len(g.tensors) + len(g.operators) for g in model.subgraphs)
+    builder = flatbuffers.Builder(constants + _OBJECT_BYTES * (objects + 8))
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(memoryview(builder.Bytes)[builder.head :])  # one copy; Output() would make another
+
+
+def _attach_appended_data(model: Any, data: bytes) -> None:
+    """Models over 2 GiB keep constants behind the flatbuffer, at `offset`; a partition holds them inside again."""
+    for buffer in model.buffers:
+        if buffer.data is None and buffer.offset > 1 and buffer.size:
+            if buffer.offset + buffer.size > len(data):
+                raise ModelFormatError(
+                    f"the TFLite file is truncated: constants reach to byte {buffer.offset + buffer.size}, "
+                    f"the file ends at {len(data)}. Copy it again."
+                )
+            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
