@@ -1,0 +1,190 @@
+"""Reads a bundle and checks its hashes; writes one whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from bundle.errors import BundleError
+from bundle.manifest import deployment_id, parse_manifest, render_manifest
+from protos.v1.manifest_pb2 import Manifest, ModelFile
+
+Array = np.ndarray[Any, Any]
+
+MANIFEST_NAME = "manifest.json"
+_SAMPLE_NAME = "sample.npz"
+_INPUT_PREFIX, _OUTPUT_PREFIX = "input:", "output:"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose manifest has been read and checked."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def deployment_id(self) -> str:
+        """Names this version of the model on the boards."""
+        return deployment_id(self.manifest)
+
+    def file_path(self, file: ModelFile) -> Path:
+        """Where a model file lies.
+
+        Raises: BundleError: the manifest points outside the bundle, the file is missing, or its hash is wrong.
+        """
+        path = self._inside(file.path)
+        _check_hash(path, file.sha256)
+        return path
+
+    def load_sample(self) -> tuple[dict[str, Array], dict[str, Array]]:
+        """The sample input and the whole model's answer, by tensor name. Raises: BundleError: missing or damaged."""
+        path = self._inside(self.manifest.sample.path)
+        _check_hash(path, self.manifest.sample.sha256)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return _with_prefix(arrays, _INPUT_PREFIX), _with_prefix(arrays, _OUTPUT_PREFIX)
+        except (ValueError, OSError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{path} is not a sample: {error}. Split the model again.") from error
+
+    def _inside(self, relative: str) -> Path:
+        path = (self.path / relative).resolve()
+        if not relative or self.path.resolve() not in path.parents:
+            raise BundleError(f"the manifest points at {relative!r}, outside the bundle {self.path}.")
+        return path
+
+
+def open_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """Reads a bundle's manifest; files are checked when they are asked for.
+
+    Raises: BundleError: no such directory, no manifest, or a manifest that this version cannot read.
+    """
+    directory = Path(path)
+    manifest_path = directory / MANIFEST_NAME
+    if not directory.is_dir():
+        raise BundleError(
+            f"{directory} is not a directory. Make a bundle: python -m converter split MODEL --out {directory}"
+        )
+    if not manifest_path.is_file():
+        raise BundleError(
+            f"{directory} is not a bundle: it has no {MANIFEST_NAME}. Make one: python -m converter split"
+        )
+    try:
+        text = manifest_path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{manifest_path} cannot be read: {error}.") from error
+    return Bundle(directory, parse_manifest(text))
+
+
+class BundleWriter:
+    """Collects a bundle in a hidden directory beside its place; `finish` moves it there, leaving early removes it.
+
+    with BundleWriter(out) as writer:
+        file = writer.add_model(data)
+        ...
+        writer.finish(manifest)
+    """
+
+    def __init__(self, out: Path, *, replace: bool = False) -> None:
+        """Raises: BundleError: something is at `out` already, and it is not a bundle or `replace` is off."""
+        self._out = out
+        if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
+            if not (out / MANIFEST_NAME).is_file():
+                raise BundleError(f"{out} exists and is not a bundle; it is left alone. Choose another --out.")
+            if not replace:
+                raise BundleError(f"{out} holds a bundle already. Say --force to replace it, or choose another --out.")
+
+    def __enter__(self) -> BundleWriter:
+        parent = self._out.absolute().parent
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            self._building = Path(tempfile.mkdtemp(prefix=f".{self._out.name}.", dir=parent))
+        except OSError as error:
+            raise BundleError(f"cannot write beside {self._out}: {error}.") from error
+        self._building.chmod(0o755)  # mkdtemp's 0700 would hide the bundle from the service's user
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self._building, ignore_errors=True)
+
+    def add_model(self, data: bytes, directory: str = "partitions") -> ModelFile:
+        """Stores a TFLite file under its content's hash."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        relative = Path(directory) / f"{sha256}.tflite"
+        path = self._building / relative
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        return ModelFile(path=relative.as_posix(), sha256=sha256, size_bytes=len(data))
+
+    def path_of(self, file: ModelFile) -> Path:
+        """Where a file added before lies until `finish`."""
+        return self._building / file.path
+
+    def finish(self, manifest: Manifest, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Bundle:
+        """Writes the sample and the manifest and moves the bundle to its place."""
+        sample_path = self._building / _SAMPLE_NAME
+        arrays = {f"{_INPUT_PREFIX}{n}": a for n, a in inputs.items()}
+        arrays.update({f"{_OUTPUT_PREFIX}{n}": a for n, a in outputs.items()})
+        np.savez(sample_path, **arrays)  # type: ignore[arg-type]  # the stub confuses arrays with its own options
+        manifest.sample.path = _SAMPLE_NAME
+        manifest.sample.sha256 = _hash_file(sample_path)
+        (self._building / MANIFEST_NAME).write_text(render_manifest(manifest), encoding="utf-8")
+        _sync_tree(self._building)
+        self._move()
+        return open_bundle(self._out)
+
+    def _move(self) -> None:
+        # A directory that is not empty cannot be renamed over: the old bundle steps aside and comes back on failure.
+        retired = self._building.with_name(self._building.name + ".old")
+        if self._out.exists():
+            os.rename(self._out, retired)
+        try:
+            os.rename(self._building, self._out)
+        except OSError:
+            if retired.exists():
+                os.rename(retired, self._out)
+            raise
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def _with_prefix(arrays: Any, prefix: str) -> dict[str, Array]:
+    return {key[len(prefix) :]: arrays[key] for key in arrays.files if key.startswith(prefix)}
+
+
+def _check_hash(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise BundleError(f"{path} is missing from the bundle. Split the model again.")
+    found = _hash_file(path)
+    if found != expected:
+        raise BundleError(
+            f"{path} is damaged or was changed: its SHA-256 is {found}, the manifest says {expected}. Split the model again."
+        )
+
+
+def _hash_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sync_tree(directory: Path) -> None:
+    for path in [*directory.rglob("*"), directory]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

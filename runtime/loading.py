@@ -1,0 +1,89 @@
+"""Finds a TFLite runtime on this machine: LiteRT where a wheel exists, else tflite-runtime."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from dataclasses import dataclass
+from typing import Any
+
+from protos.v1.manifest_pb2 import RuntimeIdentity
+from runtime.errors import RuntimeMissingError
+from runtime.identity import identify
+
+# choice -> (distribution, module), in the order that "auto" tries them.
+_CANDIDATES = {
+    "litert": ("ai-edge-litert", "ai_edge_litert.interpreter"),
+    "tflite": ("tflite-runtime", "tflite_runtime.interpreter"),
+}
+RUNTIME_CHOICES = ("auto", *_CANDIDATES)
+
+
+@dataclass(frozen=True)
+class TfliteRuntime:
+    """A runtime that imports: its name, version and `Interpreter` class."""
+
+    name: str
+    version: str
+    interpreter_class: Any
+
+    @property
+    def identity(self) -> RuntimeIdentity:
+        """This runtime on this machine, as recorded in bundles and descriptions."""
+        return identify(self.name, self.version)
+
+    def is_older_than(self, floor: str) -> bool:
+        """Whether a model that asks for TensorFlow `floor` ("2.17.0", "" for unknown) is too new.
+
+        Decides for tflite-runtime only, whose versions are TensorFlow's. LiteRT counts by itself and is newer than any
+        TensorFlow that its wheels can meet here; what it does not know it refuses when the model is loaded.
+        """
+        return bool(floor) and self.name == "tflite-runtime" and _numbers(self.version) < _numbers(floor)
+
+
+def load_runtime(choice: str = "auto") -> TfliteRuntime:
+    """Imports the chosen runtime ("auto", "litert" or "tflite").
+
+    Raises: RuntimeMissingError: not installed, or installed and unusable, with what to install.
+    """
+    if choice not in RUNTIME_CHOICES:
+        raise RuntimeMissingError(f"unknown runtime {choice!r}: expected one of {', '.join(RUNTIME_CHOICES)}.")
+    failures = []
+    for name in _CANDIDATES if choice == "auto" else (choice,):
+        try:
+            return _import(name)
+        except RuntimeMissingError as error:
+            failures.append(str(error))
+    raise RuntimeMissingError(" ".join(failures))
+
+
+def _import(name: str) -> TfliteRuntime:
+    distribution, module_name = _CANDIDATES[name]
+    try:
+        module = importlib.import_module(module_name)
+        version = importlib.metadata.version(distribution)
+    except ImportError as error:
+        raise RuntimeMissingError(
+            f"{distribution} cannot be imported ({error}). Install it: pip install {distribution}."
+        ) from error
+    if name == "tflite":
+        _require_numpy_1(version)
+    return TfliteRuntime(distribution, version, module.Interpreter)
+
+
+def _require_numpy_1(version: str) -> None:
+    # Built against NumPy 1; with NumPy 2 the import works and every Interpreter() then fails with a SystemError.
+    numpy_version = importlib.metadata.version("numpy")
+    if _numbers(numpy_version) >= (2,):
+        raise RuntimeMissingError(
+            f"tflite-runtime {version} does not work with NumPy {numpy_version}. Install an older one: pip install 'numpy<2'."
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    numbers = []
+    for part in version.split("."):
+        if not part.isdigit():
+            break
+        numbers.append(int(part))
+    return tuple(numbers)

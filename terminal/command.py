@@ -1,0 +1,50 @@
+"""The frame of a command line: options as typer reads them, expected errors as one line and exit status 1."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import typer
+
+from terminal.output import stderr
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130  # as shells report SIGINT
+
+
+def command_app(help_text: str) -> typer.Typer:
+    """A typer application with this project's conventions."""
+    return typer.Typer(
+        help=help_text,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    """An option callback that accepts these words only."""
+
+    def check(value: str) -> str:
+        if value not in choices:
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(choices)}.")
+        return value
+
+    return check
+
+
+def run(app: typer.Typer, expected: tuple[type[Exception], ...]) -> None:
+    """Runs the command line and exits. An expected error is shown without traceback; any other is a defect and has one."""
+    try:
+        app()
+    except expected as error:
+        stderr.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(EXIT_ERROR)
+    except KeyboardInterrupt:
+        stderr.print("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")

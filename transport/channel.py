@@ -1,0 +1,55 @@
+"""gRPC at its edge: the options that both ends of a hop share, and channels to a board."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc.aio
+
+from transport.address import Address, require_plaintext_allowed
+
+# What a board speaks; raised when an old peer could misread a new one.
+PROTOCOL_VERSION = 1
+DATA_PLANE_STREAM = "/boardline.v1.DataPlane/Stream"
+DEFAULT_MAX_FRAME_BYTES = 256 * 2**20
+
+_HEADER_ROOM_BYTES = 2**16
+_KEEPALIVE_MS = 10_000
+
+
+def grpc_options(max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES) -> list[tuple[str, Any]]:
+    """Options for channels and servers alike.
+
+    Keepalive finds a peer that vanished without closing; a server must permit what its clients send, or it hangs up on
+    them. Compression stays off: tensors have codecs of their own. One connection per channel, so that streams to one
+    board do not share a flow-control window.
+    """
+    limit = max_frame_bytes + _HEADER_ROOM_BYTES
+    return [
+        ("grpc.max_receive_message_length", limit),
+        ("grpc.max_send_message_length", limit),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.http2.min_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_http_proxy", 0),
+    ]
+
+
+def open_channel(
+    address: Address, *, insecure: bool, max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES
+) -> grpc.aio.Channel:
+    """A channel to a board; connecting happens with its first call.
+
+    Raises: PlaintextRefusedError: off loopback without `insecure`.
+    """
+    require_plaintext_allowed(address, insecure)
+    return grpc.aio.insecure_channel(str(address), options=grpc_options(max_frame_bytes))
+
+
+def raw_stream(channel: grpc.aio.Channel, timeout_s: float | None = None) -> Any:
+    """A data-plane stream whose messages are plain bytes: they are packed and read by `transport.frame`."""
+    return channel.stream_stream(DATA_PLANE_STREAM)(timeout=timeout_s)

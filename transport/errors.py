@@ -1,0 +1,32 @@
+"""Errors of frames and tensors on the wire."""
+
+from __future__ import annotations
+
+
+class TransportError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class FrameError(TransportError):
+    """A frame breaks the protocol: unreadable, out of bounds, or not what the deployment expects.
+
+    `request_id` is the frame's, where its header could be read; else 0.
+    """
+
+    request_id: int = 0
+
+
+class TensorError(TransportError):
+    """An array does not fit the tensor it is meant for, or cannot be quantised."""
+
+
+class CodecUnavailableError(TransportError):
+    """A codec's library is not installed, or the codec cannot hold the dtype."""
+
+
+class PlaintextRefusedError(TransportError):
+    """Unencrypted traffic was asked for off loopback, and not by name."""
+
+
+class AddressError(TransportError):
+    """An address is not HOST:PORT."""

@@ -1,0 +1,129 @@
+"""Frames of the data plane: a serialised header and, appended by hand, one payload that holds all tensors.
+
+Serialising a message with a 1 MiB bytes field through python-protobuf costs 0.7-1.5 ms; appending the field to the
+serialised header costs about 12 us and gives the same bytes (docs/adr/0003).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Union
+
+from google.protobuf.message import DecodeError
+
+from protos.v1.data_plane_pb2 import Header, TensorHeader
+from transport.errors import FrameError
+
+BytesLike = Union[bytes, bytearray, memoryview]
+
+# Tensors start at multiples of a cache line, which is also what the runtime aligns its own tensors to.
+ALIGNMENT_BYTES = 64
+_HEADER_TAG = b"\x0a"  # field 1, length-delimited
+_PAYLOAD_TAG = b"\x12"  # field 2, length-delimited
+_MAX_VARINT_BYTES = 10
+_ZEROS = bytes(ALIGNMENT_BYTES)
+
+
+@dataclass(frozen=True)
+class EncodedTensor:
+    """A tensor as it travels: what the header says of it, and its bytes."""
+
+    header: TensorHeader
+    data: BytesLike
+
+
+def pack_frame(header: Header, tensors: Sequence[EncodedTensor] = ()) -> bytes:
+    """One message: `header` with a TensorHeader added per tensor, followed by the payload.
+
+    The tensors' own `offset` and `length` are ignored and set anew, so a tensor taken from one frame goes into another as
+    it is.
+    """
+    chunks: list[BytesLike] = []
+    offset = 0
+    for tensor in tensors:
+        padding = -offset % ALIGNMENT_BYTES
+        if padding:
+            chunks.append(_ZEROS[:padding])
+            offset += padding
+        length = len(tensor.data)
+        entry = header.tensors.add()
+        entry.CopyFrom(tensor.header)
+        entry.offset, entry.length = offset, length
+        chunks.append(tensor.data)
+        offset += length
+    serialized = header.SerializeToString()
+    prefix = [_HEADER_TAG, _varint(len(serialized)), serialized]
+    if offset:
+        prefix += [_PAYLOAD_TAG, _varint(offset)]
+    return b"".join([*prefix, *chunks])
+
+
+def unpack_frame(message: bytes) -> tuple[Header, list[EncodedTensor]]:
+    """The header, and the tensors as views into `message`; nothing of the payload is copied.
+
+    Raises: FrameError: not a frame, or a tensor that lies outside the payload.
+    """
+    view = memoryview(message)
+    header = Header()
+    payload = view[:0]
+    try:
+        for tag, start, stop in _fields(message):
+            if tag == _HEADER_TAG[0]:
+                header.MergeFromString(message[start:stop])
+            elif tag == _PAYLOAD_TAG[0]:
+                payload = view[start:stop]
+    except (DecodeError, IndexError) as error:
+        raise FrameError(f"a message of {len(message)} bytes is not a frame: {error}.") from error
+    try:
+        return header, [_locate(entry, payload) for entry in header.tensors]
+    except FrameError as error:
+        error.request_id = header.request_id
+        raise
+
+
+def _locate(entry: TensorHeader, payload: memoryview) -> EncodedTensor:
+    stop = entry.offset + entry.length
+    if stop > len(payload):
+        raise FrameError(f"a tensor is said to end at byte {stop} of a payload of {len(payload)} bytes.")
+    return EncodedTensor(entry, payload[entry.offset : stop])
+
+
+def _fields(message: bytes) -> Iterable[tuple[int, int, int]]:
+    """(tag, start, stop) of the length-delimited fields; any protobuf writer's order and any new field is taken."""
+    position, size = 0, len(message)
+    while position < size:
+        tag, position = _read_varint(message, position)
+        wire_type = tag & 7
+        if wire_type == 2:
+            length, position = _read_varint(message, position)
+            if position + length > size:
+                raise FrameError(f"a field is said to end at byte {position + length} of a message of {size} bytes.")
+            yield tag, position, position + length
+            position += length
+        elif wire_type == 0:
+            _, position = _read_varint(message, position)
+        elif wire_type in (1, 5):
+            position += 8 if wire_type == 1 else 4
+        else:
+            raise FrameError(f"a message of {size} bytes is not a frame: wire type {wire_type} at byte {position}.")
+
+
+def _read_varint(message: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 7 * _MAX_VARINT_BYTES, 7):
+        byte = message[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if not byte & 0x80:
+            return value, position
+    raise FrameError("a message is not a frame: a number is longer than ten bytes.")
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
