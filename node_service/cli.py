@@ -1,0 +1,79 @@
+"""The daemon's command line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Optional
+
+import typer
+
+from node_service.config import NodeConfig
+from node_service.errors import NodeServiceError
+from node_service.machine import usable_cores
+from node_service.server import serve
+from runtime import TfliteRuntimeError
+from runtime.loading import RUNTIME_CHOICES
+from terminal import command_app, one_of, run
+from transport.address import Address
+from transport.channel import DEFAULT_MAX_FRAME_BYTES
+from transport.errors import TransportError
+
+app = command_app("Serves partitions of a model on this board.")
+_MIB = 2**20
+
+
+@app.command()
+def node_service(
+    listen: str = typer.Option(
+        "127.0.0.1:50051", metavar="HOST:PORT", help="Address to serve on; port 0 lets the system choose."
+    ),
+    store: Path = typer.Option(
+        ..., metavar="DIR", help="Directory for partitions and for what to load after a restart."
+    ),
+    name: Optional[str] = typer.Option(
+        None, help="The board's name in logs and descriptions. (default: the host name)"
+    ),
+    threads: Optional[int] = typer.Option(None, min=1, help="Threads for the runtime. (default: all usable cores)"),
+    runtime: str = typer.Option(
+        "auto", help="TFLite runtime: auto, litert or tflite.", callback=one_of(RUNTIME_CHOICES)
+    ),
+    insecure: bool = typer.Option(False, "--insecure", help="Allow plaintext off loopback."),
+    max_frame_mib: int = typer.Option(
+        DEFAULT_MAX_FRAME_BYTES // _MIB, min=1, max=2047, help="Largest frame taken, in MiB."
+    ),
+    drain_timeout_s: float = typer.Option(30.0, min=0, help="Time that the first SIGTERM leaves for work in hand."),
+    log_level: str = typer.Option(
+        "info", help="debug, info, warning or error.", callback=one_of(("debug", "info", "warning", "error"))
+    ),
+) -> None:
+    """Serve partitions on this board until SIGTERM.
+
+    Example: python -m node_service --listen 127.0.0.1:50051 --store ./store
+    """
+    logging.basicConfig(
+        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    config = NodeConfig(
+        listen=Address.parse(listen),
+        store=store,
+        name=name or socket.gethostname(),
+        threads=threads or usable_cores(),
+        runtime=runtime,
+        insecure=insecure,
+        max_frame_bytes=max_frame_mib * _MIB,
+        drain_timeout_s=drain_timeout_s,
+    )
+    asyncio.run(serve(config))
+    logging.shutdown()
+    # A second signal may leave the compute thread inside the runtime; waiting for it would deny the signal.
+    os._exit(0)
+
+
+def main() -> None:
+    """Entry point of `python -m node_service` and of the installed command."""
+    run(app, (NodeServiceError, TransportError, TfliteRuntimeError))

@@ -1,0 +1,23 @@
+"""The service's settings, validated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from transport.address import Address
+from transport.channel import DEFAULT_MAX_FRAME_BYTES
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """Settings of one node service. `name` is what the board calls itself in logs and descriptions."""
+
+    listen: Address
+    store: Path
+    name: str
+    threads: int = 1
+    runtime: str = "auto"
+    insecure: bool = False
+    max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES
+    drain_timeout_s: float = 30.0

@@ -1,0 +1,100 @@
+"""The stages that this board has loaded, remembered across restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+from node_service.errors import NotLoadedError, WrongVersionError, is_expected
+from node_service.stage import Stage
+from node_service.store import Store, check_deployment_id
+from protos.v1.control_plane_pb2 import LoadStageRequest
+from runtime import TfliteRuntime
+
+_log = logging.getLogger(__name__)
+
+
+class Deployments:
+    """Loaded stages by (deployment, stage index)."""
+
+    def __init__(self, store: Store, runtime: TfliteRuntime, threads: int) -> None:
+        self._store = store
+        self._runtime = runtime
+        self._threads = threads
+        self._stages: dict[tuple[str, int], Stage] = {}
+        self._loading = asyncio.Lock()  # one load at a time: two would double the peak of memory
+
+    def __iter__(self) -> Iterator[Stage]:
+        return iter(list(self._stages.values()))
+
+    def get(self, deployment_id: str, stage_index: int) -> Stage:
+        """A loaded stage. Raises: NotLoadedError."""
+        stage = self._stages.get((deployment_id, stage_index))
+        if stage is None:
+            raise NotLoadedError(
+                f"stage {stage_index} of {deployment_id} is not loaded here. Deploy it: python -m dispatcher_client deploy."
+            )
+        return stage
+
+    async def load(self, request: LoadStageRequest) -> Stage:
+        """Loads a stage and remembers it; loading again what is loaded changes nothing.
+
+        Raises: NotLoadedError: the partition is not stored. WrongVersionError: it needs a newer runtime. ModelLoadError,
+            BadRequestError: see `Stage.load`. StoreError: it cannot be remembered.
+        """
+        stage = await self._load(request)
+        self._store.save_stage(request)
+        return stage
+
+    async def unload(self, deployment_id: str) -> int:
+        """Unloads and forgets all stages of a deployment; how many there were. Frames in work are finished."""
+        check_deployment_id(deployment_id)
+        keys = [key for key in self._stages if key[0] == deployment_id]
+        for key in keys:
+            self._store.forget_stage(*key)
+            self._stages.pop(key).close()
+            _log.info("unloaded stage %d of %s", key[1], deployment_id)
+        return len(keys)
+
+    async def restore(self) -> None:
+        """Loads what was loaded before the restart. What cannot be loaded is logged; the others are served."""
+        for path, request in self._store.saved_stages():
+            if request is None:
+                _log.error("the stage file %s is damaged and is ignored; deploy its bundle again", path.name)
+                continue
+            try:
+                await self._load(request)
+            except Exception as error:
+                if not is_expected(error):
+                    raise
+                _log.error(
+                    "stage %d of %s cannot be loaded again: %s", request.stage_index, request.deployment_id, error
+                )
+
+    def close(self) -> None:
+        """Ends the compute threads."""
+        for stage in self._stages.values():
+            stage.close()
+
+    async def _load(self, request: LoadStageRequest) -> Stage:
+        check_deployment_id(request.deployment_id)
+        key = (request.deployment_id, request.stage_index)
+        async with self._loading:
+            loaded = self._stages.get(key)
+            if loaded is not None and loaded.request == request:
+                return loaded
+            if self._runtime.is_older_than(request.runtime_floor):
+                raise WrongVersionError(
+                    f"the model needs TensorFlow Lite {request.runtime_floor} or newer, this board has "
+                    f"{self._runtime.name} {self._runtime.version}. Update the runtime, or convert the model with --quantize int8 or none."
+                )
+            path = self._store.partition_path(request.partition.file.sha256)
+            if path is None:
+                raise NotLoadedError(f"partition {request.partition.file.sha256} is not stored here; upload it first.")
+            stage = await asyncio.to_thread(Stage.load, self._runtime, path, request, self._threads)
+            if loaded is not None:
+                loaded.close()
+            self._stages[key] = stage
+        _log.info("loaded stage %d of %s (%d bytes)", request.stage_index, request.deployment_id, stage.partition_bytes)
+        return stage

@@ -1,0 +1,82 @@
+"""Errors of the node service, and the one table that turns any error into what a peer is told."""
+
+from __future__ import annotations
+
+import grpc
+
+from protos.v1.data_plane_pb2 import Error
+from runtime import ComputeError, ModelLoadError
+from transport.errors import AddressError, CodecUnavailableError, FrameError, PlaintextRefusedError, TensorError
+
+
+class NodeServiceError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class BadRequestError(NodeServiceError):
+    """The caller's request is wrong, whatever the state of this board."""
+
+
+class NotLoadedError(NodeServiceError):
+    """The deployment, stage or partition that was asked for is not here."""
+
+
+class WrongVersionError(NodeServiceError):
+    """The peer speaks another version of the protocol, or the model needs a newer runtime."""
+
+
+class PeerUnavailableError(NodeServiceError):
+    """The next board cannot be reached, or its stream broke. `board` is that board's name."""
+
+    def __init__(self, board: str, message: str) -> None:
+        super().__init__(message)
+        self.board = board
+
+
+class RefusedError(NodeServiceError):
+    """This board takes no more: it is draining or out of room."""
+
+
+class StoreError(NodeServiceError):
+    """The store directory cannot be written or read."""
+
+
+# error class -> (what a frame's error says, what a control call's status says); the first that fits counts.
+_TABLE: tuple[tuple[type[Exception], Error.Code, grpc.StatusCode], ...] = (
+    (BadRequestError, Error.BAD_FRAME, grpc.StatusCode.INVALID_ARGUMENT),
+    (FrameError, Error.BAD_FRAME, grpc.StatusCode.INVALID_ARGUMENT),
+    (TensorError, Error.BAD_FRAME, grpc.StatusCode.INVALID_ARGUMENT),
+    (AddressError, Error.BAD_FRAME, grpc.StatusCode.INVALID_ARGUMENT),
+    (CodecUnavailableError, Error.REFUSED, grpc.StatusCode.FAILED_PRECONDITION),
+    (PlaintextRefusedError, Error.REFUSED, grpc.StatusCode.FAILED_PRECONDITION),
+    (NotLoadedError, Error.NOT_LOADED, grpc.StatusCode.FAILED_PRECONDITION),
+    (WrongVersionError, Error.WRONG_VERSION, grpc.StatusCode.FAILED_PRECONDITION),
+    (PeerUnavailableError, Error.PEER_UNAVAILABLE, grpc.StatusCode.UNAVAILABLE),
+    (RefusedError, Error.REFUSED, grpc.StatusCode.UNAVAILABLE),
+    (ComputeError, Error.COMPUTE_FAILED, grpc.StatusCode.INVALID_ARGUMENT),
+    (ModelLoadError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
+    (StoreError, Error.REFUSED, grpc.StatusCode.RESOURCE_EXHAUSTED),
+)
+_UNKNOWN = "a defect in the node service; its log has the traceback"
+
+
+def is_expected(error: Exception) -> bool:
+    """Whether the error is one that this service raises on purpose; any other is a defect and belongs in the log."""
+    return any(isinstance(error, kind) for kind, _, _ in _TABLE)
+
+
+def to_frame_error(error: Exception, board: str, stage_index: int) -> Error:
+    """What the caller of `infer` is told, naming the board at fault."""
+    for kind, code, _ in _TABLE:
+        if isinstance(error, kind):
+            at_fault = error.board if isinstance(error, PeerUnavailableError) else board
+            return Error(code=code, message=str(error), board=at_fault, stage_index=stage_index)
+    return Error(code=Error.INTERNAL, message=_UNKNOWN, board=board, stage_index=stage_index)
+
+
+def to_status(error: Exception) -> tuple[grpc.StatusCode, str]:
+    """What the caller of the control plane is told."""
+    for kind, _, status in _TABLE:
+        if isinstance(error, kind):
+            return status, str(error)
+    return grpc.StatusCode.INTERNAL, _UNKNOWN
