@@ -1,0 +1,109 @@
+"""One board's control plane as the client uses it: describe, upload what is missing, load, unload."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from dispatcher_client.boards import Board
+from dispatcher_client.errors import BoardDefectError, BoardError, BoardRefusedError, BoardUnavailableError
+from protos.v1 import control_plane_pb2 as messages
+from protos.v1 import control_plane_pb2_grpc
+from protos.v1.manifest_pb2 import ModelFile
+from transport.channel import PROTOCOL_VERSION, open_channel
+
+# Far below the default limit of a gRPC message, large enough that per-chunk costs vanish.
+_CHUNK_BYTES = 2**20
+# Loading packs the weights for the kernels and may page them in from a slow card.
+_LOAD_TIMEOUT_S = 120.0
+_UPLOAD_TIMEOUT_S = 600.0
+
+
+class BoardControl:
+    """An asynchronous client of one board's control plane. Every call has a deadline and raises a BoardError."""
+
+    def __init__(self, board: Board, *, insecure: bool, timeout_s: float) -> None:
+        """Raises: PlaintextRefusedError: an address off loopback without `insecure`."""
+        self.board = board
+        self._timeout_s = timeout_s
+        self._channel = open_channel(board.address, insecure=insecure)
+        self._stub = control_plane_pb2_grpc.ControlPlaneStub(self._channel)
+
+    async def __aenter__(self) -> BoardControl:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._channel.close()
+
+    async def describe(self) -> messages.Description:
+        """What the board is and holds. Raises: BoardRefusedError: it speaks another version of the protocol."""
+        description = await self._call(self._stub.Describe, messages.DescribeRequest(), self._timeout_s)
+        if description.protocol_version != PROTOCOL_VERSION:
+            raise BoardRefusedError(
+                self.board.name,
+                f"speaks protocol version {description.protocol_version} (boardline {description.software_version}), this "
+                f"client {PROTOCOL_VERSION}. Install the same version of boardline on both.",
+            )
+        return description  # type: ignore[no-any-return]  # the stubs are untyped
+
+    async def find_missing(self, hashes: list[str]) -> set[str]:
+        """Which of these partitions the board does not have."""
+        request = messages.FindMissingRequest(sha256=hashes)
+        reply = await self._call(self._stub.FindMissing, request, self._timeout_s)
+        return set(reply.sha256)
+
+    async def upload(self, file: ModelFile, path: Path, on_bytes: Callable[[int], None]) -> None:
+        """Sends a partition in chunks; `on_bytes` hears of each chunk's size."""
+        await self._call(self._stub.PutPartition, _chunks(file, path, on_bytes), _UPLOAD_TIMEOUT_S)
+
+    async def load(self, request: messages.LoadStageRequest) -> messages.LoadedStage:
+        """Loads a stored partition as a stage."""
+        reply = await self._call(self._stub.LoadStage, request, _LOAD_TIMEOUT_S)
+        return reply.stage  # type: ignore[no-any-return]
+
+    async def unload(self, deployment_id: str) -> int:
+        """Unloads a deployment's stages; how many there were."""
+        request = messages.UnloadDeploymentRequest(deployment_id=deployment_id)
+        reply = await self._call(self._stub.UnloadDeployment, request, self._timeout_s)
+        return int(reply.unloaded_stages)
+
+    async def _call(self, method: Any, request: Any, timeout_s: float) -> Any:
+        try:
+            return await method(request, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise _translate(self.board, error, timeout_s) from error
+
+
+def _translate(board: Board, error: grpc.aio.AioRpcError, timeout_s: float) -> BoardError:
+    code, details = error.code(), error.details() or "no details"
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return BoardUnavailableError(board.name, f"{board.address} did not answer within {timeout_s:g} s.")
+    if code == grpc.StatusCode.UNIMPLEMENTED:
+        return BoardRefusedError(
+            board.name, f"{board.address} answers, but is no boardline node service of this version: {details}."
+        )
+    if code == grpc.StatusCode.UNAVAILABLE:
+        return BoardUnavailableError(
+            board.name, f"{board.address} does not answer ({details}). Is it on, and its node service running?"
+        )
+    if code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN):
+        return BoardDefectError(board.name, details)
+    return BoardRefusedError(board.name, details)
+
+
+async def _chunks(
+    file: ModelFile, path: Path, on_bytes: Callable[[int], None]
+) -> AsyncIterator[messages.PutPartitionRequest]:
+    header = messages.PartitionHeader(sha256=file.sha256, size_bytes=file.size_bytes)
+    yield messages.PutPartitionRequest(header=header)
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            yield messages.PutPartitionRequest(chunk=chunk)
+            on_bytes(len(chunk))

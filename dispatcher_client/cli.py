@@ -1,0 +1,294 @@
+"""The client's command line: deploy, infer, bench, status, undeploy."""
+
+from __future__ import annotations
+
+import itertools
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import typer
+
+from bundle import BundleError, open_bundle
+from dispatcher_client.bench import BenchFigures, ReplyLog, run_bench
+from dispatcher_client.boards import load_boards
+from dispatcher_client.deployment import deploy as deploy_bundle
+from dispatcher_client.deployment import place_in_order
+from dispatcher_client.dispatcher import Dispatcher
+from dispatcher_client.errors import DispatcherError, InputError
+from dispatcher_client.event_loop import run_in_loop
+from dispatcher_client.fleet import read_status, undeploy_everywhere
+from dispatcher_client.identity import judge_fleet
+from dispatcher_client.values import Values, public_name
+from terminal import command_app, one_of, print_json, print_table, progress, run
+from transport.errors import TransportError
+from transport.tensor_codec import codec_names
+
+app = command_app("Runs a bundle's model across boards.")
+
+_BUNDLE = typer.Argument(..., metavar="BUNDLE", help="Directory made by `python -m converter split`.")
+_BOARDS = typer.Option(..., metavar="FILE", help="boards.yaml, or addresses separated by commas.")
+_INSECURE = typer.Option(False, "--insecure", help="Allow plaintext off loopback.")
+_CODEC = typer.Option(
+    "raw", help=f"Coding of tensors between boards: {', '.join(codec_names())}.", callback=one_of(codec_names())
+)
+_TIMEOUT = typer.Option(30.0, "--timeout-s", min=0.1, help="Limit for opening the chain, and for one answer.")
+_JSON = typer.Option(False, "--json", help="Print JSON instead of a table.")
+
+
+@app.command()
+def deploy(
+    bundle: Path = _BUNDLE,
+    boards: str = _BOARDS,
+    insecure: bool = _INSECURE,
+    timeout_s: float = _TIMEOUT,
+    as_json: bool = _JSON,
+) -> None:
+    """Load the partitions of BUNDLE on the boards; upload only what a board lacks.
+
+    Example: python -m dispatcher_client deploy parts/ --boards boards.yaml
+    """
+    opened = open_bundle(bundle)
+    placements = place_in_order(opened, load_boards(_boards_source(boards)))
+    with _uploads() as on_upload:
+        stages = run_in_loop(
+            deploy_bundle(opened, placements, insecure=insecure, timeout_s=timeout_s, on_upload=on_upload)
+        )
+    promise = judge_fleet(
+        opened.manifest.measured_on, [(s.placement.board.name, s.description.runtime) for s in stages]
+    )
+    rows = [
+        {
+            "stage": s.placement.stage_index,
+            "board": s.placement.board.name,
+            "address": str(s.placement.board.address),
+            "runtime": f"{s.description.runtime.runtime} {s.description.runtime.version}",
+            "uploaded_bytes": s.uploaded_bytes,
+        }
+        for s in stages
+    ]
+    if as_json:
+        print_json({"deployment_id": opened.deployment_id, "bits": promise.text, "stages": rows})
+        return
+    print_table(
+        f"{opened.deployment_id} is loaded",
+        ("board", "address", "runtime", "stage", "uploaded kB"),
+        (
+            (r["board"], r["address"], r["runtime"], r["stage"], f"{s.uploaded_bytes / 1e3:.1f}")
+            for r, s in zip(rows, stages)
+        ),
+        text_columns=3,
+    )
+    print(f"bits: {promise.text}")
+
+
+@app.command()
+def infer(
+    bundle: Path = _BUNDLE,
+    boards: str = _BOARDS,
+    input_file: Path = typer.Option(
+        ..., "--input", metavar="FILE", help=".npy for one input, .npz by input name for several."
+    ),
+    output_file: Optional[Path] = typer.Option(
+        None, "--output", metavar="FILE", help=".npz to write the answer to, by output name."
+    ),
+    insecure: bool = _INSECURE,
+    codec: str = _CODEC,
+    timeout_s: float = _TIMEOUT,
+    as_json: bool = _JSON,
+) -> None:
+    """Send one input through the chain and print the answer.
+
+    Example: python -m dispatcher_client infer parts/ --boards boards.yaml --input x.npy
+    """
+    values = _read_values(input_file)
+    with Dispatcher(
+        bundle,
+        _boards_source(boards),
+        insecure=insecure,
+        codec=codec,
+        open_timeout_s=timeout_s,
+        reply_timeout_s=timeout_s,
+    ) as chain:
+        answer = chain.infer(values)
+        named = answer if isinstance(answer, dict) else {public_name(chain.manifest.outputs[0]): answer}
+    if output_file is not None:
+        np.savez(output_file, **named)  # type: ignore[arg-type]  # the stub confuses arrays with its own options
+    if as_json:
+        print_json({name: array.tolist() for name, array in named.items()})
+        return
+    for name, array in named.items():
+        print(f"{name}: {array.dtype.name} {list(array.shape)}")
+        print(array)
+
+
+@app.command()
+def bench(
+    bundle: Path = _BUNDLE,
+    boards: str = _BOARDS,
+    frames: int = typer.Option(200, min=1, help="Frames at full load."),
+    input_file: Optional[Path] = typer.Option(
+        None, "--input", metavar="FILE", help="Input to repeat. (default: the bundle's sample)"
+    ),
+    insecure: bool = _INSECURE,
+    codec: str = _CODEC,
+    window: Optional[int] = typer.Option(None, min=1, help="Most frames in flight. (default: two per stage)"),
+    timeout_s: float = _TIMEOUT,
+    as_json: bool = _JSON,
+) -> None:
+    """Measure throughput, its share of the bound, latency, and what each stage does.
+
+    Example: python -m dispatcher_client bench parts/ --boards boards.yaml --frames 500
+    """
+    log = ReplyLog()
+    opened = open_bundle(bundle)
+    values = opened.load_sample()[0] if input_file is None else _read_values(input_file)
+    with (
+        _uploads() as on_upload,
+        Dispatcher(
+            opened,
+            _boards_source(boards),
+            insecure=insecure,
+            codec=codec,
+            window=window,
+            open_timeout_s=timeout_s,
+            reply_timeout_s=timeout_s,
+            on_reply=log,
+            on_upload=on_upload,
+        ) as chain,
+        progress() as display,
+    ):
+        task = display.add_task("frames", total=frames)
+        figures = run_bench(
+            chain, log, itertools.repeat(values), frames, lambda done: display.update(task, completed=done)
+        )
+        text = chain.promise.text
+    if as_json:
+        print_json({**figures.as_json(), "bits": text})
+    else:
+        show_figures(figures)
+        print(f"bits: {text}")
+
+
+@app.command()
+def status(
+    boards: str = _BOARDS,
+    insecure: bool = _INSECURE,
+    timeout_s: float = typer.Option(3.0, "--timeout-s", min=0.1, help="Limit for each board."),
+    as_json: bool = _JSON,
+) -> None:
+    """Show what each board is, holds and serves; exit status 1 if one does not answer.
+
+    Example: python -m dispatcher_client status --boards boards.yaml
+    """
+    rows = run_in_loop(read_status(load_boards(_boards_source(boards)), insecure=insecure, timeout_s=timeout_s))
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(
+            "boards",
+            ("board", "address", "state", "runtime", "serves", "free MiB"),
+            (
+                (
+                    r["board"],
+                    r["address"],
+                    r["error"] or r["state"],
+                    r["runtime"],
+                    ", ".join(f"{s['deployment_id']} stage {s['stage']}: {s['frames']} frames" for s in r["stages"]),
+                    r["memory_available_bytes"] // 2**20,
+                )
+                for r in rows
+            ),
+            text_columns=5,
+        )
+    if any(r["error"] for r in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def undeploy(
+    bundle: Path = _BUNDLE,
+    boards: str = _BOARDS,
+    insecure: bool = _INSECURE,
+    timeout_s: float = _TIMEOUT,
+    as_json: bool = _JSON,
+) -> None:
+    """Unload BUNDLE from the boards; stored partitions stay.
+
+    Example: python -m dispatcher_client undeploy parts/ --boards boards.yaml
+    """
+    deployment_id = open_bundle(bundle).deployment_id
+    listed = load_boards(_boards_source(boards))
+    rows = run_in_loop(undeploy_everywhere(listed, deployment_id, insecure=insecure, timeout_s=timeout_s))
+    if as_json:
+        print_json(rows)
+        return
+    print_table(f"{deployment_id} is unloaded", ("board", "stages"), ((r["board"], r["unloaded_stages"]) for r in rows))
+
+
+def show_figures(figures: BenchFigures) -> None:
+    """Prints a bench's figures as a table and a few lines."""
+    print_table(
+        f"{figures.model}: {figures.frames} frames, at most {figures.window} in flight",
+        ("board", "stage", "compute ms", "share", "wait ms", "coding ms", "send ms", "in kB", "out kB", "alone ms"),
+        (
+            (
+                s.board,
+                s.stage,
+                f"{s.compute_ms:.2f}",
+                f"{s.share_of_compute:.0%}",
+                f"{s.wait_ms:.2f}",
+                f"{s.coding_ms:.2f}",
+                f"{s.send_ms:.2f}",
+                f"{s.received_bytes / 1e3:.1f}",
+                f"{s.sent_bytes / 1e3:.1f}",
+                f"{s.alone_ms:.2f}",
+            )
+            for s in figures.stages
+        ),
+    )
+    print(
+        f"throughput {figures.throughput_per_s:.1f} frames/s, {figures.share_of_bound:.0%} of the bound "
+        f"({figures.bound_per_s:.1f}, set by {figures.bound_by})"
+    )
+    print(
+        f"latency ms: p50 {figures.latency_p50_ms:.2f}, p95 {figures.latency_p95_ms:.2f}, p99 {figures.latency_p99_ms:.2f} "
+        f"at full load; {figures.latency_alone_p50_ms:.2f} one at a time"
+    )
+
+
+def main() -> None:
+    """Entry point of `python -m dispatcher_client` and of the installed command."""
+    run(app, (DispatcherError, BundleError, TransportError))
+
+
+def _boards_source(text: str) -> str | list[str]:
+    """A path, unless it is a list of addresses; a file of that name wins."""
+    return text.split(",") if ":" in text and not Path(text).exists() else text
+
+
+def _read_values(path: Path) -> Values:
+    try:
+        loaded: Any = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} cannot be read as .npy or .npz: {error}") from error
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        return {name: loaded[name] for name in loaded.files}
+
+
+@contextmanager
+def _uploads() -> Iterator[Callable[[str, int, int], None]]:
+    with progress() as display:
+        tasks: dict[str, Any] = {}
+
+        def show(board: str, sent_bytes: int, total_bytes: int) -> None:
+            if board not in tasks:
+                tasks[board] = display.add_task(f"uploading to {board}", total=total_bytes)
+            display.update(tasks[board], completed=sent_bytes)
+
+        yield show

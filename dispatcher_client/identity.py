@@ -1,0 +1,39 @@
+"""What may be promised of a chain's bits, given what its boards and the bundle's machine run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from protos.v1.manifest_pb2 import RuntimeIdentity
+from runtime.identity import same_bits_promised
+
+
+@dataclass(frozen=True)
+class BitPromise:
+    """Whether equal bits are promised among the boards, and between them and the machine that made the bundle."""
+
+    fleet_is_uniform: bool
+    fleet_matches_bundle: bool
+    text: str
+
+
+def judge_fleet(made_on: RuntimeIdentity, boards: Sequence[tuple[str, RuntimeIdentity]]) -> BitPromise:
+    """The promise for boards (name, identity) serving a bundle made on `made_on`."""
+    uniform = all(same_bits_promised(boards[0][1], identity) for _, identity in boards)
+    matches = uniform and same_bits_promised(made_on, boards[0][1])
+    if matches:
+        text = f"bit-identical to the whole model: {_words(made_on)} everywhere"
+    elif uniform:
+        text = (
+            f"bit-identical to the whole model run on one of these boards ({_words(boards[0][1])}); "
+            f"not promised against the bundle's machine ({_words(made_on)})"
+        )
+    else:
+        named = ", ".join(f"{name}: {_words(identity)}" for name, identity in boards)
+        text = f"no identical bits promised, the boards differ ({named}); expect differences of rounding"
+    return BitPromise(uniform, matches, text)
+
+
+def _words(identity: RuntimeIdentity) -> str:
+    return f"{identity.runtime} {identity.version} on {identity.architecture}"
