@@ -1,0 +1,1 @@
+"""Turns Keras models, SavedModels and TFLite files into bundles of partition files."""

@@ -1,0 +1,84 @@
+"""Cuts and bundles as rows: for tables and, the same rows, for JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from bundle import Bundle
+from converter.split_model import LoadedModel
+from partitioning.cut_names import name_components
+from protos.v1.tensor_pb2 import DType, TensorSpec
+
+
+def list_model_cuts(model: LoadedModel) -> list[dict[str, Any]]:
+    """One row per position between two operators, legal or not."""
+    layer_at: dict[int, str] = {op_index: name for name, op_index in model.layer_ops.items()}
+    rows = []
+    for cut in model.cuts:
+        before = model.graph.tensors[cut.before.outputs[0]].name
+        rows.append(
+            {
+                "index": cut.cut_index,
+                "operator_before": cut.before.kind,
+                "operator_after": cut.after.kind,
+                "layer": layer_at.get(cut.cut_index - 1) or _likely_layer(before),
+                "tensor": before,
+                "crossing": [
+                    {
+                        "name": t.name,
+                        "dtype": t.dtype.name if t.dtype is not None else t.type_name.lower(),
+                        "shape": list(t.shape),
+                        "bytes": t.size_bytes,
+                    }
+                    for t in cut.crossing
+                ],
+                "bytes": cut.crossing_bytes,
+                "obstacle": cut.obstacle,
+            }
+        )
+    return rows
+
+
+def list_partitions(bundle: Bundle) -> list[dict[str, Any]]:
+    """One row per partition of a bundle."""
+    return [
+        {
+            "part": index,
+            "start_op": partition.start_op,
+            "stop_op": partition.stop_op,
+            "operators": partition.stop_op - partition.start_op,
+            "size_bytes": partition.file.size_bytes,
+            "time_ms": round(partition.file.time_s * 1e3, 3),
+            "sha256": partition.file.sha256,
+            "arriving": [_tensor_row(t) for t in partition.arriving],
+            "leaving": [_tensor_row(t) for t in partition.leaving],
+            "carried": sorted({t.name for t in partition.arriving} & {t.name for t in partition.leaving}),
+        }
+        for index, partition in enumerate(bundle.manifest.partitions)
+    ]
+
+
+def short_tensor(row: dict[str, Any]) -> str:
+    """A tensor in few letters: `int8 8x8x16`."""
+    return f"{row['dtype']} {'x'.join(map(str, row['shape']))}"
+
+
+def summarize(rows: list[dict[str, Any]]) -> str:
+    """Several tensors in few letters, equal ones counted: `2 x int8 1x8x8x16`."""
+    counted = Counter(short_tensor(row) for row in rows)
+    return ", ".join(text if n == 1 else f"{n} x {text}" for text, n in counted.items())
+
+
+def _tensor_row(spec: TensorSpec) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": spec.name, "dtype": DType.Name(spec.dtype).lower(), "shape": list(spec.shape)}
+    if spec.HasField("quantization"):
+        row["scale"] = spec.quantization.scale
+        row["zero_point"] = spec.quantization.zero_point
+    return row
+
+
+def _likely_layer(tensor_name: str) -> str:
+    """A file without layer names: the scope that the converter left in the tensor's name, its last but one component."""
+    components = name_components(tensor_name.split(";")[0])
+    return components[-2] if len(components) > 1 else components[-1]

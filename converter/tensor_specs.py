@@ -1,0 +1,22 @@
+"""The graph's tensors as the contracts describe them."""
+
+from __future__ import annotations
+
+from partitioning import Graph
+from protos.v1.tensor_pb2 import Quantization, TensorSpec
+from transport.tensor_spec import wire_dtype
+
+
+def tensor_spec(graph: Graph, tensor_index: int) -> TensorSpec:
+    """The contract's description of a tensor that can cross a cut, with its alias if it is an input or output."""
+    tensor = graph.tensors[tensor_index]
+    assert tensor.dtype is not None, "a cut with a tensor of no fixed element size is not legal"
+    spec = TensorSpec(
+        name=tensor.name,
+        dtype=wire_dtype(tensor.dtype),
+        shape=tensor.shape,
+        alias=graph.aliases.get(tensor_index, ""),
+    )
+    if tensor.scale is not None:
+        spec.quantization.CopyFrom(Quantization(scale=tensor.scale, zero_point=tensor.zero_point))
+    return spec

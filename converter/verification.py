@@ -1,0 +1,60 @@
+"""Runs a bundle's partitions one after the other and compares their bytes with the whole model's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bundle import Bundle
+from protos.v1.tensor_pb2 import TensorSpec
+from runtime import Runner, TfliteRuntime, same_bits_promised
+from transport.tensor_spec import Array
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was compared. `differing` names outputs whose bytes differ between parts and whole, run here.
+
+    `differing_from_record` names those where the whole model, run here, differs from the answer that the bundle records;
+    None if the bundle was made with another runtime, version or architecture, where that is no error.
+    """
+
+    differing: tuple[str, ...]
+    differing_from_record: tuple[str, ...] | None
+    compared_bytes: int
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether everything that must be equal is."""
+        return not self.differing and not self.differing_from_record
+
+
+def verify_bundle(bundle: Bundle, runtime: TfliteRuntime, threads: int = 1) -> Verification:
+    """Runs parts and whole on the bundle's sample.
+
+    Raises: BundleError: a missing or damaged file. ModelLoadError: the runtime refuses a file.
+    """
+    manifest = bundle.manifest
+    inputs, recorded = bundle.load_sample()
+    whole = _run_whole(bundle, runtime, threads, inputs)
+    values = dict(inputs)
+    for partition in manifest.partitions:
+        runner = Runner(runtime, bundle.file_path(partition.file), threads)
+        outputs = runner.run([values[t.name] for t in partition.inputs])
+        values.update(zip((t.name for t in partition.outputs), outputs))
+    comparable = same_bits_promised(manifest.measured_on, runtime.identity)
+    return Verification(
+        differing=_differing(manifest.outputs, whole, values),
+        differing_from_record=_differing(manifest.outputs, whole, recorded) if comparable else None,
+        compared_bytes=sum(whole[t.name].nbytes for t in manifest.outputs),
+    )
+
+
+def _run_whole(bundle: Bundle, runtime: TfliteRuntime, threads: int, inputs: dict[str, Array]) -> dict[str, Array]:
+    manifest = bundle.manifest
+    runner = Runner(runtime, bundle.file_path(manifest.whole), threads)
+    outputs = runner.run([inputs[t.name] for t in manifest.inputs])
+    return dict(zip((t.name for t in manifest.partitions[-1].leaving), outputs))
+
+
+def _differing(specs: list[TensorSpec], one: dict[str, Array], other: dict[str, Array]) -> tuple[str, ...]:
+    return tuple(s.alias or s.name for s in specs if one[s.name].tobytes() != other[s.name].tobytes())

@@ -1,0 +1,1 @@
+"""Tests of the graph, its cuts, its partitions and their balance."""
