@@ -14,7 +14,8 @@ def split_minimax(op_s: Sequence[float], n_parts: int, forbidden: Collection[int
 
         T[1, j] = W(0, j);   T[p, j] = min over legal i < j of max(T[p-1, i], W(i, j))
 
-    W(i, j) is the summed time of operators i..j-1. Among equal optima the earliest cuts win.
+    W(i, j) is the summed time of operators i..j-1. Among equal optima the earliest last cut wins; what lies before it is
+    split in the same way.
     Args:
         op_s: (n_ops,) seconds per operator in execution order, each >= 0.
         n_parts: number of stages, each of at least one operator.

@@ -50,7 +50,7 @@ def name_components(tensor_name: str) -> list[str]:
 
 def _resolve(graph: Graph, name: str, layers: Mapping[str, int]) -> int:
     n_ops = len(graph.operators)
-    if name.isdigit():
+    if name.isdecimal():
         if not 1 <= int(name) < n_ops:
             raise CutError(f"cut index {name} does not exist: this model has cuts 1 to {n_ops - 1}.")
         return int(name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from partitioning.graph import Graph, Operator, Tensor
 from partitioning.subgraphs import reachable_subgraphs
+from partitioning.tflite_schema import text
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ def _states(graph: Graph, op: Operator) -> set[str]:
     for inner in [raw, *(o for i in reached for o in graph.model.subgraphs[i].operators or [])]:
         options = inner.builtinOptions
         # VAR_HANDLE names its variable so; HASHTABLE has a number in tableId.
-        for field, word in (("sharedName", "the variable"), ("tableId", "the hash table")):
-            if hasattr(options, field):
-                name = getattr(options, field)
-                states.add(f"{word} {name.decode() if isinstance(name, bytes) else name}")
+        if hasattr(options, "sharedName"):
+            states.add(f"the variable {text(options.sharedName)}")
+        if hasattr(options, "tableId"):
+            states.add(f"the hash table {options.tableId}")
     return states

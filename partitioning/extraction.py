@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 from partitioning.boundaries import PartitionSpec
 from partitioning.graph import Graph
+from partitioning.references import blockwise_tensors
 from partitioning.subgraphs import reachable_subgraphs, with_subgraphs
-from partitioning.tflite_schema import AlignedBufferT, schema, write_model
+from partitioning.tflite_schema import AlignedBufferT, indices, schema, write_model
 
 # The one piece of metadata that still holds for a part: the oldest runtime that knows all operator versions.
 _KEPT_METADATA = b"min_runtime_version"
@@ -40,7 +42,7 @@ def _constant_operators(graph: Graph, chosen: list[int], outputs: tuple[int, ...
     """File indices of the constant-folding operators that these operators or outputs need, directly or not."""
     operators = graph.model.subgraphs[0].operators
     needed: list[int] = []
-    waiting = [*outputs, *(t for i in chosen for t in operators[i].inputs)]
+    waiting = [*outputs, *(t for i in chosen for t in indices(operators[i].inputs))]
     while waiting:
         source_index = graph.constant_producers.get(int(waiting.pop()))
         if source_index is not None and source_index not in needed:
@@ -77,11 +79,13 @@ class _Packer:
             old = int(old)
             if old not in new_tensor:
                 new_tensor[old] = len(tensors)
-                tensors.append(self._copy_tensor(subgraph.tensors[old], names.get(old)))
+                copied = self._copy_tensor(subgraph.tensors[old], names.get(old))
+                tensors.append(copied)
+                _renumber_scales(copied, tensor)
             return new_tensor[old]
 
         def all_of(old: Any) -> list[int]:
-            return [] if old is None else [tensor(t) for t in old]
+            return [tensor(t) for t in indices(old)]
 
         part = schema.SubGraphT(name=subgraph.name)
         part.inputs = all_of(inputs)
@@ -129,3 +133,13 @@ class _Packer:
             self._new_code[old] = len(self._codes)
             self._codes.append(self._source.operatorCodes[old])
         return self._new_code[old]
+
+
+def _renumber_scales(tensor: Any, renumber: Callable[[int], int]) -> None:
+    """Has a blockwise quantised tensor, a copy, find its scales at their new place; the original stays as it is."""
+    references = blockwise_tensors(tensor)
+    if references:
+        tensor.quantization = copy.copy(tensor.quantization)
+        tensor.quantization.details = copy.copy(tensor.quantization.details)
+        for field, index in references.items():
+            setattr(tensor.quantization.details, field, renumber(index))

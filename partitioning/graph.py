@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from partitioning.errors import ModelFormatError
-from partitioning.tflite_schema import OPERATOR_KINDS, TENSOR_TYPES, read_model
+from partitioning.references import check_references
+from partitioning.tflite_schema import OPERATOR_KINDS, TENSOR_TYPES, indices, read_model, text
 
 # Types whose elements have a fixed size, the only ones that can travel. FLOAT32 first: the schema's own order.
 _NUMPY_TYPES = {
@@ -100,12 +103,10 @@ class Graph:
         Raises: ModelFormatError: not a TFLite file, corrupt, or without an operator.
         """
         model = read_model(data)
-        try:
-            return _build(model)
-        except (IndexError, AttributeError, TypeError) as error:
-            raise ModelFormatError(
-                f"the TFLite file is corrupt: it points outside itself ({error}). Convert or copy it again."
-            ) from error
+        check_references(model)
+        graph = _build(model)
+        _check_order(graph)
+        return graph
 
     @cached_property
     def producer(self) -> dict[int, int]:
@@ -123,21 +124,23 @@ class Graph:
     def aliases(self) -> dict[int, str]:
         """Tensor index -> the name that the model's signature gives to this input or output."""
         found: dict[int, str] = {}
-        for signature in (self.model.signatureDefs or [])[:1]:
+        # The first signature of the main graph; a file may have others, of other graphs.
+        for signature in [s for s in self.model.signatureDefs or [] if s.subgraphIndex == 0][:1]:
             for entry in [*(signature.inputs or []), *(signature.outputs or [])]:
-                found.setdefault(entry.tensorIndex, _text(entry.name))
+                found.setdefault(entry.tensorIndex, text(entry.name))
         return found
 
 
 def _build(model: Any) -> Graph:
     main = model.subgraphs[0]
     tensors = _read_tensors(model, main)
-    constant = {t.tensor_index for t in tensors if t.is_constant}
+    model_inputs = tuple(int(t) for t in indices(main.inputs))
+    constant = {t.tensor_index for t in tensors if t.is_constant}.difference(model_inputs)
     constant_producers: dict[int, int] = {}
     operators: list[Operator] = []
     for source_index, raw in enumerate(main.operators or []):
-        inputs = tuple(int(t) for t in _indices(raw.inputs) if t >= 0)  # -1 is an optional input left out
-        outputs = tuple(int(t) for t in _indices(raw.outputs))
+        inputs = tuple(int(t) for t in indices(raw.inputs) if t >= 0)  # -1 is an optional input left out
+        outputs = tuple(int(t) for t in indices(raw.outputs) if t >= 0)
         kind = operator_kind(model, raw)
         if inputs and kind not in _IMPURE_KINDS and constant.issuperset(inputs):
             constant.update(outputs)
@@ -151,10 +154,21 @@ def _build(model: Any) -> Graph:
         model=model,
         tensors=tensors,
         operators=tuple(operators),
-        inputs=tuple(int(t) for t in _indices(main.inputs)),
-        outputs=tuple(int(t) for t in _indices(main.outputs)),
+        inputs=model_inputs,
+        outputs=tuple(int(t) for t in indices(main.outputs)),
         constant_producers=constant_producers,
     )
+
+
+def _check_order(graph: Graph) -> None:
+    """Raises ModelFormatError unless each tensor is computed once, and before it is read: cuts are places in that order."""
+    computed = [*graph.constant_producers, *(t for op in graph.operators for t in op.outputs)]
+    twice = [t for t, count in Counter(computed).items() if count > 1]
+    late = [t for op in graph.operators for t in op.inputs if graph.producer.get(t, -1) >= op.op_index]
+    for offenders, fault in ((twice, "computed more than once"), (late, "read before they are computed")):
+        if offenders:
+            names = ", ".join(sorted({graph.tensors[t].name for t in offenders}))
+            raise ModelFormatError(f"the TFLite file is corrupt: tensors are {fault}: {names}. Convert it again.")
 
 
 def operator_kind(model: Any, raw: Any) -> str:
@@ -165,19 +179,31 @@ def operator_kind(model: Any, raw: Any) -> str:
 
 
 def _read_tensors(model: Any, subgraph: Any) -> tuple[Tensor, ...]:
-    taken: set[str] = set()
-    return tuple(_read_tensor(model, index, raw, taken) for index, raw in enumerate(subgraph.tensors))
+    names = _unique_names([text(raw.name) or "tensor" for raw in subgraph.tensors or []])
+    return tuple(_read_tensor(model, index, raw, names[index]) for index, raw in enumerate(subgraph.tensors or []))
 
 
-def _read_tensor(model: Any, index: int, raw: Any, taken: set[str]) -> Tensor:
-    name = _text(raw.name) or "tensor"
-    if name in taken:
-        name = f"{name}#{index}"
-    taken.add(name)
-    usual_shape = tuple(int(n) for n in _indices(raw.shape))
-    signature = tuple(int(n) for n in _indices(raw.shapeSignature))
-    scales = _indices(raw.quantization.scale) if raw.quantization is not None else []
-    zero_points = _indices(raw.quantization.zeroPoint) if raw.quantization is not None else []
+def _unique_names(originals: Sequence[str]) -> list[str]:
+    """Each name once: the first tensor of a name keeps it, later ones get "#", their index, and "#" until it is new."""
+    names = list(originals)
+    seen: set[str] = set()
+    taken = set(originals)  # what a later tensor is called in the file is not given to an earlier one
+    for index, name in enumerate(originals):
+        if name in seen:
+            unique = f"{name}#{index}"
+            while unique in taken:
+                unique += "#"
+            names[index] = unique
+            taken.add(unique)
+        seen.add(name)
+    return names
+
+
+def _read_tensor(model: Any, index: int, raw: Any, name: str) -> Tensor:
+    usual_shape = tuple(int(n) for n in indices(raw.shape))
+    signature = tuple(int(n) for n in indices(raw.shapeSignature))
+    scales = indices(raw.quantization.scale) if raw.quantization is not None else []
+    zero_points = indices(raw.quantization.zeroPoint) if raw.quantization is not None else []
     data = model.buffers[raw.buffer].data
     return Tensor(
         tensor_index=index,
@@ -190,11 +216,3 @@ def _read_tensor(model: Any, index: int, raw: Any, taken: set[str]) -> Tensor:
         is_constant=data is not None and len(data) > 0,
         is_variable=bool(raw.isVariable),
     )
-
-
-def _indices(values: Any) -> Any:
-    return [] if values is None else values
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")

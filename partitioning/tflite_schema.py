@@ -14,6 +14,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from partitioning.errors import ModelFormatError
 
+__all__ = ["IDENTIFIER", "OPERATOR_KINDS", "TENSOR_TYPES", "AlignedBufferT", "read_model", "schema", "write_model"]
+
 IDENTIFIER = b"TFL3"
 
 # The schema demands `force_align: 16` for buffers; flatbuffers' own CreateNumpyVector aligns to the element, one byte.
@@ -58,7 +60,8 @@ def read_model(data: bytes) -> Any:
     """
     if len(data) < 8 or bytes(data[4:8]) != IDENTIFIER:
         raise ModelFormatError(
-            "not a TFLite file: bytes 4 to 8 are not 'TFL3'. Expected a .tflite file made by a TensorFlow Lite or LiteRT converter."
+            "not a TFLite file: bytes 4 to 8 are not 'TFL3'. "
+            "Expected a .tflite file made by a TensorFlow Lite or LiteRT converter."
         )
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
@@ -83,13 +86,30 @@ def write_model(model: Any) -> bytes:
     return bytes(memoryview(builder.Bytes)[builder.head :])  # one copy; Output() would make another
 
 
+def indices(values: Any) -> Any:
+    """A vector of numbers as unpacked, empty where the file leaves it out."""
+    return [] if values is None else values
+
+
+def text(value: Any) -> str:
+    """A string as unpacked, empty where the file leaves it out; what is not UTF-8 in it is replaced."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
+
+
 def _attach_appended_data(model: Any, data: bytes) -> None:
     """Models over 2 GiB keep constants behind the flatbuffer, at `offset`; a partition holds them inside again."""
     for buffer in model.buffers:
         if buffer.data is None and buffer.offset > 1 and buffer.size:
-            if buffer.offset + buffer.size > len(data):
-                raise ModelFormatError(
-                    f"the TFLite file is truncated: constants reach to byte {buffer.offset + buffer.size}, "
-                    f"the file ends at {len(data)}. Copy it again."
-                )
-            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+            buffer.data = _appended(data, buffer.offset, buffer.size)
+    for raw in [raw for subgraph in model.subgraphs for raw in subgraph.operators or []]:
+        if raw.largeCustomOptionsOffset > 1 and raw.largeCustomOptionsSize:
+            raw.customOptions = _appended(data, raw.largeCustomOptionsOffset, raw.largeCustomOptionsSize)
+            raw.largeCustomOptionsOffset = raw.largeCustomOptionsSize = 0
+
+
+def _appended(data: bytes, offset: int, size: int) -> Any:
+    if offset + size > len(data):
+        raise ModelFormatError(
+            f"the TFLite file is truncated: constants reach to byte {offset + size}, the file ends at {len(data)}. Copy it again."
+        )
+    return np.frombuffer(data, np.uint8, size, offset)

@@ -86,4 +86,6 @@ def _numbers(version: str) -> tuple[int, ...]:
         if not part.isdigit():
             break
         numbers.append(int(part))
+    while numbers and numbers[-1] == 0:  # 2.14 is 2.14.0
+        numbers.pop()
     return tuple(numbers)

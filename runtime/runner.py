@@ -15,6 +15,12 @@ import numpy as np
 from runtime.errors import ComputeError, ModelLoadError
 from runtime.loading import TfliteRuntime
 
+# Resource variables outlive a frame and no call of the runtime's puts them back. They change where they are assigned in
+# the main graph, or in a branch or body that a handle may be passed to; what CALL_ONCE assigns stays as it is.
+_ASSIGNMENT = "ASSIGN_VARIABLE"
+_HANDLE = "VAR_HANDLE"
+_BRANCHING = frozenset({"CALL", "IF", "WHILE"})
+
 _first_load = threading.Lock()
 _has_loaded = False
 
@@ -36,43 +42,69 @@ class Runner:
 
         Raises: ModelLoadError: the runtime refuses it.
         """
-        source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
-        try:
-            with _quiet_first_load():
-                self._interpreter = runtime.interpreter_class(num_threads=threads, **source)
-                self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError, SystemError, MemoryError) as error:
-            raise ModelLoadError(
-                f"{runtime.name} {runtime.version} refuses the model: {error}. "
-                "If it names an operator version, the model needs a newer runtime; else the file is damaged."
-            ) from error
+        self._runtime = runtime
+        self._options = {
+            "num_threads": threads,
+            **({"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}),
+        }
+        self._interpreter = self._open()
         self._input_details = self._interpreter.get_input_details()
         self._output_indices = [d["index"] for d in self._interpreter.get_output_details()]
         self.inputs = tuple(_port(d) for d in self._input_details)
         self.outputs = tuple(_port(d) for d in self._interpreter.get_output_details())
-        self._current_shapes = [tuple(int(n) for n in d["shape"]) for d in self._input_details]
+        self._file_shapes = [tuple(int(n) for n in d["shape"]) for d in self._input_details]
+        self._current_shapes = self._file_shapes
+        # No public call lists the operators.
+        kinds = {op["op_name"] for op in self._interpreter._get_ops_details()}
+        self._changes_resources = _ASSIGNMENT in kinds or (_HANDLE in kinds and not kinds.isdisjoint(_BRANCHING))
+        self._is_fresh = True
 
     def run(self, values: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """The model's outputs for one frame, in the file's order, as arrays that own their data.
 
         Variables inside the model start from their initial value in every frame, so an answer depends on its own frame only
-        and can be computed again anywhere.
+        and can be computed again anywhere. A model that assigns resource variables is loaded anew for that, frame by frame.
         Args:
             values: one array per input, in the file's order, of the input's dtype; the shape may differ from the file's
                 where the graph allows it, which costs a new allocation.
         Raises: ComputeError: wrong number of values, a wrong dtype or shape, or an operator that fails on them.
+            ModelLoadError: the model had to be loaded anew and no longer can be.
         """
         if len(values) != len(self._input_details):
             raise ComputeError(f"the model takes {len(self._input_details)} tensors, got {len(values)}.")
+        for port, value in zip(self.inputs, values):
+            # Above all the byte order: the runtime takes a big-endian array's bytes as they are. Strings have many dtypes.
+            if value.dtype != port.dtype and port.dtype.kind != "S":
+                raise ComputeError(f"input {port.name} has dtype {value.dtype.str}, expected {port.dtype.str}.")
+        if not self._is_fresh:
+            self._interpreter = None  # before the next one: memory for one model, not two
+            self._interpreter = self._open()
+            self._current_shapes = self._file_shapes
+        # After a failure the interpreter is thrown away: it keeps what it allocated, and repeats old messages in new ones.
+        self._is_fresh = False
         try:
             self._fit_shapes(values)
             for detail, value in zip(self._input_details, values):
                 self._interpreter.set_tensor(detail["index"], value)
             self._interpreter.reset_all_variables()
             self._interpreter.invoke()
-            return [self._interpreter.get_tensor(index) for index in self._output_indices]
-        except (ValueError, RuntimeError) as error:
+            outputs = [self._interpreter.get_tensor(index) for index in self._output_indices]
+        except (ValueError, RuntimeError, MemoryError) as error:
             raise ComputeError(f"the runtime refused the frame: {error}") from error
+        self._is_fresh = not self._changes_resources
+        return outputs
+
+    def _open(self) -> Any:
+        try:
+            with _quiet_first_load():
+                interpreter = self._runtime.interpreter_class(**self._options)
+                interpreter.allocate_tensors()
+                return interpreter
+        except (ValueError, RuntimeError, SystemError, MemoryError) as error:
+            raise ModelLoadError(
+                f"{self._runtime.name} {self._runtime.version} refuses the model: {error}. "
+                "If it names an operator version, the model needs a newer runtime; else the file is damaged."
+            ) from error
 
     def _fit_shapes(self, values: Sequence[np.ndarray[Any, Any]]) -> None:
         shapes = [v.shape for v in values]
@@ -80,7 +112,6 @@ class Runner:
             return
         for detail, shape in zip(self._input_details, shapes):
             self._interpreter.resize_tensor_input(detail["index"], list(shape), strict=False)
-        self._current_shapes = []  # unknown until the allocation has succeeded
         self._interpreter.allocate_tensors()
         self._current_shapes = shapes
 

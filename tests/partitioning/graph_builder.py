@@ -99,7 +99,7 @@ class ModelBuilder:
         self.raw = schema.ModelT(
             version=3, operatorCodes=[], subgraphs=[], buffers=[AlignedBufferT()], description=b"made by a test"
         )
-        self._codes: dict[str, int] = {}
+        self.codes: dict[str, int] = {}
         self.main = self.subgraph("main")
 
     def subgraph(self, name: str) -> SubgraphBuilder:
@@ -116,13 +116,13 @@ class ModelBuilder:
 
     def code(self, kind: str) -> int:
         """Index of an operator code."""
-        if kind not in self._codes:
+        if kind not in self.codes:
             value = getattr(schema.BuiltinOperator, kind)
             code = schema.OperatorCodeT(deprecatedBuiltinCode=min(value, 127), builtinCode=value)
             code.version = _VERSIONS.get(kind, 1)
-            self._codes[kind] = len(self.raw.operatorCodes)
+            self.codes[kind] = len(self.raw.operatorCodes)
             self.raw.operatorCodes.append(code)
-        return self._codes[kind]
+        return self.codes[kind]
 
     def metadata(self, name: str, data: bytes) -> None:
         """Adds a named piece of metadata."""

@@ -38,6 +38,11 @@ class RandomModel:
 
     data: bytes
     samples: tuple[Array, ...]
+    listing: str
+
+    def __repr__(self) -> str:
+        """What a failing example looks like."""
+        return self.listing
 
 
 class _Wiring:
@@ -58,6 +63,12 @@ class _Wiring:
         made = Value(index, shape, quantisation)
         self.values.append(made)
         return made
+
+    def listing(self) -> str:
+        kinds = list(self.builder.codes)
+        return ", ".join(
+            f"{kinds[o.opcodeIndex]}{o.inputs.tolist()}->{o.outputs.tolist()}" for o in self.graph.raw.operators
+        )
 
     def any_value(self, fits: Callable[[Value], bool] = lambda value: True) -> Value | None:
         fitting = [v for v in self.values if fits(v)]
@@ -123,7 +134,9 @@ def _conv_2d(w: _Wiring) -> None:
     operands = [x.index, *w.weights((depth, size, size, x.shape[3]), x, depth)]
     _, height, width, _ = x.shape
     y = w.value((1, -(-height // stride), -(-width // stride), depth), w.some_quantisation(x))
-    options = schema.Conv2DOptionsT(strideW=stride, strideH=stride, fusedActivationFunction=w.draw(st.sampled_from([0, 1])))
+    options = schema.Conv2DOptionsT(
+        strideW=stride, strideH=stride, fusedActivationFunction=w.draw(st.sampled_from([0, 1]))
+    )
     w.graph.operator("CONV_2D", operands, [y.index], options)
     return None
 
@@ -228,7 +241,7 @@ _STEPS = (
 
 
 @st.composite
-def random_models(draw: Draw, max_ops: int = 12) -> RandomModel:
+def random_models(draw: Draw, max_ops: int = 16) -> RandomModel:
     """Models of 1 to about `max_ops` operators: long skips, several inputs and outputs, some of them odd.
 
     Inputs may be unused, may be outputs; outputs may be read inside, may be listed twice; results may be read by nobody.
@@ -238,12 +251,18 @@ def random_models(draw: Draw, max_ops: int = 12) -> RandomModel:
         shape = (1, draw(st.integers(2, 6)), draw(st.integers(2, 6)), draw(st.integers(1, 4)))
         w.value(shape, draw(st.sampled_from([None, *_QUANTISATIONS])))
     inputs = list(w.values)
-    for step in draw(st.lists(st.sampled_from(_STEPS), min_size=1, max_size=max_ops)):
+    n_steps = draw(st.integers(1, max_ops))  # drawn by itself: lists of a range of lengths come out short
+    for step in draw(st.lists(st.sampled_from(_STEPS), min_size=n_steps, max_size=n_steps)):
         w.values = [v for v in w.values if np.prod(v.shape) <= _MAX_ELEMENTS]
         step(w)
     outputs = draw(st.lists(st.sampled_from(w.values), min_size=1, max_size=4))
     w.graph.ends([v.index for v in inputs], [v.index for v in outputs])
-    return RandomModel(w.builder.build(), tuple(_sample(w.rng, v) for v in inputs))
+    samples = tuple(_sample(w.rng, v) for v in inputs)
+    return RandomModel(
+        w.builder.build(),
+        samples,
+        f"inputs {[v.index for v in inputs]}; {w.listing()}; outputs {[v.index for v in outputs]}",
+    )
 
 
 def _sample(rng: np.random.Generator, value: Value) -> Array:

@@ -27,15 +27,11 @@ def quantised(float_model: bytes, calibration: Iterable[Mapping[str, np.ndarray]
         tensors[index].quantization = observed
     builder = flatbuffers.Builder(len(float_model))
     builder.Finish(model.Pack(builder), _FILE_IDENTIFIER)
-    content: bytes = mlir_quantize(
-        bytes(builder.Output()), input_data_type=tf.int8, output_data_type=tf.int8
-    )
+    content: bytes = mlir_quantize(bytes(builder.Output()), input_data_type=tf.int8, output_data_type=tf.int8)
     return content
 
 
-def _ranges(
-    float_model: bytes, calibration: Iterable[Mapping[str, np.ndarray]]
-) -> dict[int, tuple[float, float]]:
+def _ranges(float_model: bytes, calibration: Iterable[Mapping[str, np.ndarray]]) -> dict[int, tuple[float, float]]:
     """Returns the smallest and largest value of every float activation of the main subgraph."""
     interpreter = litert.Interpreter(
         model_content=float_model,

@@ -15,9 +15,7 @@ class FusedLSTM(keras.layers.LSTM):
     its LSTM; Keras 3 dropped the mark, so its own layer always becomes a WHILE loop.
     """
 
-    def call(
-        self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False
-    ) -> Any:
+    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
         assert initial_state is None and mask is None, "the fused operator starts from zero state"
         marked = tf.function(
             _standard_lstm,

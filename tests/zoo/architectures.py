@@ -74,9 +74,7 @@ def _norm(x: Any) -> Any:
     )(x)
 
 
-def _conv(
-    x: Any, filters: int, size: int | tuple[int, int], stride: int = 1, act: str | None = "relu"
-) -> Any:
+def _conv(x: Any, filters: int, size: int | tuple[int, int], stride: int = 1, act: str | None = "relu") -> Any:
     x = layers.Conv2D(filters, size, strides=stride, padding="same", use_bias=False)(x)
     return _activated(_norm(x), act)
 

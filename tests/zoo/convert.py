@@ -33,9 +33,7 @@ def convert(name: str, modes: Sequence[str], out_dir: Path) -> None:
         _export(model, saved_model)
         for mode in modes:
             if mode == "int8" and name in _WITH_LOOPS:
-                content = _int8_loops.quantised(
-                    _converted(saved_model, "float32"), _one_by_one(calibration)
-                )
+                content = _int8_loops.quantised(_converted(saved_model, "float32"), _one_by_one(calibration))
             else:
                 content = _converted(saved_model, mode, calibration)
             _write(out_dir / f"{name}-{mode}.tflite", content)
@@ -44,10 +42,7 @@ def convert(name: str, modes: Sequence[str], out_dir: Path) -> None:
 
 def _export(model: keras.Model, directory: str) -> None:
     """Saves a model with a batch of one, which keeps shape arithmetic out of the graph."""
-    signature = [
-        tf.TensorSpec((1, *tensor.shape[1:]), tensor.dtype, name=tensor.name)
-        for tensor in model.inputs
-    ]
+    signature = [tf.TensorSpec((1, *tensor.shape[1:]), tensor.dtype, name=tensor.name) for tensor in model.inputs]
 
     def serve(*arrays: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = model(arrays[0] if len(arrays) == 1 else list(arrays), training=False)
@@ -60,9 +55,7 @@ def _export(model: keras.Model, directory: str) -> None:
     archive.write_out(directory, verbose=False)
 
 
-def _converted(
-    saved_model: str, mode: str, calibration: Mapping[str, np.ndarray] = MappingProxyType({})
-) -> bytes:
+def _converted(saved_model: str, mode: str, calibration: Mapping[str, np.ndarray] = MappingProxyType({})) -> bytes:
     converter = tf.lite.TFLiteConverter.from_saved_model(saved_model)
     if mode != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -43,11 +43,7 @@ def assert_alive(tflite_bytes: bytes, inputs: Mapping[str, np.ndarray]) -> None:
     halved = _activations(interpreter, {name: value / 2 for name, value in inputs.items()})
     if not full:
         raise AssertionError("no operator output depends on a model input")
-    faults = [
-        f"  {name}: {fault}"
-        for name, values in full.items()
-        for fault in _faults(values, halved[name])
-    ]
+    faults = [f"  {name}: {fault}" for name, values in full.items() for fault in _faults(values, halved[name])]
     if faults:
         raise AssertionError("\n".join(["these activations are dead:", *faults]))
 

@@ -58,23 +58,18 @@ def _modes(text: str) -> tuple[str, ...]:
     modes = tuple(text.split(","))
     unknown = sorted(set(modes) - set(MODES))
     if unknown:
-        raise argparse.ArgumentTypeError(
-            f"unknown: {', '.join(unknown)} (have: {', '.join(MODES)})"
-        )
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)} (have: {', '.join(MODES)})")
     return modes
 
 
-def _missing(
-    out_dir: Path, names: Sequence[str], modes: Sequence[str]
-) -> dict[str, tuple[str, ...]]:
+def _missing(out_dir: Path, names: Sequence[str], modes: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Returns the modes to make by name, for every model of which anything is missing."""
     missing = {}
     for name in names:
         absent = tuple(
             mode
             for mode in modes
-            if (name, mode) not in UNSUPPORTED
-            and not cache.model_path(out_dir, name, mode).exists()
+            if (name, mode) not in UNSUPPORTED and not cache.model_path(out_dir, name, mode).exists()
         )
         if absent or not cache.input_path(out_dir, name).exists():
             missing[name] = absent
@@ -93,15 +88,11 @@ def _make(missing: Mapping[str, tuple[str, ...]], out_dir: Path, jobs: int) -> d
         initializer=_silence,
         initargs=(log,),
     ) as pool:
-        futures = {
-            name: pool.submit(_convert, name, modes, out_dir) for name, modes in missing.items()
-        }
+        futures = {name: pool.submit(_convert, name, modes, out_dir) for name, modes in missing.items()}
         for name, future in futures.items():
             try:
                 future.result()
-            except (
-                Exception
-            ) as error:  # reported with the others; a crashed worker fails all that is left
+            except Exception as error:  # reported with the others; a crashed worker fails all that is left
                 failures[name] = f"{type(error).__name__}: {error}"
     return failures
 

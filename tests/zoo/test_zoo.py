@@ -93,7 +93,5 @@ def test_the_zoo_loads_without_tensorflow() -> None:
         "zoo.load('chain', 'int8'); zoo.inputs('chain');"
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", script], cwd=cache.PROJECT_ROOT, timeout=60, check=False
-    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=cache.PROJECT_ROOT, timeout=60, check=False)
     assert run.returncode == 0
