@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -65,7 +66,8 @@ class DataPlane:
                 _log.exception("a stream ended by a defect")
             else:
                 _log.warning("a stream ended: %s", error)
-            await reply(pack_frame(Header(error=to_frame_error(error, self._config.name, 0))))
+            with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):  # the peer may have gone
+                await reply(pack_frame(Header(error=to_frame_error(error, self._config.name, 0))))
 
     async def _serve(self, receive: Any, reply: Any) -> None:
         opening = await _read_opening(receive)
@@ -83,7 +85,8 @@ class DataPlane:
                 _log.exception("a stream of %s ended by a defect", opening.deployment_id)
             else:
                 _log.warning("a stream of %s ended: %s", opening.deployment_id, error)
-            await stream.reply_error(error)
+            with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
+                await stream.reply_error(error)
         finally:
             stage.streams -= 1
             if next_board is not None:

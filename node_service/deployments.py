@@ -87,7 +87,8 @@ class Deployments:
             if self._runtime.is_older_than(request.runtime_floor):
                 raise WrongVersionError(
                     f"the model needs TensorFlow Lite {request.runtime_floor} or newer, this board has "
-                    f"{self._runtime.name} {self._runtime.version}. Update the runtime, or convert the model with --quantize int8 or none."
+                    f"{self._runtime.name} {self._runtime.version}. Update the runtime, or convert the model with "
+                    "--quantize int8 or none."
                 )
             path = self._store.partition_path(request.partition.file.sha256)
             if path is None:

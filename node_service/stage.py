@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from node_service.errors import BadRequestError
+from node_service.errors import BadRequestError, NotLoadedError
 from protos.v1.control_plane_pb2 import LoadedStage, LoadStageRequest
 from protos.v1.data_plane_pb2 import Codec
 from protos.v1.tensor_pb2 import TensorSpec
@@ -49,6 +49,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         partition = self.request.partition
+        self._is_closed = False
         self._executor = ThreadPoolExecutor(1, f"compute-{self.request.stage_index}")
         arriving = [t.name for t in partition.arriving]
         outputs = [t.name for t in partition.outputs]
@@ -79,9 +80,12 @@ class Stage:
         Args:
             arrived_ns: when the frame came, by time.perf_counter_ns.
             codec: for the tensors computed here; those carried along stay as they came.
-        Raises: FrameError: tensors that the deployment does not expect. ComputeError: the runtime refuses them.
+        Raises: FrameError: tensors that the deployment does not expect. ComputeError: the runtime refuses them. NotLoadedError:
+            unloaded meanwhile.
         """
         try:
+            if self._is_closed:
+                raise NotLoadedError(f"stage {self.request.stage_index} of {self.request.deployment_id} was unloaded.")
             check_boundary(self.request.partition.arriving, arriving)
             loop = asyncio.get_running_loop()
             started_ns = time.perf_counter_ns()
@@ -105,7 +109,8 @@ class Stage:
         )
 
     def close(self) -> None:
-        """Ends the compute thread once the frame in it is done."""
+        """Ends the compute thread once the frame in it is done; frames that come later are refused."""
+        self._is_closed = True
         self._executor.shutdown(wait=False)
 
     def describe(self) -> LoadedStage:

@@ -100,10 +100,8 @@ class PartitionWriter:
         if self._written_bytes > self._size_bytes:
             raise BadRequestError(f"more bytes arrive than the {self._size_bytes} announced.")
         self._digest.update(chunk)
-        try:
+        with _disk_errors():
             self._file.write(chunk)
-        except OSError as error:
-            raise StoreError(f"the partition cannot be stored: {error.strerror}.") from error
 
     def require_complete(self, sha256: str) -> None:
         """Raises BadRequestError unless all announced bytes came and have the announced hash."""
@@ -127,22 +125,27 @@ def check_deployment_id(deployment_id: str) -> None:
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes `path`'s place, synced, when the block ends well, and vanishes when it does not."""
-    try:
+    with _disk_errors():
         descriptor, temporary = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
-    except OSError as error:
-        raise StoreError(f"the store cannot be written: {error.strerror}.") from error
     try:
         with open(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    except OSError as error:
-        raise StoreError(f"the store cannot be written: {error.strerror}.") from error
+            yield file  # errors of the block are the block's own and pass as they are
+            with _disk_errors():
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(temporary, path)
+                directory = os.open(path.parent, os.O_RDONLY)
+                try:
+                    os.fsync(directory)
+                finally:
+                    os.close(directory)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"the store cannot be written: {error.strerror}.") from error

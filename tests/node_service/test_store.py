@@ -1,0 +1,109 @@
+"""The store: whole files or none, names that cannot escape, stages remembered."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from node_service.errors import BadRequestError, StoreError
+from node_service.store import Store
+from protos.v1.control_plane_pb2 import LoadStageRequest
+
+DATA = b"partition" * 1000
+SHA256 = hashlib.sha256(DATA).hexdigest()
+
+
+def put(store: Store, data: bytes = DATA, sha256: str = SHA256, size_bytes: int = len(DATA)) -> None:
+    with store.receive(sha256, size_bytes) as writer:
+        for start in range(0, len(data), 1000):
+            writer.write(data[start : start + 1000])
+
+
+def files(directory: Path) -> list[str]:
+    return sorted(str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file())
+
+
+def test_partition_is_found_when_it_was_stored_whole(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    other = "0" * 64
+    assert store.find_missing([SHA256, other]) == [SHA256, other]
+    put(store)
+    assert store.find_missing([SHA256, other]) == [other]
+    path = store.partition_path(SHA256)
+    assert path is not None
+    assert path.read_bytes() == DATA
+    assert Store(tmp_path).find_missing([SHA256]) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "sha256", "size_bytes", "message"),
+    [
+        (DATA[:-1], SHA256, len(DATA), "bytes arrived"),
+        (DATA + b"x", SHA256, len(DATA), "more bytes arrive"),
+        (b"X" + DATA[1:], SHA256, len(DATA), "SHA-256"),
+    ],
+)
+def test_store_keeps_nothing_when_the_upload_is_wrong(
+    tmp_path: Path, data: bytes, sha256: str, size_bytes: int, message: str
+) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(BadRequestError, match=message):
+        put(store, data, sha256, size_bytes)
+    assert files(tmp_path) == []
+
+
+def test_store_keeps_nothing_when_the_sender_breaks_off(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def break_off() -> None:
+        with store.receive(SHA256, len(DATA)) as writer:
+            writer.write(DATA[:100])
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        break_off()
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "ABC", "", "g" * 64, "0" * 63])
+def test_partition_name_is_refused_when_it_is_no_sha256(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadRequestError, match="64 lower-case hexadecimal"):
+        Store(tmp_path).partition_path(name)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x" * 129, "a b"])
+def test_deployment_id_is_refused_when_it_could_be_a_path(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadRequestError, match="deployment id"):
+        Store(tmp_path).save_stage(LoadStageRequest(deployment_id=name))
+
+
+def test_leftovers_of_a_power_cut_are_removed_when_the_store_opens(tmp_path: Path) -> None:
+    Store(tmp_path)
+    (tmp_path / "partitions" / "half.tmp").write_bytes(b"half")
+    Store(tmp_path)
+    assert files(tmp_path) == []
+
+
+def test_stages_are_remembered_until_they_are_forgotten(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    request = LoadStageRequest(deployment_id="digits-1", stage_index=2)
+    store.save_stage(request)
+    assert [saved for _, saved in Store(tmp_path).saved_stages()] == [request]
+    store.forget_stage("digits-1", 2)
+    store.forget_stage("digits-1", 2)
+    assert store.saved_stages() == []
+
+
+def test_damaged_stage_file_is_reported_and_the_others_are_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.save_stage(LoadStageRequest(deployment_id="b", stage_index=0))
+    (tmp_path / "stages" / "a.0.json").write_text("{ half a file")
+    assert [saved is None for _, saved in store.saved_stages()] == [True, False]
+
+
+def test_store_is_refused_when_it_cannot_be_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be used"):
+        Store(tmp_path / "file")
