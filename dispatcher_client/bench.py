@@ -66,6 +66,7 @@ class ReplyLog:
         self.reports: list[ReplyReport] = []
 
     def __call__(self, report: ReplyReport) -> None:
+        """Keeps the report."""
         self.reports.append(report)
 
 
@@ -153,4 +154,5 @@ def _bound(stages: list[StageFigures], alone: list[ReplyReport]) -> tuple[float,
 
 
 def _median_ms(reports: list[ReplyReport], stage_index: int, *fields: str) -> float:
-    return statistics.median(sum(getattr(r.timings[stage_index], f) for f in fields) for r in reports) / _NS_PER_MS
+    sums_ns = [float(sum(getattr(r.timings[stage_index], f) for f in fields)) for r in reports]
+    return statistics.median(sums_ns) / _NS_PER_MS

@@ -59,7 +59,20 @@ def _read_file(path: str) -> list[Board]:
     ]
     if problems:
         raise BoardsFileError("\n".join(sorted(problems)))
+    _require_distinct_names(path, node, content["boards"])
     return [_board(path, node, index, entry) for index, entry in enumerate(content["boards"])]
+
+
+def _require_distinct_names(path: str, node: Any, entries: Sequence[dict[str, Any]]) -> None:
+    first_line: dict[str, int] = {}
+    for index, entry in enumerate(entries):
+        line = _line(node, ["boards", index, "name"])
+        if entry["name"] in first_line:
+            raise BoardsFileError(
+                f"{path}:{line}: the name {entry['name']!r} is taken by the board on line {first_line[entry['name']]}. "
+                "Give each board its own name."
+            )
+        first_line[entry["name"]] = line
 
 
 def _board(path: str, node: Any, index: int, entry: dict[str, Any]) -> Board:
@@ -86,4 +99,5 @@ def _line(node: Any, path: Sequence[Any]) -> int:
 
 def _explain(error: jsonschema.ValidationError) -> str:
     where = "/".join(map(str, error.absolute_path)) or "the document"
-    return f"{where}: {error.message}. {error.schema.get('description', '')}".rstrip()
+    rule = error.schema.get("description", "") if isinstance(error.schema, dict) else ""
+    return f"{where}: {error.message}. {rule}".rstrip()

@@ -116,7 +116,7 @@ def infer(
         answer = chain.infer(values)
         named = answer if isinstance(answer, dict) else {public_name(chain.manifest.outputs[0]): answer}
     if output_file is not None:
-        np.savez(output_file, **named)  # type: ignore[arg-type]  # the stub confuses arrays with its own options
+        np.savez(output_file, **named)  # type: ignore[arg-type]  # the stub confuses arrays with options
     if as_json:
         print_json({name: array.tolist() for name, array in named.items()})
         return

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from bundle import Bundle
 from dispatcher_client.board_control import BoardControl
 from dispatcher_client.boards import Board
-from dispatcher_client.errors import PlacementError
+from dispatcher_client.errors import BoardRefusedError, PlacementError
 from protos.v1.control_plane_pb2 import Description, LoadStageRequest
+from protos.v1.manifest_pb2 import Partition
+from transport.boundary import boundary_bytes
 
 OnUpload = Callable[[str, int, int], None]
 
@@ -73,7 +75,7 @@ async def _deploy_stage(
 ) -> DeployedStage:
     partition = bundle.manifest.partitions[placement.stage_index]
     async with BoardControl(placement.board, insecure=insecure, timeout_s=timeout_s) as control:
-        await control.describe()
+        _require_room(placement, await control.describe(), partition)
         uploaded_bytes = 0
         if await control.find_missing([partition.file.sha256]):
 
@@ -92,3 +94,14 @@ async def _deploy_stage(
             )
         )
         return DeployedStage(placement, await control.describe(), uploaded_bytes)
+
+
+def _require_room(placement: StagePlacement, description: Description, partition: Partition) -> None:
+    """Raises BoardRefusedError if frames of this stage are larger than the board takes."""
+    largest_bytes = max(boundary_bytes(partition.arriving), boundary_bytes(partition.leaving))
+    if largest_bytes > description.max_frame_bytes:
+        raise BoardRefusedError(
+            placement.board.name,
+            f"stage {placement.stage_index} has frames of {largest_bytes} bytes, the board takes {description.max_frame_bytes}. "
+            "Start its node service with a larger --max-frame-mib, or cut the model elsewhere.",
+        )

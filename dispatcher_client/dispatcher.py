@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from types import TracebackType
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from dispatcher_client.deployment import DeployedStage, OnUpload, deploy, place_
 from dispatcher_client.errors import BitIdentityError, ChainClosedError, DispatcherError
 from dispatcher_client.event_loop import run_in_loop
 from dispatcher_client.identity import BitPromise, judge_fleet
-from dispatcher_client.values import Values, from_tensors, to_tensors
+from dispatcher_client.values import Answer, Values, from_tensors, to_tensors
 from protos.v1.manifest_pb2 import Manifest
 from transport.boundary import check_boundary
 from transport.errors import TransportError
@@ -28,6 +29,7 @@ from transport.tensor_codec import codec_named, decode_tensor, encode_tensor
 from transport.tensor_spec import Array
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 # One frame computing and one waiting per stage keeps every stage busy; more would only wait longer.
 _FRAMES_PER_STAGE = 2
 
@@ -140,7 +142,7 @@ class Dispatcher:
         if chain is not None:
             run_in_loop(chain.close())
 
-    def infer(self, values: Values, timeout_s: float | None = None) -> Values:
+    def infer(self, values: Values, timeout_s: float | None = None) -> Answer:
         """The model's answer to one input.
 
         Args:
@@ -152,18 +154,26 @@ class Dispatcher:
         """
         return self.submit(values, timeout_s).result()
 
-    def submit(self, values: Values, timeout_s: float | None = None) -> Future[Values]:
+    def submit(self, values: Values, timeout_s: float | None = None) -> Future[Answer]:
         """Sends one input and returns the answer's future; blocks while the window is full.
 
         Raises: InputError at once; the future raises what `infer` raises.
         """
+        tensors, is_real = to_tensors(self.manifest.inputs, values)
+        by_name = {spec.name: tensor for spec, tensor in zip(self.manifest.inputs, tensors)}
+        return self._submit(by_name, lambda answer: from_tensors(self.manifest.outputs, answer, is_real), timeout_s)
+
+    def _submit(
+        self, tensors: dict[str, Array], finish: Callable[[dict[str, Array]], _T], timeout_s: float | None
+    ) -> Future[_T]:
+        """Sends the model's input tensors, by tensor name; the future gives `finish` of the output tensors."""
         chain = self._chain
         if chain is None:
             raise ChainClosedError("the chain is not open: use it in a with block, or call open().")
-        tensors, is_real = to_tensors(self.manifest.inputs, values)
-        encoded = [encode_tensor(t, self._codec) for t in self._arriving(tensors)]
+        arriving = self.manifest.partitions[0].arriving
+        encoded = [encode_tensor(tensors[spec.name], self._codec) for spec in arriving]
         limit_s = self._reply_timeout_s if timeout_s is None else timeout_s
-        answer: Future[Values] = Future()
+        answer: Future[_T] = Future()
         # A slot comes free within the reply time-out, because every request ends by then.
         if not self._slots.acquire(timeout=limit_s + self._reply_timeout_s):
             raise ChainClosedError("the window stayed full: requests neither end nor time out.")
@@ -178,21 +188,21 @@ class Dispatcher:
             if not answer.set_running_or_notify_cancel():
                 return
             try:
-                answer.set_result(self._read_answer(done.result(), is_real))
+                answer.set_result(finish(self._read_answer(done.result())))
             except BaseException as error:
                 answer.set_exception(error)
 
         reply.add_done_callback(deliver)
         return answer
 
-    def stream(self, frames: Iterable[Values], timeout_s: float | None = None) -> Iterator[Values]:
+    def stream(self, frames: Iterable[Values], timeout_s: float | None = None) -> Iterator[Answer]:
         """Answers to many inputs, overlapped, in order.
 
         Lazy on both sides: an input is taken only when fewer than `window` answers are outstanding or unread. Inputs are
         taken on a thread of its own, so a slow source (a camera) does not hold up answers that are ready.
         Raises: what `infer` raises, at the place of the input that caused it; what `frames` raises.
         """
-        results: queue.Queue[Future[Values] | BaseException | None] = queue.Queue()
+        results: queue.Queue[Future[Answer] | BaseException | None] = queue.Queue()  # bounded by `room`
         room = threading.Semaphore(self._window)
         stopped = threading.Event()
 
@@ -242,30 +252,23 @@ class Dispatcher:
         self._stages, self._promise = stages, promise
         return chain
 
-    def _arriving(self, tensors: Sequence[Array]) -> list[Array]:
-        by_name = {spec.name: tensor for spec, tensor in zip(self.manifest.inputs, tensors)}
-        return [by_name[spec.name] for spec in self.manifest.partitions[0].arriving]
-
-    def _read_answer(self, encoded: list[EncodedTensor], is_real: bool) -> Values:
+    def _read_answer(self, encoded: list[EncodedTensor]) -> dict[str, Array]:
         leaving = self.manifest.partitions[-1].leaving
         try:
             check_boundary(leaving, encoded)
-            tensors = {spec.name: decode_tensor(tensor) for spec, tensor in zip(leaving, encoded)}
+            return {spec.name: decode_tensor(tensor) for spec, tensor in zip(leaving, encoded)}
         except TransportError as error:
             raise DispatcherError(f"the chain's answer is not what the manifest says: {error}") from error
-        return from_tensors(self.manifest.outputs, tensors, is_real)
 
     def _compare_sample(self) -> None:
         if not self._check_sample:
             return
         inputs, expected = self._bundle.load_sample()
-        answer = self.infer(inputs)
-        outputs = self.manifest.outputs
-        answers = answer if isinstance(answer, dict) else {outputs[0].alias or outputs[0].name: answer}
+        answer = self._submit(inputs, lambda tensors: tensors, None).result()
         differing = {
-            spec.name: _largest_difference(answers[spec.alias or spec.name], expected[spec.name])
-            for spec in outputs
-            if answers[spec.alias or spec.name].tobytes() != expected[spec.name].tobytes()
+            spec.alias or spec.name: _largest_difference(answer[spec.name], expected[spec.name])
+            for spec in self.manifest.outputs
+            if answer[spec.name].tobytes() != expected[spec.name].tobytes()
         }
         if not differing:
             return

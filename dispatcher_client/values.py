@@ -14,6 +14,7 @@ from transport.errors import TensorError
 from transport.tensor_spec import Array, check_array, dequantize, describe, quantize
 
 Values = Union[Array, Mapping[str, Array]]
+Answer = Union[Array, dict[str, Array]]
 
 
 def public_name(spec: TensorSpec) -> str:
@@ -44,7 +45,7 @@ def to_tensors(specs: Sequence[TensorSpec], values: Values) -> tuple[list[Array]
     return tensors, is_real
 
 
-def from_tensors(specs: Sequence[TensorSpec], tensors: Mapping[str, Array], is_real: bool) -> Values:
+def from_tensors(specs: Sequence[TensorSpec], tensors: Mapping[str, Array], is_real: bool) -> Answer:
     """The answer: one array, or a dict by name if the model has several outputs; real numbers if the caller works in them."""
     answers = {
         public_name(spec): dequantize(spec, tensors[spec.name]) if is_real else tensors[spec.name] for spec in specs

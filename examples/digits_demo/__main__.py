@@ -1,4 +1,4 @@
-"""`python -m examples.digits_demo`: see README.md."""
+"""`python -m examples.digits_demo [DIRECTORY]`: see README.md."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _HERE = Path(__file__).parent
 _PARTS = 3
 
 
-def main() -> None:
-    """Runs the demo; the trained model and its bundle are kept for the next run."""
+def main(kept: Path) -> None:
+    """Runs the demo; the trained model and its bundle are kept under `kept` for the next run."""
     begun_s = time.perf_counter()
-    work = _ROOT / ".cache" / "demo" / _recipe_hash()
+    work = kept / _recipe_hash()
     trained = _once(work / "trained", "training a residual network on 1347 real digits", _train)
     bundle_path = _once(
         work / "bundle", f"converting to int8 and splitting into {_PARTS}", lambda out: _split(trained, out)
@@ -142,4 +142,4 @@ def _accuracy(answers: list[np.ndarray[Any, Any]], labels: np.ndarray[Any, Any])
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else _ROOT / ".cache" / "demo")

@@ -1,0 +1,53 @@
+"""Bundles made from the zoo's models, without TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bundle import Bundle, BundleWriter
+from converter.convert import convert_to_tflite
+from converter.split_model import LoadedModel, SplitRequest, split_model
+from runtime import load_runtime
+from tests import zoo
+from tests.zoo import cache
+from transport.tensor_spec import Array
+
+
+def make_bundle(out: Path, name: str, mode: str, *, parts: int | None = None, cut_names: Sequence[str] = ()) -> Bundle:
+    """Splits a zoo model into a new bundle at `out`; without `parts` and `cut_names` it has one partition."""
+    return split_file(out, zoo_file(name, mode), parts=parts, cut_names=cut_names, sample=zoo.inputs(name))
+
+
+def split_file(
+    out: Path,
+    model: Path,
+    *,
+    parts: int | None = None,
+    cut_names: Sequence[str] = (),
+    sample: Mapping[str, Array] | None = None,
+) -> Bundle:
+    """Splits a .tflite file into a new bundle at `out`."""
+    request = SplitRequest(model, "tflite", "as-is", parts, cut_names)
+    with BundleWriter(out) as writer:
+        return split_model(load_model(model), request, writer, load_runtime(), sample, ignore_progress)
+
+
+def load_zoo_model(name: str, mode: str) -> LoadedModel:
+    """A zoo model as the `split` command holds it between converting and cutting."""
+    return load_model(zoo_file(name, mode))
+
+
+def load_model(path: Path) -> LoadedModel:
+    """A .tflite file as the `split` command holds it between converting and cutting."""
+    return LoadedModel.from_converted(convert_to_tflite(path, work_dir=path.parent, on_progress=ignore_progress))
+
+
+def zoo_file(name: str, mode: str) -> Path:
+    """Where a zoo model lies, after making it if it is missing."""
+    zoo.load(name, mode)
+    return cache.model_path(cache.default_directory(), name, mode)
+
+
+def ignore_progress(what: str, share: float | None) -> None:
+    """Hears progress and shows nothing."""

@@ -1,0 +1,50 @@
+"""Fixtures that several packages' tests share: bundles from the zoo and running node services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from bundle import Bundle
+from examples.local_boards import LocalBoards
+from tests.bundles import make_bundle
+
+settings.register_profile("checks", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("checks")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-pythons", action="store_true", help="test the wheels on every interpreter of this machine")
+
+
+@pytest.fixture(scope="session")
+def zoo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Bundle]:
+    """Bundles of zoo models, made once per session: zoo_bundle("residual", "int8", 3)."""
+    made: dict[tuple[str, str, int], Bundle] = {}
+    root = tmp_path_factory.mktemp("bundles")
+
+    def make(name: str, mode: str, parts: int = 3) -> Bundle:
+        key = (name, mode, parts)
+        if key not in made:
+            made[key] = make_bundle(root / f"{name}-{mode}-{parts}", name, mode, parts=parts)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def boards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBoards]:
+    """Three node services for tests that leave them as they found them: running, and free to hold more deployments."""
+    with LocalBoards(3, tmp_path_factory.mktemp("stores")) as running:
+        yield running
+        for board in running.boards:
+            assert board.process.poll() is None, f"{board.name} died:\n{''.join(board.log)}"
+
+
+@pytest.fixture
+def store_root(tmp_path: Path) -> Path:
+    """A place for the stores of node services that one test starts."""
+    return tmp_path / "stores"

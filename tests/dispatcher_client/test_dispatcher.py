@@ -1,0 +1,380 @@
+"""The dispatcher against real node services in real processes."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bundle import Bundle, open_bundle
+from bundle.manifest import render_manifest
+from dispatcher_client import (
+    BitIdentityError,
+    Board,
+    BoardRefusedError,
+    BoardUnavailableError,
+    ChainClosedError,
+    ComputeFailedError,
+    Dispatcher,
+    InputError,
+    PlacementError,
+    ReplyTimeoutError,
+)
+from dispatcher_client.bench import ReplyLog
+from dispatcher_client.event_loop import run_in_loop
+from dispatcher_client.fleet import undeploy_everywhere
+from examples.local_boards import LocalBoard, LocalBoards
+from runtime import Runner, load_runtime
+from tests.bundles import split_file
+from tests.node_service.stubs import TIMEOUT_S
+from tests.partitioning import sample_models
+from transport.address import Address
+
+MakeBundle = Callable[..., Bundle]
+# Every way that tensors cross: residual sums, long skips, three outputs, two inputs, inner state, hybrid kernels.
+MODELS = [
+    ("residual", "float32"),
+    ("residual", "int8"),
+    ("unet", "float32"),
+    ("yolo_neck", "int8"),
+    ("two_inputs", "float16"),
+    ("lstm", "int8"),
+    ("attention", "dynamic"),
+]
+
+
+def random_inputs(bundle: Bundle, seed: int) -> dict[str, np.ndarray]:
+    """Inputs like the bundle's sample, by tensor name, that differ from it."""
+    generator = np.random.default_rng(seed)
+    sample = bundle.load_sample()[0]
+    return {name: generator.permutation(x.reshape(-1)).reshape(x.shape) for name, x in sample.items()}
+
+
+def run_whole(bundle: Bundle, inputs: dict[str, np.ndarray]) -> dict[str, bytes]:
+    """The whole model's answer in one process, by public name."""
+    manifest = bundle.manifest
+    runner = Runner(load_runtime(), bundle.file_path(manifest.whole))
+    outputs = runner.run([inputs[spec.name] for spec in manifest.inputs])
+    by_name = {t.name: o for t, o in zip(manifest.partitions[-1].leaving, outputs)}
+    return {t.alias or t.name: by_name[t.name].tobytes() for t in manifest.outputs}
+
+
+def named(chain: Dispatcher, answer: object) -> dict[str, bytes]:
+    answers = answer if isinstance(answer, dict) else {chain.manifest.outputs[0].alias: answer}
+    return {name: array.tobytes() for name, array in answers.items()}
+
+
+@pytest.mark.parametrize(("name", "mode"), MODELS)
+@pytest.mark.parametrize("codec", ["raw", "shuffle-lz4"])
+def test_chain_gives_the_whole_models_bytes(
+    boards: LocalBoards, zoo_bundle: MakeBundle, name: str, mode: str, codec: str
+) -> None:
+    bundle = zoo_bundle(name, mode)
+    inputs = [random_inputs(bundle, seed) for seed in range(8)]
+    with Dispatcher(bundle, boards.named, codec=codec) as chain:
+        assert chain.promise.fleet_matches_bundle
+        answers = [named(chain, answer) for answer in chain.stream(inputs)]
+    expected = [run_whole(bundle, x) for x in inputs]
+    assert answers == expected
+    assert len({tuple(a.values()) for a in answers}) > 1  # different inputs have different answers
+
+
+def test_one_board_may_hold_several_partitions(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("residual", "int8")
+    first, second, _ = boards.named
+    inputs = random_inputs(bundle, 3)
+    with Dispatcher(bundle, [first, second, first]) as chain:
+        assert named(chain, chain.infer(inputs)) == run_whole(bundle, inputs)
+
+
+def test_chain_opens_again_and_uploads_nothing_then(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("chain", "int8")
+    uploads: list[str] = []
+    for expected in (3, 0):
+        uploads.clear()
+        with Dispatcher(bundle, boards.named, on_upload=lambda board, sent, total: uploads.append(board)) as chain:
+            assert len({s.placement.board.name for s in chain.stages if s.uploaded_bytes}) == expected
+        assert len(set(uploads)) == expected
+
+
+def test_closed_chain_says_so_and_closes_twice(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("mlp", "float32")
+    chain = Dispatcher(bundle, boards.named)
+    x = random_inputs(bundle, 0)
+    with pytest.raises(ChainClosedError, match="not open"):
+        chain.infer(x)
+    with pytest.raises(ChainClosedError):
+        _ = chain.promise
+    chain.open()
+    chain.open()
+    assert "open" in repr(chain)
+    chain.infer(x)
+    chain.close()
+    chain.close()
+    assert "closed" in repr(chain)
+    with pytest.raises(ChainClosedError):
+        chain.submit(x)
+
+
+def test_real_numbers_are_quantised_by_default(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("mlp", "int8")
+    spec, out = bundle.manifest.inputs[0], bundle.manifest.outputs[0]
+    generator = np.random.default_rng(1)
+    x = generator.integers(-128, 128, spec.shape, dtype=np.int8)
+    real = (x.astype(np.float32) - spec.quantization.zero_point) * np.float32(spec.quantization.scale)
+    with Dispatcher(bundle, boards.named) as chain:
+        integers, reals = chain.infer(x), chain.infer(real)
+    assert isinstance(integers, np.ndarray)
+    assert isinstance(reals, np.ndarray)
+    assert integers.dtype == np.int8
+    assert reals.dtype == np.float32
+    expected = (integers.astype(np.float32) - out.quantization.zero_point) * np.float32(out.quantization.scale)
+    assert reals.tobytes() == expected.tobytes()
+
+
+def test_wrong_input_is_refused_and_the_chain_goes_on(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("two_inputs", "float32")
+    x = random_inputs(bundle, 0)
+    with Dispatcher(bundle, boards.named) as chain:
+        with pytest.raises(InputError, match="missing"):
+            chain.infer({next(iter(x)): next(iter(x.values()))})
+        chain.infer(x)
+
+
+def test_stream_is_lazy_on_both_sides_and_bounded(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("mlp", "float32")
+    x = random_inputs(bundle, 0)
+    taken = 0
+    window = 3
+
+    def source() -> Iterator[dict[str, np.ndarray]]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield x
+
+    with Dispatcher(bundle, boards.named, window=window) as chain:
+        stream = chain.stream(source())
+        assert taken == 0
+        for read in range(1, 20):
+            next(stream)
+            assert taken <= read + window + 1
+        stream.close()
+
+
+def test_stream_gives_answers_while_its_source_waits(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("mlp", "float32")
+    x = random_inputs(bundle, 0)
+    go_on = threading.Event()
+
+    def camera() -> Iterator[dict[str, np.ndarray]]:
+        yield x
+        assert go_on.wait(TIMEOUT_S)
+        yield x
+
+    with Dispatcher(bundle, boards.named) as chain:
+        stream = chain.stream(camera())
+        next(stream)  # would wait for ever if the next frame had to come first
+        go_on.set()
+        assert len(list(stream)) == 1
+
+
+def test_stream_raises_what_its_source_raises(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("mlp", "float32")
+    x = random_inputs(bundle, 0)
+
+    def broken() -> Iterator[dict[str, np.ndarray]]:
+        yield x
+        raise OSError("the camera was unplugged")
+
+    with Dispatcher(bundle, boards.named) as chain:
+        stream = chain.stream(broken())
+        next(stream)
+        with pytest.raises(OSError, match="unplugged"):
+            next(stream)
+        chain.infer(x)
+
+
+def test_submitted_requests_overlap_and_each_gets_its_own_answer(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("residual", "float32")
+    inputs = [random_inputs(bundle, seed) for seed in range(12)]
+    expected = [run_whole(bundle, x) for x in inputs]
+    with Dispatcher(bundle, boards.named) as chain:
+        answers: dict[int, dict[str, bytes]] = {}
+
+        def work(index: int) -> None:
+            answers[index] = named(chain, chain.submit(inputs[index]).result(TIMEOUT_S))
+
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(len(inputs))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(TIMEOUT_S)
+    assert [answers[i] for i in range(len(inputs))] == expected
+
+
+def test_every_reply_reports_its_stages(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
+    log = ReplyLog()
+    bundle = zoo_bundle("mlp", "float32")
+    with Dispatcher(bundle, boards.named, on_reply=log, check_sample=False) as chain:
+        list(chain.stream(itertools.repeat(random_inputs(bundle, 0), 5)))
+    assert [r.request_id for r in log.reports] == [1, 2, 3, 4, 5]
+    for report in log.reports:
+        assert [t.stage_index for t in report.timings] == [0, 1, 2]
+        assert sum(t.compute_ns for t in report.timings) / 1e9 < report.latency_s
+
+
+def test_fewer_boards_than_partitions_are_refused(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
+    with pytest.raises(PlacementError, match="3 partitions and there are 2 boards"):
+        Dispatcher(zoo_bundle("mlp", "float32"), boards.named[:2])
+
+
+def test_board_that_is_down_is_named(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
+    places = [*boards.named[:2], Board("pi-in-the-attic", Address("127.0.0.1", 1))]
+    chain = Dispatcher(zoo_bundle("mlp", "float32"), places)
+    with pytest.raises(BoardUnavailableError, match=r"pi-in-the-attic: 127\.0\.0\.1:1 does not answer") as caught:
+        chain.open()
+    assert caught.value.board == "pi-in-the-attic"
+
+
+def test_board_of_another_version_is_named(
+    boards: LocalBoards, zoo_bundle: MakeBundle, store_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The same program, told that it speaks version 99 before anything else is imported.
+    site = store_root / "site"
+    site.mkdir(parents=True)
+    (site / "sitecustomize.py").write_text("import transport.channel\ntransport.channel.PROTOCOL_VERSION = 99\n")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    other = LocalBoard("from-the-future", store_root / "store")
+    monkeypatch.undo()
+    try:
+        places = [*boards.named[:2], Board("from-the-future", Address.parse(other.address))]
+        with pytest.raises(BoardRefusedError, match=r"version 99.*this client 1.*same version"):
+            Dispatcher(zoo_bundle("mlp", "float32"), places).open()
+    finally:
+        other.stop()
+
+
+def test_board_whose_frames_would_be_too_large_is_refused_before_the_upload(
+    store_root: Path, zoo_bundle: MakeBundle
+) -> None:
+    bundle = zoo_bundle("unet", "float32", 1)
+    with LocalBoards(1, store_root, ["--max-frame-mib", "1"]) as running:
+        opened = Dispatcher(bundle, running.named)
+        manifest = opened.manifest
+        manifest.partitions[0].arriving[0].shape[1] = 2**20
+        with pytest.raises(BoardRefusedError, match="--max-frame-mib"):
+            opened.open()
+
+
+def test_killed_board_ends_every_request_with_its_name(store_root: Path, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("residual", "float32")
+    x = random_inputs(bundle, 0)
+    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
+        chain.infer(x)
+        middle = running.boards[1].process
+        middle.send_signal(signal.SIGSTOP)  # so that requests are surely in flight when it dies
+        requests = [chain.submit(x) for _ in range(4)]
+        middle.kill()
+        for request in requests:
+            with pytest.raises(BoardUnavailableError, match="board2") as caught:
+                request.result(TIMEOUT_S)
+            assert caught.value.board == "board2"
+        with pytest.raises(BoardUnavailableError, match="board2"):
+            chain.infer(x)
+
+
+def test_frozen_board_is_a_time_out_not_a_hang(store_root: Path, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("residual", "float32")
+    x = random_inputs(bundle, 0)
+    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
+        process = running.boards[2].process
+        process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(ReplyTimeoutError, match=r"no answer within 0\.5 s"):
+                chain.infer(x, timeout_s=0.5)
+        finally:
+            process.send_signal(signal.SIGCONT)
+        assert named(chain, chain.infer(x)) == run_whole(bundle, x)  # the late answer did not go to this request
+
+
+def test_draining_board_is_reported_and_nothing_hangs(store_root: Path, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("residual", "float32")
+    x = random_inputs(bundle, 0)
+    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
+        chain.infer(x)
+        running.boards[2].process.terminate()
+        running.boards[2].process.wait(TIMEOUT_S)
+        with pytest.raises((BoardRefusedError, BoardUnavailableError), match="board3"):
+            chain.infer(x)
+
+
+def test_frame_that_a_runtime_refuses_is_an_error_of_that_board_and_the_chain_goes_on(
+    boards: LocalBoards, tmp_path: Path
+) -> None:
+    model = tmp_path / "lookup.tflite"
+    model.write_bytes(sample_models.table_lookup().build())
+    bundle = split_file(tmp_path / "bundle", model, parts=2)
+    with Dispatcher(bundle, boards.named) as chain:
+        for index in (2, 99, -1):
+            x = np.array([index], np.int32)
+            if index == 99:
+                with pytest.raises(ComputeFailedError, match="board2: the runtime refused the frame") as caught:
+                    chain.infer(x)
+                assert caught.value.board == "board2"
+            else:
+                assert np.asarray(chain.infer(x)).tolist() == [[2.0 * (index + 1), 2.0 * (index + 1) + 1]]
+
+
+def test_unloaded_stage_refuses_frames_by_name(store_root: Path, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("residual", "float32")
+    x = random_inputs(bundle, 0)
+    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
+        chain.infer(x)
+        run_in_loop(undeploy_everywhere(running.named[1:2], bundle.deployment_id, insecure=False, timeout_s=5))
+        with pytest.raises(BoardRefusedError, match=r"board2: .*unloaded"):
+            chain.infer(x)
+
+
+def test_sample_that_differs_is_noticed_when_the_chain_opens(
+    boards: LocalBoards, zoo_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    original = zoo_bundle("residual", "int8")
+    shutil.copytree(original.path, tmp_path / "changed")
+    manifest = original.manifest
+    inputs, outputs = original.load_sample()
+    (name, answer), *_ = outputs.items()
+    answer.reshape(-1)[0] ^= 1  # one bit
+    arrays = {f"input:{n}": a for n, a in inputs.items()} | {f"output:{name}": answer}
+    np.savez(tmp_path / "changed" / "sample.npz", **arrays)
+    changed = type(manifest)()
+    changed.CopyFrom(manifest)
+    changed.sample.sha256 = hashlib.sha256((tmp_path / "changed" / "sample.npz").read_bytes()).hexdigest()
+    (tmp_path / "changed" / "manifest.json").write_text(render_manifest(changed))
+    bundle = open_bundle(tmp_path / "changed")
+    with pytest.raises(BitIdentityError, match="differs from the whole model's"):
+        Dispatcher(bundle, boards.named).open()
+    with Dispatcher(bundle, boards.named, check_sample=False) as chain:
+        chain.infer(inputs)
+
+
+def test_difference_is_only_a_warning_when_no_equal_bits_are_promised(
+    boards: LocalBoards, zoo_bundle: MakeBundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle = zoo_bundle("residual", "int8", 2)
+    bundle.manifest.measured_on.version = "0.0.1"
+    try:
+        with Dispatcher(bundle, boards.named) as chain:
+            assert not chain.promise.fleet_matches_bundle
+            assert chain.promise.fleet_is_uniform
+            assert "not promised against the bundle's machine" in chain.promise.text
+    finally:
+        bundle.manifest.measured_on.version = load_runtime().version
+    assert not caplog.records  # the bits are equal all the same
