@@ -6,14 +6,15 @@ READY := $(VENV)/.ready
 UV := $(CURDIR)/$(BIN)/uv
 UV_VERSION := 0.13.8
 # Cores are few and models load all of them: as many test processes as cores.
+DOCS_OUT ?= docs/commands
 JOBS ?= $(shell nproc)
 
-.PHONY: demo test setup format lint types contracts check-protos check-lock tests test-pythons bench protos lock clean
+.PHONY: demo test setup format lint types contracts check-protos check-docs tests test-pythons protos docs lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.digits_demo
 
-test: lint types contracts check-protos tests
+test: lint types contracts check-protos check-docs tests
 
 setup: $(READY)
 
@@ -54,6 +55,18 @@ tests: $(READY)
 # The node's wheel on every interpreter from 3.9 to 3.13 that this machine has.
 test-pythons: $(READY)
 	$(BIN)/python -m pytest tests/packaging --all-pythons
+
+# The command reference is what the commands themselves say.
+docs: $(READY)
+	@mkdir -p $(DOCS_OUT)
+	@for program in converter node_service dispatcher_client; do \
+		COLUMNS=120 $(BIN)/typer $$program.cli utils docs --name "python -m $$program" --output $(DOCS_OUT)/$$program.md >/dev/null \
+		|| exit 1; done
+
+check-docs: $(READY)
+	@$(MAKE) --no-print-directory docs DOCS_OUT=build/commands
+	@diff -ru docs/commands build/commands || { echo "run: make docs"; exit 1; }
+	@echo "command reference is up to date"
 
 protos: $(READY)
 	UV=$(UV) protos/generate.sh
