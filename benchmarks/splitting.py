@@ -68,7 +68,13 @@ def splitting(
         cases = {
             "split .tflite, balanced by measurement": [*split, str(tflite_model), *by_parts],
             "split .tflite, cuts given": [*split, str(tflite_model), *_given_cuts(), "--out", str(out / "bundle")],
-            "plain conversion of .keras": [sys.executable, "-c", _PLAIN_CONVERSION, str(keras_model), str(out / "plain.tflite")],
+            "plain conversion of .keras": [
+                sys.executable,
+                "-c",
+                _PLAIN_CONVERSION,
+                str(keras_model),
+                str(out / "plain.tflite"),
+            ],
             "split .keras, balanced by measurement": [*split, str(keras_model), *by_parts],
         }
         idle_bytes = _measure([*split, "--help"])[1]
@@ -98,7 +104,10 @@ def splitting(
     print_table(
         f"ResNet50, {tflite_model.stat().st_size / 1e6:.0f} MB, into {_PARTS} parts",
         ("case", "s", "peak MB", "beyond imports, x model"),
-        ((r.case, f"{r.time_s:.2f}", f"{r.peak_memory_bytes / 1e6:.0f}", f"{r.memory_beyond_import_ratio:.2f}") for r in rows),
+        (
+            (r.case, f"{r.time_s:.2f}", f"{r.peak_memory_bytes / 1e6:.0f}", f"{r.memory_beyond_import_ratio:.2f}")
+            for r in rows
+        ),
     )
     times = {r.case: r.time_s for r in rows}
     if len(times) == len(cases):

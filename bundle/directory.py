@@ -7,7 +7,8 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -52,9 +53,9 @@ class Bundle:
         path = self._inside(self.manifest.sample.path)
         _check_hash(path, self.manifest.sample.sha256)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return _with_prefix(arrays, _INPUT_PREFIX), _with_prefix(arrays, _OUTPUT_PREFIX)
-        except (ValueError, OSError, zipfile.BadZipFile) as error:
+        except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise BundleError(f"{path} is not a sample: {error}. Split the model again.") from error
 
     def _inside(self, relative: str) -> Path:
@@ -98,19 +99,14 @@ class BundleWriter:
     def __init__(self, out: Path, *, replace: bool = False) -> None:
         """Raises: BundleError: something is at `out` already, and it is not a bundle or `replace` is off."""
         self._out = out
-        if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
-            if not (out / MANIFEST_NAME).is_file():
-                raise BundleError(f"{out} exists and is not a bundle; it is left alone. Choose another --out.")
-            if not replace:
-                raise BundleError(f"{out} holds a bundle already. Say --force to replace it, or choose another --out.")
+        self._replace = replace
+        self._require_place()
 
     def __enter__(self) -> BundleWriter:
         parent = self._out.absolute().parent
-        try:
+        with self._naming_errors():
             parent.mkdir(parents=True, exist_ok=True)
             self._building = Path(tempfile.mkdtemp(prefix=f".{self._out.name}.", dir=parent))
-        except OSError as error:
-            raise BundleError(f"cannot write beside {self._out}: {error}.") from error
         self._building.chmod(0o755)  # mkdtemp's 0700 would hide the bundle from the service's user
         return self
 
@@ -120,12 +116,13 @@ class BundleWriter:
         shutil.rmtree(self._building, ignore_errors=True)
 
     def add_model(self, data: bytes, directory: str = "partitions") -> ModelFile:
-        """Stores a TFLite file under its content's hash."""
+        """Stores a TFLite file under its content's hash. Raises: BundleError: the disk is full."""
         sha256 = hashlib.sha256(data).hexdigest()
         relative = Path(directory) / f"{sha256}.tflite"
         path = self._building / relative
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(data)
+        with self._naming_errors():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
         return ModelFile(path=relative.as_posix(), sha256=sha256, size_bytes=len(data))
 
     def path_of(self, file: ModelFile) -> Path:
@@ -133,17 +130,47 @@ class BundleWriter:
         return self._building / file.path
 
     def finish(self, manifest: Manifest, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Bundle:
-        """Writes the sample and the manifest and moves the bundle to its place."""
+        """Writes the sample and the manifest and moves the bundle to its place.
+
+        Raises: BundleError: the disk is full, or something has come to the place meanwhile.
+        """
         sample_path = self._building / _SAMPLE_NAME
         arrays = {f"{_INPUT_PREFIX}{n}": a for n, a in inputs.items()}
         arrays.update({f"{_OUTPUT_PREFIX}{n}": a for n, a in outputs.items()})
-        np.savez(sample_path, **arrays)  # type: ignore[arg-type]  # the stub confuses arrays with its own options
-        manifest.sample.path = _SAMPLE_NAME
-        manifest.sample.sha256 = _hash_file(sample_path)
-        (self._building / MANIFEST_NAME).write_text(render_manifest(manifest), encoding="utf-8")
-        _sync_tree(self._building)
-        self._move()
+        with self._naming_errors():
+            np.savez(sample_path, **arrays)  # type: ignore[arg-type]  # the stub confuses arrays with its own options
+            manifest.sample.path = _SAMPLE_NAME
+            manifest.sample.sha256 = _hash_file(sample_path)
+            (self._building / MANIFEST_NAME).write_text(render_manifest(manifest), encoding="utf-8")
+            _sync_tree(self._building)
+            self._require_place()  # again: making the bundle may have taken an hour
+            self._move()
         return open_bundle(self._out)
+
+    def _require_place(self) -> None:
+        out = self._out
+        with self._naming_errors():
+            if not out.exists():
+                return
+            if out.samefile(Path.cwd()):
+                raise BundleError(
+                    "the present directory cannot be made a bundle: it would be moved away. Choose a new --out."
+                )
+            if not any(out.iterdir() if out.is_dir() else [out]):
+                return
+            if not (out / MANIFEST_NAME).is_file():
+                raise BundleError(f"{out} exists and is not a bundle; it is left alone. Choose another --out.")
+            if not self._replace:
+                raise BundleError(f"{out} holds a bundle already. Say --force to replace it, or choose another --out.")
+
+    @contextmanager
+    def _naming_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BundleError(
+                f"the bundle {self._out} cannot be written: {error}. Make room, or choose another --out."
+            ) from error
 
     def _move(self) -> None:
         # A directory that is not empty cannot be renamed over: the old bundle steps aside and comes back on failure.

@@ -120,9 +120,7 @@ def _match_names(
     return dict(arrays)
 
 
-def _checked_rows(
-    path: Path, spec: InputSpec, rows: npt.NDArray[Any], limit: int
-) -> npt.NDArray[Any]:
+def _checked_rows(path: Path, spec: InputSpec, rows: npt.NDArray[Any], limit: int) -> npt.NDArray[Any]:
     where = f"{path}, input {spec.name}"
     if rows.ndim == 0 or rows.shape[1:] != spec.shape[1:]:
         expected = ", ".join(["N", *map(str, spec.shape[1:])])
@@ -136,9 +134,7 @@ def _checked_rows(
     return cast
 
 
-def _check_values(
-    where: str, spec: InputSpec, rows: npt.NDArray[Any], cast: npt.NDArray[Any]
-) -> None:
+def _check_values(where: str, spec: InputSpec, rows: npt.NDArray[Any], cast: npt.NDArray[Any]) -> None:
     if np.issubdtype(cast.dtype, np.floating):
         bad = np.argwhere(~np.isfinite(cast))
         reason = "NaN or infinity"
@@ -147,8 +143,7 @@ def _check_values(
         reason = f"a value that {spec.dtype} cannot hold"
     if len(bad):
         raise CalibrationError(
-            f"{where}: {reason} in sample {bad[0][0]} ({len(bad)} such values in all). "
-            "Remove those samples."
+            f"{where}: {reason} in sample {bad[0][0]} ({len(bad)} such values in all). Remove those samples."
         )
 
 

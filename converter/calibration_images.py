@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from converter.errors import CalibrationError
+from converter.errors import CalibrationError, MissingDependencyError
+
+try:
+    from PIL import Image
+except ImportError:  # splitting a .tflite file must work without it
+    Image = None  # type: ignore[assignment]
 
 _MODE_BY_CHANNELS = {1: "L", 3: "RGB"}
 
@@ -32,6 +36,11 @@ def load_images(
     Raises:
         CalibrationError: the input is no image input; no image found; an image is damaged.
     """
+    if Image is None:
+        raise MissingDependencyError(
+            f"{directory} holds images; reading them needs Pillow, which is not installed. Install it with: "
+            "pip install 'boardline[converter]'"
+        )
     if len(row_shape) not in (2, 3) or (*row_shape, 1)[2] not in _MODE_BY_CHANNELS:
         raise CalibrationError(
             f"{directory} holds images, but the model's input takes samples of shape {row_shape}: "
@@ -39,9 +48,7 @@ def load_images(
         )
     paths = list(_image_paths(directory))[:limit]
     if not paths:
-        raise CalibrationError(
-            f"{directory} holds no images. Expected files such as .jpg or .png, or give a .npy."
-        )
+        raise CalibrationError(f"{directory} holds no images. Expected files such as .jpg or .png, or give a .npy.")
     low, high = pixel_range
     pixels = np.stack([_read_pixels(path, row_shape) for path in paths])
     return (low + pixels * ((high - low) / 255.0)).astype(np.float32)
@@ -62,7 +69,5 @@ def _read_pixels(path: Path, row_shape: tuple[int, ...]) -> npt.NDArray[Any]:
         with Image.open(path) as image:
             resized = image.convert(mode).resize((width, height), Image.Resampling.BILINEAR)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise CalibrationError(
-            f"cannot read the image {path} ({error}). Remove it or replace it."
-        ) from error
+        raise CalibrationError(f"cannot read the image {path} ({error}). Remove it or replace it.") from error
     return np.asarray(resized, dtype=np.float32).reshape(row_shape)

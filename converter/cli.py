@@ -14,7 +14,7 @@ from bundle import BundleError, BundleWriter, open_bundle
 from converter.convert import convert_to_tflite
 from converter.errors import ConverterError, OptionError
 from converter.listing import list_model_cuts, list_partitions, summarize
-from converter.model_source import recognise_model
+from converter.model_source import SourceKind, recognise_model
 from converter.split_model import LoadedModel, SplitRequest, split_model
 from converter.verification import verify_bundle
 from converter.worker_request import QUANTIZE_MODES
@@ -80,12 +80,13 @@ def split(
         _converted(model, quantize, calibration, pixel_range, input_shape, on_progress) as (loaded, sample),
         writer,
     ):
+        kind = recognise_model(model).kind
         request = SplitRequest(
             source_path=model,
-            source_kind=recognise_model(model).kind.name.lower(),
-            quantize=quantize,
+            source_kind=kind.name.lower().replace("_", "-"),
+            quantize="as-is" if kind is SourceKind.TFLITE else quantize,
             n_parts=parts,
-            cut_names=cut_at.split(",") if cut_at else (),
+            cut_names=() if cut_at is None else cut_at.split(","),
             threads=threads,
         )
         bundle = split_model(loaded, request, writer, tflite_runtime, sample, on_progress)
@@ -159,7 +160,9 @@ def verify(
     opened = open_bundle(bundle)
     tflite_runtime = load_runtime(runtime)
     result = verify_bundle(opened, tflite_runtime, threads)
-    record = {None: "not comparable", (): "identical"}.get(result.differing_from_record, "different")
+    record = "not comparable: the bundle was made with another runtime, version or architecture"
+    if result.differing_from_record is not None:
+        record = "different" if result.differing_from_record else "identical"
     row = {
         "identical": result.is_identical,
         "differing_outputs": list(result.differing),

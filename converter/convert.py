@@ -113,20 +113,14 @@ def convert_to_tflite(
     )
 
 
-def _check_options(
-    quantize: str, calibration: Path | None, batch: int, pixel_range: tuple[float, float]
-) -> None:
+def _check_options(quantize: str, calibration: Path | None, batch: int, pixel_range: tuple[float, float]) -> None:
     if quantize not in QUANTIZE_MODES:
-        raise OptionError(
-            f"unknown mode {quantize!r}: expected one of {', '.join(QUANTIZE_MODES)}."
-        )
+        raise OptionError(f"unknown mode {quantize!r}: expected one of {', '.join(QUANTIZE_MODES)}.")
     if batch < 1:
         raise OptionError(f"batch is {batch}, expected 1 or more.")
     low, high = pixel_range
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise OptionError(
-            f"pixel range is {low:g},{high:g}: expected two numbers, low before high."
-        )
+        raise OptionError(f"pixel range is {low:g},{high:g}: expected two numbers, low before high.")
     if calibration is not None:
         check_calibration_path(calibration)
     elif quantize in CALIBRATED_MODES:
@@ -136,9 +130,7 @@ def _check_options(
         )
 
 
-def _check_tflite_options(
-    quantize: str, batch: int, input_shapes: Mapping[str, Sequence[int]] | None
-) -> None:
+def _check_tflite_options(quantize: str, batch: int, input_shapes: Mapping[str, Sequence[int]] | None) -> None:
     if quantize != "none":
         raise OptionError(
             f"{quantize} asked for, but the model is already TFLite. Quantise it where it was "
@@ -151,9 +143,7 @@ def _check_tflite_options(
         )
 
 
-def _use_as_it_is(
-    model: Path, calibration: Path | None, pixel_range: tuple[float, float]
-) -> ConvertedModel:
+def _use_as_it_is(model: Path, calibration: Path | None, pixel_range: tuple[float, float]) -> ConvertedModel:
     inputs, outputs = read_signature(model)
     sample = None
     if calibration is not None:

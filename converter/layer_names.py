@@ -12,8 +12,24 @@ _FUSED_LSTM = re.compile(r"^tfl\.unidirectional_sequence_lstm\d*$")
 _BEFORE_FIRST_OP = -1
 # Layers whose work the converter may merge into the operator of the layer before them.
 _FOLDABLE_CLASSES = frozenset(
-    "Activation BatchNormalization Dropout ELU Flatten GaussianDropout GaussianNoise LeakyReLU "
-    "Permute ReLU Rescaling Reshape Softmax SpatialDropout1D SpatialDropout2D SpatialDropout3D".split()
+    {
+        "Activation",
+        "BatchNormalization",
+        "Dropout",
+        "ELU",
+        "Flatten",
+        "GaussianDropout",
+        "GaussianNoise",
+        "LeakyReLU",
+        "Permute",
+        "ReLU",
+        "Rescaling",
+        "Reshape",
+        "Softmax",
+        "SpatialDropout1D",
+        "SpatialDropout2D",
+        "SpatialDropout3D",
+    }
 )
 
 
@@ -61,9 +77,7 @@ def locate_layers(
         constant_ops: indices of operators that have only constant inputs, such as the
             DEQUANTIZE of float16 weights. They bear a layer's name but compute nothing of it.
     """
-    names_of_op = [
-        () if op_index in constant_ops else names for op_index, names in enumerate(op_output_names)
-    ]
+    names_of_op = [() if op_index in constant_ops else names for op_index, names in enumerate(op_output_names)]
     last_op = _last_op_by_path(names_of_op)
     op_of = {layer.name: _own_op(layer, last_op) for layer in layers}
     _assign_fused_lstms(op_of, layers, op_output_names)
@@ -112,9 +126,7 @@ def _assign_fused_lstms(
     """Gives nameless fused LSTM operators, in order, to the LSTM layers that have none."""
     waiting = [x.name for x in layers if x.class_name == "LSTM" and op_of[x.name] is None]
     fused = [
-        op_index
-        for op_index, names in enumerate(op_output_names)
-        if any(_FUSED_LSTM.match(name) for name in names)
+        op_index for op_index, names in enumerate(op_output_names) if any(_FUSED_LSTM.match(name) for name in names)
     ]
     if len(waiting) == len(fused):
         op_of.update(zip(waiting, fused))

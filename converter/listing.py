@@ -16,13 +16,15 @@ def list_model_cuts(model: LoadedModel) -> list[dict[str, Any]]:
     layer_at: dict[int, str] = {op_index: name for name, op_index in model.layer_ops.items()}
     rows = []
     for cut in model.cuts:
-        before = model.graph.tensors[cut.before.outputs[0]].name
+        # An operator that only sets a variable computes no tensor.
+        before = model.graph.tensors[cut.before.outputs[0]].name if cut.before.outputs else ""
         rows.append(
             {
                 "index": cut.cut_index,
                 "operator_before": cut.before.kind,
                 "operator_after": cut.after.kind,
-                "layer": layer_at.get(cut.cut_index - 1) or _likely_layer(before),
+                # Where the layers are known, a name that none of them has would mislead; the cut lies inside a layer.
+                "layer": layer_at.get(cut.cut_index - 1, "") if layer_at else _likely_layer(before),
                 "tensor": before,
                 "crossing": [
                     {
@@ -81,4 +83,4 @@ def _tensor_row(spec: TensorSpec) -> dict[str, Any]:
 def _likely_layer(tensor_name: str) -> str:
     """A file without layer names: the scope that the converter left in the tensor's name, its last but one component."""
     components = name_components(tensor_name.split(";")[0])
-    return components[-2] if len(components) > 1 else components[-1]
+    return components[-2] if len(components) > 1 else "".join(components)

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
-
-from converter.errors import ModelError
+from converter.errors import MissingDependencyError, ModelError
 
 _TFLITE_IDENTIFIER = b"TFL3"  # bytes 4..8 of every TFLite flatbuffer (schema.fbs, file_identifier)
 _KINDS = "a Keras .h5 or .keras file, a SavedModel directory, or a .tflite file"
@@ -63,9 +61,7 @@ def recognise_model(path: Path) -> ModelSource:
 def _recognise_directory(path: Path) -> SourceKind:
     if (path / "saved_model.pb").is_file():
         return SourceKind.SAVED_MODEL
-    raise ModelError(
-        f"{path} is a directory without saved_model.pb, so it is no SavedModel: expected {_KINDS}."
-    )
+    raise ModelError(f"{path} is a directory without saved_model.pb, so it is no SavedModel: expected {_KINDS}.")
 
 
 def _recognise_tflite(path: Path) -> SourceKind:
@@ -81,14 +77,17 @@ def _recognise_tflite(path: Path) -> SourceKind:
 
 def _recognise_hdf5(path: Path) -> SourceKind:
     try:
-        with h5py.File(path, "r") as file:
-            attributes = {
-                key: file.attrs.get(key) for key in ("keras_version", "backend", "model_config")
-            }
-    except OSError as error:
-        raise ModelError(
-            f"{path} is not a readable HDF5 file ({error}). Save the model again."
+        import h5py  # here, because splitting a .tflite file must work without it
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{path} is a Keras .h5 file; reading it needs h5py, which is not installed. Install it with: "
+            "pip install 'boardline[converter]'"
         ) from error
+    try:
+        with h5py.File(path, "r") as file:
+            attributes = {key: file.attrs.get(key) for key in ("keras_version", "backend", "model_config")}
+    except OSError as error:
+        raise ModelError(f"{path} is not a readable HDF5 file ({error}). Save the model again.") from error
     if attributes["model_config"] is None:
         raise ModelError(
             f"{path} holds no model, only weights or other data: its attribute model_config is "
@@ -105,9 +104,7 @@ def _recognise_keras_archive(path: Path) -> SourceKind:
             config = json.loads(archive.read("config.json"))
             version = metadata.get("keras_version")
     except (zipfile.BadZipFile, KeyError, ValueError, AttributeError) as error:
-        raise ModelError(
-            f"{path} is not a readable .keras archive ({error}). Save the model again."
-        ) from error
+        raise ModelError(f"{path} is not a readable .keras archive ({error}). Save the model again.") from error
     _refuse_embedded_code(path, config)
     return _kind_of_version(path, version)
 
@@ -116,9 +113,7 @@ def _parse_config(path: Path, config: str | bytes) -> Any:
     try:
         return json.loads(config)
     except ValueError as error:
-        raise ModelError(
-            f"{path} holds a damaged model description ({error}). Save the model again."
-        ) from error
+        raise ModelError(f"{path} holds a damaged model description ({error}). Save the model again.") from error
 
 
 def _kind_of_version(path: Path, version: str | bytes | None) -> SourceKind:
@@ -131,7 +126,7 @@ def _kind_of_version(path: Path, version: str | bytes | None) -> SourceKind:
 
 def _refuse_embedded_code(path: Path, config: Any) -> None:
     """Stops at Lambda layers that carry marshalled byte code: loading them would run it."""
-    names = sorted({name for name in _embedded_code(config)})
+    names = sorted(set(_embedded_code(config)))
     if names:
         raise ModelError(
             f"{path} has Lambda layers with embedded Python code, which is not executed: "
@@ -143,9 +138,10 @@ def _refuse_embedded_code(path: Path, config: Any) -> None:
 def _embedded_code(config: Any) -> Iterator[str]:
     if isinstance(config, dict):
         inner = config.get("config")
-        if config.get("class_name") == "Lambda" and isinstance(inner, dict):
-            if not isinstance(inner.get("function"), str):  # a string names a registered function
-                yield str(inner.get("name", "?"))
+        is_lambda = config.get("class_name") == "Lambda"
+        # A function that is a string is the name of a registered one, not code.
+        if is_lambda and isinstance(inner, dict) and not isinstance(inner.get("function"), str):
+            yield str(inner.get("name", "?"))
         for value in config.values():
             yield from _embedded_code(value)
     elif isinstance(config, list):

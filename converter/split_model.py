@@ -1,4 +1,4 @@
-"""Splits a converted model: chooses the cuts, writes the partitions, proves them equal to the whole, and only then names the bundle finished."""
+"""Splits a converted model and proves the parts equal to the whole before the bundle is named finished."""
 
 from __future__ import annotations
 
@@ -105,6 +105,7 @@ def split_model(
     for index, spec in enumerate(specs):
         on_progress(f"writing and checking partition {index + 1} of {len(specs)}", index / len(specs))
         manifest.partitions.append(_write_partition(graph, spec, writer, runtime, request.threads, values))
+        values = {t: values[t] for t in spec.leaving}  # the next part has nothing else either
     _require_equal(graph, expected, values)
     names = {t: graph.tensors[t].name for t in (*graph.inputs, *graph.outputs)}
     return writer.finish(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from partitioning import Graph
 from protos.v1.tensor_pb2 import Quantization, TensorSpec
 from transport.tensor_spec import wire_dtype
@@ -17,6 +19,7 @@ def tensor_spec(graph: Graph, tensor_index: int) -> TensorSpec:
         shape=tensor.shape,
         alias=graph.aliases.get(tensor_index, ""),
     )
-    if tensor.scale is not None:
+    # Files made from quantisation-aware training may keep a scale on float tensors too; nothing is quantised by it.
+    if tensor.scale is not None and np.issubdtype(tensor.dtype, np.integer):
         spec.quantization.CopyFrom(Quantization(scale=tensor.scale, zero_point=tensor.zero_point))
     return spec

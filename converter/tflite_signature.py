@@ -30,13 +30,10 @@ def read_signature(path: Path) -> tuple[tuple[InputSpec, ...], tuple[str, ...]]:
     try:
         return _read(schema.Model.GetRootAs(path.read_bytes(), 0))
     except (struct.error, IndexError, AttributeError, TypeError, UnicodeDecodeError) as error:
-        raise ModelError(
-            f"{path} is a damaged TFLite file ({error}). Convert or download it again."
-        ) from error
+        raise ModelError(f"{path} is a damaged TFLite file ({error}). Convert or download it again.") from error
     except KeyError as error:
         raise ModelError(
-            f"{path} has an input of TFLite type {error}: expected one of "
-            f"{', '.join(sorted(_DTYPES.values()))}."
+            f"{path} has an input of TFLite type {error}: expected one of {', '.join(sorted(_DTYPES.values()))}."
         ) from error
 
 

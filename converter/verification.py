@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bundle import Bundle
+from partitioning import Graph
 from protos.v1.tensor_pb2 import TensorSpec
 from runtime import Runner, TfliteRuntime, same_bits_promised
 from transport.tensor_spec import Array
@@ -41,6 +43,7 @@ def verify_bundle(bundle: Bundle, runtime: TfliteRuntime, threads: int = 1) -> V
         runner = Runner(runtime, bundle.file_path(partition.file), threads)
         outputs = runner.run([values[t.name] for t in partition.inputs])
         values.update(zip((t.name for t in partition.outputs), outputs))
+        values = {t.name: values[t.name] for t in partition.leaving}  # the next part has nothing else either
     comparable = same_bits_promised(manifest.measured_on, runtime.identity)
     return Verification(
         differing=_differing(manifest.outputs, whole, values),
@@ -50,11 +53,12 @@ def verify_bundle(bundle: Bundle, runtime: TfliteRuntime, threads: int = 1) -> V
 
 
 def _run_whole(bundle: Bundle, runtime: TfliteRuntime, threads: int, inputs: dict[str, Array]) -> dict[str, Array]:
-    manifest = bundle.manifest
-    runner = Runner(runtime, bundle.file_path(manifest.whole), threads)
-    outputs = runner.run([inputs[t.name] for t in manifest.inputs])
-    return dict(zip((t.name for t in manifest.partitions[-1].leaving), outputs))
+    path = bundle.file_path(bundle.manifest.whole)
+    # The file's own order, in which a tensor may stand twice; the manifest names each once.
+    graph = Graph.from_bytes(path.read_bytes())
+    outputs = Runner(runtime, path, threads).run([inputs[graph.tensors[t].name] for t in graph.inputs])
+    return dict(zip((graph.tensors[t].name for t in graph.outputs), outputs))
 
 
-def _differing(specs: list[TensorSpec], one: dict[str, Array], other: dict[str, Array]) -> tuple[str, ...]:
+def _differing(specs: Iterable[TensorSpec], one: dict[str, Array], other: dict[str, Array]) -> tuple[str, ...]:
     return tuple(s.alias or s.name for s in specs if one[s.name].tobytes() != other[s.name].tobytes())

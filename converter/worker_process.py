@@ -25,9 +25,7 @@ _LOG_TAIL_LINES = 30
 _EXIT_GRACE_S = 60.0  # the pipe closes when the child ends, so this bound is never reached
 
 
-def run_worker(
-    request: WorkerRequest, *, timeout_s: float, on_progress: OnProgress
-) -> WorkerAnswer:
+def run_worker(request: WorkerRequest, *, timeout_s: float, on_progress: OnProgress) -> WorkerAnswer:
     """Converts in a child process and returns what it found out about the model.
 
     The child writes nothing to this process's standard streams; TensorFlow's output goes to a
@@ -59,7 +57,7 @@ def _started(request: WorkerRequest, log: Path) -> Iterator[tuple[subprocess.Pop
         with log.open("wb") as log_file:
             process = subprocess.Popen(
                 [*command, str(write_fd)],
-                stdin=subprocess.PIPE,  # never written: its closing tells the child that we are gone
+                stdin=subprocess.PIPE,  # its closing tells the child that we are gone
                 stdout=log_file,
                 stderr=subprocess.STDOUT,
                 pass_fds=[write_fd],
@@ -99,8 +97,7 @@ def _follow(
     for message in _messages(progress_fd, deadline):
         if message is None:
             raise ConversionFailedError(
-                f"the conversion took longer than {timeout_s:g} s and was ended. Allow more time "
-                f"or see {log}.",
+                f"the conversion took longer than {timeout_s:g} s and was ended. Allow more time or see {log}.",
                 _tail(log),
             )
         if "error" in message:

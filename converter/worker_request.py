@@ -89,12 +89,18 @@ class WorkerAnswer:
     def from_json(cls, text: str) -> WorkerAnswer:
         """Returns the answer that `to_json` wrote."""
         fields = json.loads(text)
-        layers = (
-            {key: tuple(value) if isinstance(value, list) else value for key, value in x.items()}
-            for x in fields["layers"]
-        )
         return cls(
             tuple(fields["inputs"]),
             tuple(fields["outputs"]),
-            tuple(KerasLayer(**layer) for layer in layers),
+            tuple(_layer_from_json(layer) for layer in fields["layers"]),
         )
+
+
+def _layer_from_json(layer: dict[str, Any]) -> KerasLayer:
+    return KerasLayer(
+        name=layer["name"],
+        class_name=layer["class_name"],
+        inbound=tuple(layer["inbound"]),
+        scopes=tuple(layer["scopes"]),
+        output_tensors=tuple(layer["output_tensors"]),
+    )

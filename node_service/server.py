@@ -90,6 +90,14 @@ class NodeServer:
 
 async def serve(config: NodeConfig) -> None:
     """Serves until SIGTERM or SIGINT: the first drains, the second stops at once."""
+    first, second = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        (second if first.is_set() else first).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):  # before anything is started that a signal should drain
+        loop.add_signal_handler(number, on_signal)
     server = NodeServer(config)
     address = await server.start()
     _log.info("%s serves on %s with %s, store %s", config.name, address, server.runtime_name, config.store)
@@ -97,14 +105,6 @@ async def serve(config: NodeConfig) -> None:
         _log.warning(
             "plaintext was asked for: anyone who reaches %s can read and change tensors and load models", address
         )
-    first, second = asyncio.Event(), asyncio.Event()
-
-    def on_signal() -> None:
-        (second if first.is_set() else first).set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
     await first.wait()
     _log.info("draining; a second signal stops at once")
     drained = asyncio.ensure_future(server.drain())

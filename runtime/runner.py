@@ -48,14 +48,17 @@ class Runner:
             **({"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}),
         }
         self._interpreter = self._open()
-        self._input_details = self._interpreter.get_input_details()
-        self._output_indices = [d["index"] for d in self._interpreter.get_output_details()]
+        try:
+            self._input_details = self._interpreter.get_input_details()
+            output_details = self._interpreter.get_output_details()
+            kinds = {op["op_name"] for op in self._interpreter._get_ops_details()}  # no public call lists operators
+        except UnicodeDecodeError as error:
+            raise ModelLoadError(f"the model is damaged: it holds a name that is no text ({error}).") from error
+        self._output_indices = [d["index"] for d in output_details]
         self.inputs = tuple(_port(d) for d in self._input_details)
-        self.outputs = tuple(_port(d) for d in self._interpreter.get_output_details())
+        self.outputs = tuple(_port(d) for d in output_details)
         self._file_shapes = [tuple(int(n) for n in d["shape"]) for d in self._input_details]
         self._current_shapes = self._file_shapes
-        # No public call lists the operators.
-        kinds = {op["op_name"] for op in self._interpreter._get_ops_details()}
         self._changes_resources = _ASSIGNMENT in kinds or (_HANDLE in kinds and not kinds.isdisjoint(_BRANCHING))
         self._is_fresh = True
 

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable, Sequence
 
 import typer
+from rich.text import Text
 
 from terminal.output import stderr
 
 EXIT_ERROR = 1
-EXIT_INTERRUPTED = 130  # as shells report SIGINT
 
 
 def command_app(help_text: str) -> typer.Typer:
@@ -39,12 +39,7 @@ def run(app: typer.Typer, expected: tuple[type[Exception], ...]) -> None:
     try:
         app()
     except expected as error:
-        stderr.print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False, soft_wrap=True)
+        message = " ".join(line.strip() for line in str(error).splitlines())
+        # As Text: names of files and tensors may look like markup.
+        stderr.print(Text.assemble(("error:", "bold red"), f" {message}"), highlight=False, soft_wrap=True)
         sys.exit(EXIT_ERROR)
-    except KeyboardInterrupt:
-        stderr.print("interrupted")
-        sys.exit(EXIT_INTERRUPTED)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")

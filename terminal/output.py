@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 # A pipe has no width; rich would assume 80 and fold every cell.
 _PIPE_WIDTH = 160
@@ -25,11 +26,13 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, text_columns: int = 1) -> None:
     """A table on stdout; the first `text_columns` are left-aligned, the rest are figures."""
-    table = Table(title=title, title_justify="left", header_style="bold")
+    # Text, because names of tensors and files may look like markup.
+    table = Table(header_style="bold")
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < text_columns else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(Text(str(cell)) for cell in row))
+    stdout.print(Text(title, style="italic"), soft_wrap=True)  # a table's own title would fold at the table's width
     stdout.print(table)
 
 
@@ -37,10 +40,11 @@ def progress() -> Progress:
     """A progress display on stderr, removed when done; on a pipe nothing is drawn."""
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
         console=stderr,
         transient=True,
+        disable=not stderr.is_terminal,  # else it ends with an empty line
     )

@@ -20,9 +20,10 @@ class Address:
         """Reads "10.0.0.11:50051", "pi1.local:50051" or "[fe80::1]:50051". Raises: AddressError."""
         host, separator, port = text.strip().rpartition(":")
         bracketed = host.startswith("[") and host.endswith("]")
-        if not separator or not host or not port.isdigit() or int(port) > 65535 or (":" in host and not bracketed):
+        name = host[1:-1] if bracketed else host
+        if not separator or not name or not _is_port(port) or (":" in host and not bracketed):
             raise AddressError(f"{text!r} is not HOST:PORT. Write 10.0.0.11:50051, pi1.local:50051 or [fe80::1]:50051.")
-        return cls(host[1:-1] if bracketed else host, int(port))
+        return cls(name, int(port))
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -46,3 +47,8 @@ def require_plaintext_allowed(address: Address, insecure: bool) -> None:
             f"refusing to speak plaintext with {address}, which is not loopback: anyone on the network could read and change "
             "tensors and load models. Bind to 127.0.0.1, or say --insecure on a network that you trust."
         )
+
+
+def _is_port(text: str) -> bool:
+    # isdigit() alone takes superscripts, and int() takes no number of thousands of digits.
+    return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535

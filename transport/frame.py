@@ -22,6 +22,10 @@ ALIGNMENT_BYTES = 64
 _HEADER_TAG = b"\x0a"  # field 1, length-delimited
 _PAYLOAD_TAG = b"\x12"  # field 2, length-delimited
 _MAX_VARINT_BYTES = 10
+_MAX_TAG_BYTES = _MAX_LENGTH_BYTES = 5  # both are 32-bit numbers
+_MAX_FIELD_NUMBER = 2**29 - 1
+# A header has some 30 bytes a tensor and 40 a stage. Unpacked, hostile ones take a hundred times their size.
+MAX_HEADER_BYTES = 2**20
 _ZEROS = bytes(ALIGNMENT_BYTES)
 
 
@@ -62,21 +66,26 @@ def pack_frame(header: Header, tensors: Sequence[EncodedTensor] = ()) -> bytes:
 def unpack_frame(message: bytes) -> tuple[Header, list[EncodedTensor]]:
     """The header, and the tensors as views into `message`; nothing of the payload is copied.
 
-    Raises: FrameError: not a frame, or a tensor that lies outside the payload.
+    Raises: FrameError: not a frame, a header of more than MAX_HEADER_BYTES, or a tensor that lies outside the payload.
     """
     view = memoryview(message)
     header = Header()
+    header_bytes = 0
     payload = view[:0]
     try:
         for tag, start, stop in _fields(message):
             if tag == _HEADER_TAG[0]:
+                header_bytes += stop - start
+                if header_bytes > MAX_HEADER_BYTES:
+                    raise FrameError(
+                        f"a header of {header_bytes} bytes is refused; at most {MAX_HEADER_BYTES} are taken."
+                    )
                 header.MergeFromString(message[start:stop])
             elif tag == _PAYLOAD_TAG[0]:
                 payload = view[start:stop]
+        return header, [_locate(entry, payload) for entry in header.tensors]
     except (DecodeError, IndexError) as error:
         raise FrameError(f"a message of {len(message)} bytes is not a frame: {error}.") from error
-    try:
-        return header, [_locate(entry, payload) for entry in header.tensors]
     except FrameError as error:
         error.request_id = header.request_id
         raise
@@ -93,10 +102,12 @@ def _fields(message: bytes) -> Iterable[tuple[int, int, int]]:
     """(tag, start, stop) of the length-delimited fields; any protobuf writer's order and any new field is taken."""
     position, size = 0, len(message)
     while position < size:
-        tag, position = _read_varint(message, position)
+        tag, position = _read_varint(message, position, _MAX_TAG_BYTES)
         wire_type = tag & 7
+        if not 0 < tag >> 3 <= _MAX_FIELD_NUMBER:
+            raise FrameError(f"a message of {size} bytes is not a frame: field number {tag >> 3}.")
         if wire_type == 2:
-            length, position = _read_varint(message, position)
+            length, position = _read_varint(message, position, _MAX_LENGTH_BYTES)
             if position + length > size:
                 raise FrameError(f"a field is said to end at byte {position + length} of a message of {size} bytes.")
             yield tag, position, position + length
@@ -105,19 +116,21 @@ def _fields(message: bytes) -> Iterable[tuple[int, int, int]]:
             _, position = _read_varint(message, position)
         elif wire_type in (1, 5):
             position += 8 if wire_type == 1 else 4
+            if position > size:
+                raise FrameError(f"a field is said to end at byte {position} of a message of {size} bytes.")
         else:
             raise FrameError(f"a message of {size} bytes is not a frame: wire type {wire_type} at byte {position}.")
 
 
-def _read_varint(message: bytes, position: int) -> tuple[int, int]:
+def _read_varint(message: bytes, position: int, max_bytes: int = _MAX_VARINT_BYTES) -> tuple[int, int]:
     value = 0
-    for shift in range(0, 7 * _MAX_VARINT_BYTES, 7):
+    for shift in range(0, 7 * max_bytes, 7):
         byte = message[position]
         position += 1
         value |= (byte & 0x7F) << shift
         if not byte & 0x80:
             return value, position
-    raise FrameError("a message is not a frame: a number is longer than ten bytes.")
+    raise FrameError(f"a message is not a frame: a number is longer than {max_bytes} bytes.")
 
 
 def _varint(value: int) -> bytes:

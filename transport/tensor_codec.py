@@ -20,6 +20,11 @@ except ImportError:  # no wheel for 32-bit ARM; such a board offers the raw code
     _lz4 = None
 
 
+# A byte of an LZ4 block stands for 255 bytes at most (lz4_Block_format.md): who claims more would take memory for nothing.
+_LZ4_MAX_RATIO = 255
+_MAX_DIMENSIONS = 32  # numpy 1's limit
+
+
 @dataclass(frozen=True)
 class TensorCodec:
     """One codec. `encode` takes a C-contiguous array; `decode` gives the (size_bytes,) uint8 data back."""
@@ -54,29 +59,36 @@ def encode_tensor(array: Array, codec: Codec = Codec.RAW) -> EncodedTensor:
 
     Raises: CodecUnavailableError: the codec's library is not installed. TensorError: the dtype cannot travel.
     """
-    contiguous = np.ascontiguousarray(array)
-    header = TensorHeader(dtype=wire_dtype(array.dtype), shape=array.shape, codec=codec)
-    return EncodedTensor(header, _row(codec).encode(contiguous))
+    dtype = wire_dtype(array.dtype)
+    little_endian = np.ascontiguousarray(array, numpy_dtype(dtype))
+    header = TensorHeader(dtype=dtype, shape=array.shape, codec=codec)
+    return EncodedTensor(header, _row(codec).encode(little_endian))
 
 
 def decode_tensor(tensor: EncodedTensor) -> Array:
     """The array; with RAW a read-only view of the received bytes.
 
-    Memory is taken for what the header's dtype and shape say and for no more: check those first (`check_header`).
-    Raises: FrameError: the data is not what the header says. CodecUnavailableError: the codec is not installed here.
+    Memory is taken for what the header's dtype and shape say and for no more: check those first (`check_boundary`).
+    Raises: FrameError: the data is not what the header says. TensorError: a dtype that this version does not know.
+        CodecUnavailableError: the codec is not installed here.
     """
     header = tensor.header
     dtype = numpy_dtype(header.dtype)
     shape = tuple(header.shape)
-    if any(n < 0 for n in shape):
-        raise FrameError(f"a tensor's shape {list(shape)} has a negative dimension.")
+    if len(shape) > _MAX_DIMENSIONS or any(n < 0 for n in shape):
+        raise FrameError(
+            f"a tensor's shape {list(shape[:_MAX_DIMENSIONS])} has a negative dimension, or more than {_MAX_DIMENSIONS}."
+        )
     size_bytes = math.prod(shape) * dtype.itemsize
     data = _row(header.codec).decode(tensor.data, dtype, size_bytes)
     if data.size != size_bytes:
         raise FrameError(
             f"a tensor of shape {list(shape)} and dtype {dtype.name} has {data.size} bytes, expected {size_bytes}."
         )
-    return data.view(dtype).reshape(shape)
+    try:
+        return data.view(dtype).reshape(shape)
+    except ValueError as error:  # a tensor of size 0 in one dimension and of impossible sizes in others
+        raise FrameError(f"a tensor of shape {list(shape)} cannot be: {error}.") from error
 
 
 def _row(codec: Codec) -> TensorCodec:
@@ -93,7 +105,7 @@ def _available(row: TensorCodec) -> TensorCodec:
 
 
 def _encode_raw(array: Array) -> BytesLike:
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _decode_raw(data: BytesLike, _dtype: np.dtype[Any], _size_bytes: int) -> Array:
@@ -106,10 +118,11 @@ def _encode_lz4(array: Array) -> BytesLike:
 
 
 def _decode_lz4(data: BytesLike, _dtype: np.dtype[Any], size_bytes: int) -> Array:
+    if size_bytes > _LZ4_MAX_RATIO * len(data):
+        raise FrameError(f"{len(data)} bytes of LZ4 data cannot be a tensor of {size_bytes} bytes.")
     try:
-        # The size is the header's, which the caller has checked: a bomb cannot take more.
         return np.frombuffer(_lz4.decompress(data, uncompressed_size=size_bytes), np.uint8)
-    except (_lz4.LZ4BlockError, ValueError) as error:
+    except (_lz4.LZ4BlockError, OverflowError, ValueError) as error:
         raise FrameError(f"a tensor's LZ4 data is damaged: {error}.") from error
 
 

@@ -84,12 +84,14 @@ def quantize(spec: TensorSpec, array: Array) -> Array:
         )
     dtype = numpy_dtype(spec.dtype)
     limits = np.iinfo(dtype)
-    scaled = np.rint(array.astype(np.float64) / spec.quantization.scale) + spec.quantization.zero_point
-    return np.clip(scaled, limits.min, limits.max).astype(dtype)
+    with np.errstate(over="ignore"):  # what overflows saturates like the rest
+        scaled = np.rint(array.astype(np.float64) / spec.quantization.scale) + spec.quantization.zero_point
+    quantized: Array = np.clip(scaled, limits.min, limits.max).astype(dtype)
+    return quantized
 
 
 def dequantize(spec: TensorSpec, array: Array) -> Array:
-    """The spec's integers as float32: (q - zero_point) * scale. Arrays of a spec without a scale come back as they are."""
+    """The spec's integers as float32: (q - zero_point) * scale; without a scale in the spec, the array as it is."""
     if not spec.HasField("quantization"):
         return array
     q = spec.quantization

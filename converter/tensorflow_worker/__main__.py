@@ -42,5 +42,5 @@ if __name__ == "__main__":
     status = main(*sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    # Not sys.exit: TensorFlow's tear-down takes up to a second and can crash after the work is done.
+    # Not sys.exit: TensorFlow's tear-down takes up to a second and can crash after the work.
     os._exit(status)

@@ -14,12 +14,10 @@ from converter.tensorflow_worker.progress import Reporter
 from converter.tensorflow_worker.refusal import explain_refusal
 from converter.worker_request import CALIBRATED_MODES
 
-_DTYPES = frozenset("bool float32 int8 int16 int32 int64 uint8".split())
+_DTYPES = frozenset({"bool", "float32", "int8", "int16", "int32", "int64", "uint8"})
 
 
-def convert_saved_model(
-    frozen: FrozenModel, quantize: str, samples: Sequence[Sample], reporter: Reporter
-) -> bytes:
+def convert_saved_model(frozen: FrozenModel, quantize: str, samples: Sequence[Sample], reporter: Reporter) -> bytes:
     """Returns the `.tflite` content, built from TFLite's own operators only.
 
     Raises:
@@ -27,9 +25,7 @@ def convert_saved_model(
         ConversionFailedError: any other refusal, with its essential lines.
     """
     _check_dtypes(frozen)
-    converter = tf.lite.TFLiteConverter.from_saved_model(
-        str(frozen.directory), signature_keys=[frozen.signature]
-    )
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(frozen.directory), signature_keys=[frozen.signature])
     _set_mode(converter, quantize, samples, reporter)
     reporter.progress("converting")
     try:
@@ -59,9 +55,7 @@ def _set_mode(converter: Any, quantize: str, samples: Sequence[Sample], reporter
     ops = tf.lite.OpsSet
     is_int8 = quantize == "int8"
     converter.target_spec.supported_ops = [
-        ops.TFLITE_BUILTINS_INT8
-        if is_int8
-        else ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        ops.TFLITE_BUILTINS_INT8 if is_int8 else ops.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
     ]
     # Inputs and outputs that are not float keep their type; the converter ignores these for them.
     converter.inference_input_type = tf.int8 if is_int8 else tf.int16

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,8 @@ def run_job(request: WorkerRequest, reporter: Reporter) -> None:
         content = convert_saved_model(frozen, request.quantize, samples, reporter)
     (request.work_dir / TFLITE_FILE).write_bytes(content)
     if samples:
-        np.savez(request.work_dir / SAMPLE_FILE, **samples[0])
+        arrays: dict[str, Any] = dict(samples[0])
+        np.savez(request.work_dir / SAMPLE_FILE, **arrays)
     answer = WorkerAnswer(
         tuple(spec.name for spec in frozen.inputs),
         frozen.outputs,
@@ -62,9 +64,7 @@ def _load_samples(request: WorkerRequest, frozen: FrozenModel, reporter: Reporte
     return load_calibration(request.calibration, frozen.inputs, pixel_range=request.pixel_range)
 
 
-def _with_output_tensors(
-    frozen: FrozenModel, tensor_of_output: dict[str, str]
-) -> tuple[KerasLayer, ...]:
+def _with_output_tensors(frozen: FrozenModel, tensor_of_output: dict[str, str]) -> tuple[KerasLayer, ...]:
     return tuple(
         replace(layer, output_tensors=tuple(tensor_of_output[name] for name in names))
         for layer, names in zip(frozen.layers, frozen.outputs_of_layers)

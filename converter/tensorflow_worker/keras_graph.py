@@ -58,15 +58,11 @@ def _inbound_layers(graph: Any) -> dict[Any, list[Any]]:
     for depth in sorted(graph._nodes_by_depth, reverse=True):
         for node in graph._nodes_by_depth[depth]:
             sources = inbound.setdefault(_layer_of(node), [])
-            sources.extend(
-                layer for layer in map(_layer_of, node.parent_nodes) if layer not in sources
-            )
+            sources.extend(layer for layer in map(_layer_of, node.parent_nodes) if layer not in sources)
     return inbound
 
 
-def _resolve(
-    sources: list[Any], prefix: str, outer_inbound: tuple[str, ...] | None
-) -> tuple[str, ...]:
+def _resolve(sources: list[Any], prefix: str, outer_inbound: tuple[str, ...] | None) -> tuple[str, ...]:
     """Returns the sources' names; a nested model's input stands for what feeds that model."""
     names: dict[str, None] = {}
     for source in sources:

@@ -132,10 +132,7 @@ def _input_specs(request: WorkerRequest, model: Any) -> tuple[InputSpec, ...]:
     # The input layer's name, which the user chose; Keras 3 numbers unnamed tensors per process.
     names = argument_names([tensor._keras_history[0].name for tensor in tensors])
     shapes = fixed_shapes(request, {n: tuple(t.shape) for n, t in zip(names, tensors)})
-    return tuple(
-        InputSpec(name, shapes[name], tf.as_dtype(tensor.dtype).name)
-        for name, tensor in zip(names, tensors)
-    )
+    return tuple(InputSpec(name, shapes[name], tf.as_dtype(tensor.dtype).name) for name, tensor in zip(names, tensors))
 
 
 def _output_names(model: Any) -> list[str]:

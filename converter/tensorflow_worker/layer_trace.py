@@ -72,10 +72,9 @@ class LayerTrace:
             return  # Dropout at inference, for one: the output is the input
         self._outputs.setdefault(entry.name, []).extend(produced)
         scope = tf.get_current_name_scope()
-        if _belongs_to(scope, entry.layer.name):
-            found = [scope]
-        else:  # a bare operation such as `x + y` opens no scope of its own
-            found = [name.split(":")[0] for name in produced]
+        # A bare operation such as `x + y` opens no scope of its own.
+        has_scope = _belongs_to(scope, entry.layer.name)
+        found = [scope] if has_scope else [name.split(":")[0] for name in produced]
         self._scopes.setdefault(entry.name, []).extend(found)
 
 

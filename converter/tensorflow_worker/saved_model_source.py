@@ -35,8 +35,7 @@ def freeze_saved_model(request: WorkerRequest, scratch: Path, reporter: Reporter
     key = _pick_signature(request, model)
     function = model.signatures[key]
     open_specs = {
-        name: function.structured_input_signature[1][name]
-        for name in sorted(function.structured_input_signature[1])
+        name: function.structured_input_signature[1][name] for name in sorted(function.structured_input_signature[1])
     }
     shapes = fixed_shapes(request, {n: _shape(spec) for n, spec in open_specs.items()})
     inputs = tuple(InputSpec(n, shapes[n], spec.dtype.name) for n, spec in open_specs.items())
@@ -49,7 +48,7 @@ def freeze_saved_model(request: WorkerRequest, scratch: Path, reporter: Reporter
 
 
 def _pick_signature(request: WorkerRequest, model: Any) -> str:
-    keys = sorted(key for key in model.signatures if key != _INIT_SIGNATURE)
+    keys: list[str] = sorted(key for key in model.signatures if key != _INIT_SIGNATURE)
     if _DEFAULT_SIGNATURE in keys:
         return _DEFAULT_SIGNATURE
     if len(keys) != 1:
@@ -64,9 +63,7 @@ def _shape(spec: Any) -> tuple[int | None, ...] | None:
     return None if spec.shape.rank is None else tuple(spec.shape)
 
 
-def _save_with_shapes(
-    model: Any, function: Any, inputs: tuple[InputSpec, ...], scratch: Path
-) -> None:
+def _save_with_shapes(model: Any, function: Any, inputs: tuple[InputSpec, ...], scratch: Path) -> None:
     names = [spec.name for spec in inputs]
 
     def serve(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -55,9 +55,7 @@ def fixed_shapes(
             f"input shapes given for {', '.join(unknown)}, which the model does not have. "
             f"Its inputs are {', '.join(sorted(shapes))}."
         )
-    filled = {
-        name: _fill(name, shape, given.get(name), request.batch) for name, shape in shapes.items()
-    }
+    filled = {name: _fill(name, shape, given.get(name), request.batch) for name, shape in shapes.items()}
     still_open = [f"{name} {_text(shape)}" for name, shape in filled.items() if None in shape]
     if still_open:
         raise OptionError(
@@ -100,7 +98,4 @@ def output_tensor_names(content: bytes) -> dict[str, str]:
     tensors = model.Subgraphs(0)
     signature = model.SignatureDefs(0)
     outputs = (signature.Outputs(index) for index in range(signature.OutputsLength()))
-    return {
-        output.Name().decode(): tensors.Tensors(output.TensorIndex()).Name().decode()
-        for output in outputs
-    }
+    return {output.Name().decode(): tensors.Tensors(output.TensorIndex()).Name().decode() for output in outputs}

@@ -89,9 +89,7 @@ _MODES_OF = {"resnet50.h5": ("none", "int8")}
 
 
 @pytest.fixture(scope="session")
-def keras3_conversions(
-    keras3_models: Path, calibration: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def keras3_conversions(keras3_models: Path, calibration: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Work directories `<model>-<mode>`, and others named for what they show."""
     directory = tmp_path_factory.mktemp("keras3_conversions")
 
@@ -100,9 +98,7 @@ def keras3_conversions(
         return WorkerRequest(source.path, source.kind, directory / name, **options)
 
     requests = [
-        request(
-            model, f"{model.split('.')[0]}-{mode}", quantize=mode, calibration=calibration / data
-        )
+        request(model, f"{model.split('.')[0]}-{mode}", quantize=mode, calibration=calibration / data)
         for model, data in _KERAS3_CALIBRATION.items()
         for mode in _MODES_OF.get(model, MODES)
     ]
@@ -139,9 +135,7 @@ def keras3_conversions(
 
 
 @pytest.fixture(scope="session")
-def keras2_conversions(
-    keras2_models: Path, calibration: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def keras2_conversions(keras2_models: Path, calibration: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Work directories `<file>-<mode>`, and `custom`, which is refused."""
     directory = tmp_path_factory.mktemp("keras2_conversions")
     requests = [

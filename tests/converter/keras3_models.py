@@ -31,9 +31,7 @@ def several_ends(extra_name: str = "an extra") -> keras.Model:
     x = layers.Conv2D(4, 3, activation="relu")(image)
     shared = layers.Dense(5, name="shared")
     y = shared(layers.Flatten()(x))
-    inner = keras.Sequential(
-        [keras.Input((5,)), layers.Dense(7, "relu"), layers.Dense(5)], name="inner"
-    )
+    inner = keras.Sequential([keras.Input((5,)), layers.Dense(7, "relu"), layers.Dense(5)], name="inner")
     total = layers.Add(name="total")([inner(y), inner(extra)]) + extra
     heads = {
         "zebra": layers.Dense(3, name="first_head")(total),
@@ -58,8 +56,8 @@ def recurrent() -> keras.Model:
     return keras.Model(tokens, layers.Dense(2, name="answer")(x))
 
 
-def recurrent_on_steps(batch: int | None) -> keras.Model:
-    steps = keras.Input((6, 4), batch, name="steps")
+def recurrent_on_steps() -> keras.Model:
+    steps = keras.Input((6, 4), name="steps")
     return keras.Model(steps, layers.LSTM(8, name="lstm")(steps))
 
 
@@ -164,8 +162,12 @@ def main(directory: Path) -> None:
     save_values(mobilenetv2, directory / "mobilenetv2.values.npz")
     several_ends("an_extra").export(directory / "exported", verbose=False)
     keras.Sequential([layers.Dense(3)]).save(directory / "unbuilt.keras")
-    recurrent_on_steps(None).export(directory / "open_loop", verbose=False)
-    recurrent_on_steps(1).export(directory / "loop", verbose=False)
+    loop = recurrent_on_steps()
+    loop.export(directory / "open_loop", verbose=False)
+    archive = keras.export.ExportArchive()
+    archive.track(loop)
+    archive.add_endpoint("serve", loop, [tf.TensorSpec((1, 6, 4), name="steps")])
+    archive.write_out(directory / "loop", verbose=False)
     for module in (Inverse(), AnyRank(), Text()):
         tf.saved_model.save(module, str(directory / type(module).__name__.lower()))
     scale = Scale()

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from converter.calibration import InputSpec, check_calibration_path, load_calibration
 from converter.errors import CalibrationError
@@ -80,9 +79,7 @@ def test_scalar_input_without_a_batch_gets_scalars(tmp_path: Path) -> None:
         ({"tokens": np.array([None])}, r"cannot read .*rows\.npz as a NumPy file: Object arrays"),
     ],
 )
-def test_array_that_does_not_fit_is_refused(
-    tmp_path: Path, arrays: dict[str, Any], message: str
-) -> None:
+def test_array_that_does_not_fit_is_refused(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
     path = write(tmp_path / "rows.npz", **arrays)
     with pytest.raises(CalibrationError, match=message):
         load_calibration(path, [TOKENS])
@@ -98,9 +95,7 @@ def test_nan_and_infinity_are_refused_with_the_sample_named(tmp_path: Path, bad:
 
 
 def test_inputs_of_different_lengths_are_refused(tmp_path: Path) -> None:
-    path = write(
-        tmp_path / "rows.npz", tokens=np.zeros((2, 5), np.int32), image=np.zeros((3, 4, 6, 3))
-    )
+    path = write(tmp_path / "rows.npz", tokens=np.zeros((2, 5), np.int32), image=np.zeros((3, 4, 6, 3)))
     with pytest.raises(CalibrationError, match="different numbers of samples: image 3, tokens 2"):
         load_calibration(path, [IMAGE, TOKENS])
 
@@ -123,7 +118,5 @@ def test_missing_and_unknown_paths_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match="no calibration data at"):
         check_calibration_path(tmp_path / "rows.npy")
     (tmp_path / "rows.csv").touch()
-    with pytest.raises(
-        CalibrationError, match=r"cannot read .* from .*rows\.csv: expected a \.npy"
-    ):
+    with pytest.raises(CalibrationError, match=r"cannot read .* from .*rows\.csv: expected a \.npy"):
         check_calibration_path(tmp_path / "rows.csv")

@@ -71,5 +71,5 @@ def test_damaged_image_is_refused_and_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(5,), (4, 6, 2), (2, 4, 6, 3)])
 def test_input_that_takes_no_images_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    with pytest.raises(CalibrationError, match="expected .H, W."):
+    with pytest.raises(CalibrationError, match=r"expected \(H, W\)"):
         load_images(tmp_path, shape, 10, PIXELS)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tflite_reading import Converted
 
 from converter.convert import ConvertedModel, convert_to_tflite
 from converter.errors import (
@@ -22,6 +21,7 @@ from converter.errors import (
     ModelError,
     OptionError,
 )
+from tests.converter.tflite_reading import Converted
 
 PROJECT = Path(__file__).parent.parent.parent
 
@@ -79,9 +79,7 @@ def test_error_of_the_worker_reaches_the_caller(keras3_models: Path, tmp_path: P
         convert(keras3_models / "custom.keras", tmp_path)
 
 
-def test_crash_of_tensorflow_is_reported_with_its_log(
-    keras3_models: Path, calibration: Path, tmp_path: Path
-) -> None:
+def test_crash_of_tensorflow_is_reported_with_its_log(keras3_models: Path, calibration: Path, tmp_path: Path) -> None:
     options = {"quantize": "int8", "calibration": calibration / "steps.npy"}
     with pytest.raises(ConversionFailedError, match="crashed with SIGSEGV") as caught:
         convert(keras3_models / "loop", tmp_path, **options)
@@ -109,7 +107,7 @@ def test_killed_worker_hints_at_memory(keras3_models: Path, tmp_path: Path) -> N
         for child in children_of(os.getpid()):
             os.kill(child, signal.SIGKILL)
 
-    with pytest.raises(ConversionFailedError, match="was killed .* lack of memory"):
+    with pytest.raises(ConversionFailedError, match=r"was killed .* lack of memory"):
         convert(keras3_models / "default_names.h5", tmp_path, on_progress=kill_children)
 
 
@@ -128,9 +126,7 @@ convert_to_tflite(Path(sys.argv[1]), work_dir=Path(sys.argv[2]),
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
-def test_worker_ends_with_its_parent(
-    keras3_models: Path, tmp_path: Path, ending: signal.Signals
-) -> None:
+def test_worker_ends_with_its_parent(keras3_models: Path, tmp_path: Path, ending: signal.Signals) -> None:
     command = [sys.executable, "-c", SCRIPT, str(keras3_models / "default_names.h5"), str(tmp_path)]
     with subprocess.Popen(
         command,
@@ -172,9 +168,7 @@ class TestCheapChecks:
         with pytest.raises(CalibrationError, match=f"{quantize} needs calibration data"):
             convert(keras3_models / "default_names.h5", tmp_path, quantize=quantize)
 
-    def test_missing_calibration_data_are_refused(
-        self, keras3_models: Path, tmp_path: Path
-    ) -> None:
+    def test_missing_calibration_data_are_refused(self, keras3_models: Path, tmp_path: Path) -> None:
         with pytest.raises(CalibrationError, match="no calibration data at"):
             convert(keras3_models / "default_names.h5", tmp_path, calibration=tmp_path / "no.npy")
 
@@ -191,15 +185,11 @@ class TestCheapChecks:
             ({"pixel_range": (0, float("nan"))}, "pixel range is 0,nan"),
         ],
     )
-    def test_impossible_option_is_refused(
-        self, tmp_path: Path, options: dict[str, Any], message: str
-    ) -> None:
+    def test_impossible_option_is_refused(self, tmp_path: Path, options: dict[str, Any], message: str) -> None:
         with pytest.raises(OptionError, match=message):
             convert(tmp_path / "no.h5", tmp_path, **options)
 
-    @pytest.mark.parametrize(
-        ("name", "library"), [("default_names.h5", "keras"), ("exported", "tensorflow")]
-    )
+    @pytest.mark.parametrize(("name", "library"), [("default_names.h5", "keras"), ("exported", "tensorflow")])
     def test_missing_library_is_named_with_how_to_get_it(
         self,
         keras3_models: Path,
@@ -229,9 +219,7 @@ class TestTfliteSource:
         assert sorted(result.output_names) == ["apple", "zebra"]
         assert result.calibration_sample is None
 
-    def test_calibration_data_provide_the_sample(
-        self, tflite: Path, calibration: Path, tmp_path: Path
-    ) -> None:
+    def test_calibration_data_provide_the_sample(self, tflite: Path, calibration: Path, tmp_path: Path) -> None:
         result = convert(tflite, tmp_path, calibration=calibration / "two.npz")
         assert result.calibration_sample is not None
         shapes = {name: array.shape for name, array in result.calibration_sample.items()}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tflite_reading import Converted
 
 from converter.layer_names import KerasLayer, locate_layers
+from tests.converter.tflite_reading import Converted
 
 MODES = ("none", "float16", "dynamic", "int8", "int16x8")
 SMALL_KERAS3 = ("default_names", "several_ends", "folded_output", "mobilenetv2")
@@ -21,9 +21,7 @@ def layer(
     outputs: tuple[str, ...] = (),
 ) -> KerasLayer:
     inbound = tuple(filter(None, after.split(",")))
-    return KerasLayer(
-        name, class_name, inbound, (f"m/{name}",) if scopes is None else scopes, outputs
-    )
+    return KerasLayer(name, class_name, inbound, (f"m/{name}",) if scopes is None else scopes, outputs)
 
 
 INPUT = layer("x", "InputLayer", scopes=())
@@ -110,9 +108,7 @@ def test_nameless_lstm_operators_go_to_the_lstm_layers_in_order() -> None:
     assert locate_layers(names, layers) == {"x": -1, "first": 0, "second": 1}
 
 
-@pytest.mark.parametrize(
-    ("model", "mode"), [*itertools.product(SMALL_KERAS3, MODES), ("resnet50", "int8")]
-)
+@pytest.mark.parametrize(("model", "mode"), [*itertools.product(SMALL_KERAS3, MODES), ("resnet50", "int8")])
 def test_every_mode_locates_layers_at_the_same_computing_operator(
     keras3_conversions: Path, model: str, mode: str
 ) -> None:
@@ -122,8 +118,7 @@ def test_every_mode_locates_layers_at_the_same_computing_operator(
     constants = len(converted.op_types()) - len(float_model.op_types())
     assert constants == 0 or mode == "float16"
     expected = {
-        name: op_index if op_index < 0 else op_index + constants
-        for name, op_index in float_model.located().items()
+        name: op_index if op_index < 0 else op_index + constants for name, op_index in float_model.located().items()
     }
     assert converted.located() == expected
     assert converted.op_types()[constants:] == float_model.op_types()

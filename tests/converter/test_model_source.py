@@ -62,9 +62,7 @@ def test_missing_model_is_named(tmp_path: Path) -> None:
         ("saved_model.pb", b"", r"its directory may be a SavedModel"),
     ],
 )
-def test_file_with_wrong_content_is_refused(
-    tmp_path: Path, name: str, content: bytes, message: str
-) -> None:
+def test_file_with_wrong_content_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ModelError, match=message):
@@ -83,7 +81,7 @@ def test_weights_alone_are_refused(keras3_models: Path) -> None:
 
 @pytest.mark.parametrize("name", ["with_lambda.h5", "with_lambda.keras"])
 def test_embedded_code_is_refused_and_named(keras3_models: Path, name: str) -> None:
-    with pytest.raises(ModelError, match="my_lambda.*SavedModel"):
+    with pytest.raises(ModelError, match=r"my_lambda.*SavedModel"):
         recognise_model(keras3_models / name)
 
 

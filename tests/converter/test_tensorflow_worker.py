@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tflite_reading import Converted
 
 from converter.errors import ConversionFailedError, ModelError
 from converter.tensorflow_worker.refusal import explain_refusal
+from tests.converter.tflite_reading import Converted
 
 INTEGER = {"none": "FLOAT32", "float16": "FLOAT32", "dynamic": "FLOAT32"}
 INTEGER.update(int8="INT8", int16x8="INT16")
@@ -21,15 +21,11 @@ def refusal(work_dir: Path) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("mode", INTEGER)
-def test_inputs_and_outputs_keep_names_order_and_get_the_modes_dtype(
-    keras3_conversions: Path, mode: str
-) -> None:
+def test_inputs_and_outputs_keep_names_order_and_get_the_modes_dtype(keras3_conversions: Path, mode: str) -> None:
     converted = Converted(keras3_conversions / f"several_ends-{mode}")
     assert converted.answer.inputs == ("Image", "an_extra")
     assert converted.answer.outputs == ("apple", "zebra")
-    assert converted.dtypes() == dict.fromkeys(
-        ["Image", "an_extra", "apple", "zebra"], INTEGER[mode]
-    )
+    assert converted.dtypes() == dict.fromkeys(["Image", "an_extra", "apple", "zebra"], INTEGER[mode])
     assert converted.shapes() == {
         "Image": [1, 8, 8, 3],
         "an_extra": [1, 5],
@@ -76,9 +72,7 @@ def test_saved_model_uses_its_only_signature_and_has_no_layers(keras3_conversion
     assert converted.located() == {}
 
 
-def test_first_calibration_sample_is_left_for_the_parent(
-    keras3_conversions: Path, calibration: Path
-) -> None:
+def test_first_calibration_sample_is_left_for_the_parent(keras3_conversions: Path, calibration: Path) -> None:
     with np.load(keras3_conversions / "several_ends-none" / "sample.npz") as sample:
         assert sorted(sample.files) == ["Image", "an_extra"]
         with np.load(calibration / "two.npz") as data:

@@ -46,10 +46,7 @@ class Converted:
         }
 
     def located(self) -> dict[str, int]:
-        names = [
-            [self.graph.tensors[index].name.decode() for index in op.outputs]
-            for op in self.graph.operators
-        ]
+        names = [[self.graph.tensors[index].name.decode() for index in op.outputs] for op in self.graph.operators]
         return locate_layers(names, self.answer.layers, self._constant_ops())
 
     def _constant_ops(self) -> list[int]:

@@ -267,3 +267,9 @@ Runner(runtime, zoo.load('chain', 'int8'))
 print("loaded", file=sys.stderr)
 """
     assert _stderr_of(_LOAD + script) == "refused\nloaded\n"
+
+
+def test_model_is_refused_when_a_name_in_it_is_no_text() -> None:
+    data = sample_models.relu_chain(["image", "answer"]).build()
+    with pytest.raises(ModelLoadError, match="no text"):
+        Runner(RUNTIME, data.replace(b"answer", b"\xff\xfe\xff\xfe\xff\xfe"))
