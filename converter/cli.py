@@ -86,7 +86,7 @@ def split(
             source_kind=kind.name.lower().replace("_", "-"),
             quantize="as-is" if kind is SourceKind.TFLITE else quantize,
             n_parts=parts,
-            cut_names=() if cut_at is None else cut_at.split(","),
+            cut_names=() if cut_at is None else _parse_cuts(cut_at),
             threads=threads,
         )
         bundle = split_model(loaded, request, writer, tflite_runtime, sample, on_progress)
@@ -241,6 +241,13 @@ def _show_bundle(bundle: Any, as_json: bool, title: str) -> None:
         ),
         text_columns=2,
     )
+
+
+def _parse_cuts(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if "" in names:
+        raise OptionError(f"--cut-at is {text!r}, expected names separated by single commas, as in conv1,conv2.")
+    return names
 
 
 def _parse_range(text: str) -> tuple[float, float]:

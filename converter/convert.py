@@ -92,6 +92,7 @@ def convert_to_tflite(
     if source.kind is SourceKind.TFLITE:
         _check_tflite_options(quantize, batch, input_shapes)
         return _use_as_it_is(model, calibration, (low, high))
+    _check_calibration_is_given(quantize, calibration)
     _require_libraries(source)
     request = WorkerRequest(
         model=model,
@@ -123,7 +124,10 @@ def _check_options(quantize: str, calibration: Path | None, batch: int, pixel_ra
         raise OptionError(f"pixel range is {low:g},{high:g}: expected two numbers, low before high.")
     if calibration is not None:
         check_calibration_path(calibration)
-    elif quantize in CALIBRATED_MODES:
+
+
+def _check_calibration_is_given(quantize: str, calibration: Path | None) -> None:
+    if calibration is None and quantize in CALIBRATED_MODES:
         raise CalibrationError(
             f"{quantize} needs calibration data: 100 to 500 real samples as a .npy or .npz file or "
             "a directory of images. Give them, or quantise with dynamic, which needs none."

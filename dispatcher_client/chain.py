@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
@@ -24,10 +25,11 @@ from dispatcher_client.errors import (
     from_wire,
 )
 from protos.v1.data_plane_pb2 import Codec, Header, Hop, OpenStream, StageTiming
-from transport.channel import PROTOCOL_VERSION, open_channel, raw_stream
+from transport.channel import OPENING_SHARE, PROTOCOL_VERSION, open_channel, raw_stream
 from transport.errors import TransportError
 from transport.frame import EncodedTensor, pack_frame, unpack_frame
 
+_log = logging.getLogger(__name__)
 _CLOSE_TIMEOUT_S = 10.0
 
 
@@ -69,7 +71,8 @@ class Chain:
         self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
         self._pending: dict[int, _Pending] = {}
-        self._outgoing: asyncio.Queue[bytes | None] = asyncio.Queue()  # bounded by the dispatcher's window
+        # Bounded by the dispatcher's window, and by the frames that timed out before they were written: those are skipped.
+        self._outgoing: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue()
         self._broken: DispatcherError | None = ChainClosedError("the chain is not open.")
         self._channel = open_channel(self._first.address, insecure=insecure)
         self._call: Any = None
@@ -89,12 +92,11 @@ class Chain:
             deployment_id=self._deployment_id,
             hops=hops,
             codec=self._codec,
-            timeout_s=timeout_s,
+            timeout_s=timeout_s * OPENING_SHARE,
         )
         self._call = raw_stream(self._channel)
         try:
-            await self._call.write(pack_frame(Header(open=opening)))
-            message = await asyncio.wait_for(self._call.read(), timeout_s)
+            message = await asyncio.wait_for(self._ask(pack_frame(Header(open=opening))), timeout_s)
         except asyncio.TimeoutError:
             raise BoardUnavailableError(self._first.name, f"the chain did not open within {timeout_s:g} s.") from None
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
@@ -109,6 +111,10 @@ class Chain:
         self._broken = None
         self._tasks = [asyncio.ensure_future(self._write()), asyncio.ensure_future(self._read())]
         return list(header.opened.boards)
+
+    async def _ask(self, message: bytes) -> Any:
+        await self._call.write(message)
+        return await self._call.read()
 
     def post(self, tensors: Sequence[EncodedTensor], timeout_s: float) -> Future[list[EncodedTensor]]:
         """Sends one request, from any thread; the future ends with the reply's tensors or a DispatcherError."""
@@ -134,14 +140,17 @@ class Chain:
 
     def _post(self, request_id: int, message: bytes, future: Future[list[EncodedTensor]], timeout_s: float) -> None:
         if self._broken is not None:
-            _end(future, self._broken)
+            _end(future, _again(self._broken))
             return
         timer = self._loop.call_later(timeout_s, self._expire, request_id, timeout_s)
         self._pending[request_id] = _Pending(future, time.perf_counter(), len(message), timer)
-        self._outgoing.put_nowait(message)
+        self._outgoing.put_nowait((request_id, message))
 
     async def _write(self) -> None:
-        while (message := await self._outgoing.get()) is not None:
+        while (outgoing := await self._outgoing.get()) is not None:
+            request_id, message = outgoing
+            if request_id not in self._pending:
+                continue  # it timed out while it waited here; nobody would read the answer
             try:
                 await self._call.write(message)
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
@@ -157,6 +166,11 @@ class Chain:
             error = await self._stream_error(rpc_error)
         except TransportError as frame_error:
             error = BoardDefectError(self._first.name, f"sent something that is no reply: {frame_error}")
+        except Exception as defect:  # whatever it is, nobody may wait for ever
+            _log.exception("a defect ended the chain")
+            error = DispatcherError(
+                f"a defect in the dispatcher ended the chain: {defect!r}; its log has the traceback."
+            )
         if self._broken is None:
             self._break(error)
 
@@ -174,7 +188,10 @@ class Chain:
             return
         latency_s = time.perf_counter() - pending.sent_at_s
         report = ReplyReport(header.request_id, latency_s, tuple(header.timings), pending.sent_bytes, len(message))
-        self._on_reply(report)
+        try:
+            self._on_reply(report)
+        except Exception:
+            _log.exception("on_reply raised; the answer is delivered all the same")
         _end(pending.future, tensors)
 
     def _expire(self, request_id: int, timeout_s: float) -> None:
@@ -197,7 +214,7 @@ class Chain:
         pending, self._pending = self._pending, {}
         for request in pending.values():
             request.timer.cancel()
-            _end(request.future, error)
+            _end(request.future, _again(error))
 
     async def _stream_error(self, error: BaseException | None) -> DispatcherError:
         code, details = await self._call.code(), await self._call.details()
@@ -205,6 +222,14 @@ class Chain:
             self._first.name,
             f"{self._first.address} broke the stream: {code.name}: {details or error or 'it ended it'}.",
         )
+
+
+def _again(error: DispatcherError) -> DispatcherError:
+    """The same error as an instance of its own: raised again and again, one instance would collect every traceback."""
+    fresh = type(error).__new__(type(error), *error.args)
+    fresh.args = error.args
+    fresh.__dict__.update(error.__dict__)
+    return fresh
 
 
 def _end(future: Future[list[EncodedTensor]], outcome: list[EncodedTensor] | DispatcherError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from dispatcher_client.values import Values, public_name
 from terminal import command_app, one_of, print_json, print_table, progress, run
 from transport.errors import TransportError
 from transport.tensor_codec import codec_names
+from transport.tensor_spec import Array
 
 app = command_app("Runs a bundle's model across boards.")
 
@@ -35,7 +37,7 @@ _INSECURE = typer.Option(False, "--insecure", help="Allow plaintext off loopback
 _CODEC = typer.Option(
     "raw", help=f"Coding of tensors between boards: {', '.join(codec_names())}.", callback=one_of(codec_names())
 )
-_TIMEOUT = typer.Option(30.0, "--timeout-s", min=0.1, help="Limit for opening the chain, and for one answer.")
+_TIMEOUT = typer.Option(30.0, "--timeout-s", min=0.1, help="Limit for each answer of a board.")
 _JSON = typer.Option(False, "--json", help="Print JSON instead of a table.")
 
 
@@ -105,6 +107,8 @@ def infer(
     Example: python -m dispatcher_client infer parts/ --boards boards.yaml --input x.npy
     """
     values = _read_values(input_file)
+    if output_file is not None and not output_file.absolute().parent.is_dir():
+        raise InputError(f"the answer cannot be written to {output_file}: its directory does not exist.")
     with Dispatcher(
         bundle,
         _boards_source(boards),
@@ -116,9 +120,9 @@ def infer(
         answer = chain.infer(values)
         named = answer if isinstance(answer, dict) else {public_name(chain.manifest.outputs[0]): answer}
     if output_file is not None:
-        np.savez(output_file, **named)  # type: ignore[arg-type]  # the stub confuses arrays with options
+        _write_answer(output_file, named)
     if as_json:
-        print_json({name: array.tolist() for name, array in named.items()})
+        print_json({name: _json_numbers(array) for name, array in named.items()})
         return
     for name, array in named.items():
         print(f"{name}: {array.dtype.name} {list(array.shape)}")
@@ -225,8 +229,15 @@ def undeploy(
     rows = run_in_loop(undeploy_everywhere(listed, deployment_id, insecure=insecure, timeout_s=timeout_s))
     if as_json:
         print_json(rows)
-        return
-    print_table(f"{deployment_id} is unloaded", ("board", "stages"), ((r["board"], r["unloaded_stages"]) for r in rows))
+    else:
+        print_table(
+            f"{deployment_id} is unloaded",
+            ("board", "state", "stages"),
+            ((r["board"], r["error"] or "unloaded", r["unloaded_stages"]) for r in rows),
+            text_columns=2,
+        )
+    if any(r["error"] for r in rows):
+        raise typer.Exit(1)
 
 
 def show_figures(figures: BenchFigures) -> None:
@@ -254,6 +265,7 @@ def show_figures(figures: BenchFigures) -> None:
         f"throughput {figures.throughput_per_s:.1f} frames/s, {figures.share_of_bound:.0%} of the bound "
         f"({figures.bound_per_s:.1f}, set by {figures.bound_by})"
     )
+    print("the bound counts the boards alone; what gRPC and the dispatcher cost per frame shows in small models")
     print(
         f"latency ms: p50 {figures.latency_p50_ms:.2f}, p95 {figures.latency_p95_ms:.2f}, p99 {figures.latency_p99_ms:.2f} "
         f"at full load; {figures.latency_alone_p50_ms:.2f} one at a time"
@@ -272,13 +284,28 @@ def _boards_source(text: str) -> str | list[str]:
 
 def _read_values(path: Path) -> Values:
     try:
-        loaded: Any = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} cannot be read as .npy or .npz: {error}") from error
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        return {name: loaded[name] for name in loaded.files}
+        with path.open("rb") as file:
+            loaded: Any = np.load(file, allow_pickle=False)
+            return loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(
+            f"{path} cannot be read as .npy or .npz: {error}. Write it with numpy.save or numpy.savez."
+        ) from error
+
+
+def _json_numbers(array: Array) -> Any:
+    """Nested lists; null where JSON has no number (NaN, infinities)."""
+    numbers = array.astype(object)
+    numbers[~np.isfinite(array)] = None
+    return numbers.tolist()
+
+
+def _write_answer(path: Path, named: dict[str, Array]) -> None:
+    try:
+        with path.open("wb") as file:  # as a file, because numpy would append a suffix to a name
+            np.savez(file, **named)  # type: ignore[arg-type]  # the stub confuses arrays with options
+    except OSError as error:
+        raise InputError(f"the answer cannot be written to {path}: {error}.") from error
 
 
 @contextmanager

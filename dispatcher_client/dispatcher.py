@@ -17,8 +17,8 @@ from bundle import Bundle, open_bundle
 from dispatcher_client.boards import BoardsSource, load_boards
 from dispatcher_client.chain import Chain, ReplyReport
 from dispatcher_client.deployment import DeployedStage, OnUpload, deploy, place_in_order
-from dispatcher_client.errors import BitIdentityError, ChainClosedError, DispatcherError
-from dispatcher_client.event_loop import run_in_loop
+from dispatcher_client.errors import BitIdentityError, ChainClosedError, DispatcherError, OptionError
+from dispatcher_client.event_loop import require_other_thread, run_in_loop
 from dispatcher_client.identity import BitPromise, judge_fleet
 from dispatcher_client.values import Answer, Values, from_tensors, to_tensors
 from protos.v1.manifest_pb2 import Manifest
@@ -69,13 +69,16 @@ class Dispatcher:
             check_sample: compare the chain's answer to the bundle's sample with the whole model's when opening.
             on_reply: hears of every answered request, on the event loop's thread; must return at once.
             on_upload: hears (board, bytes sent, bytes in all) while partitions are uploaded.
-        Raises: BundleError, BoardsFileError, AddressError, PlacementError, CodecUnavailableError.
+        Raises: BundleError, BoardsFileError, AddressError, PlacementError, CodecUnavailableError,
+            OptionError.
         """
         self._bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
         self._placements = place_in_order(self._bundle, load_boards(boards))
         self._insecure = insecure
         self._codec = codec_named(codec).codec
-        self._window = window or _FRAMES_PER_STAGE * len(self._placements)
+        self._window = _FRAMES_PER_STAGE * len(self._placements) if window is None else window
+        if self._window < 1:
+            raise OptionError(f"window is {window}, expected 1 or more frames in flight.")
         self._slots = threading.BoundedSemaphore(self._window)
         self._open_timeout_s = open_timeout_s
         self._reply_timeout_s = reply_timeout_s
@@ -83,6 +86,7 @@ class Dispatcher:
         self._on_reply = on_reply
         self._on_upload = on_upload
         self._chain: Chain | None = None
+        self._opening = threading.Lock()  # of open and close: two at once would leave a stream behind
         self._stages: list[DeployedStage] = []
         self._promise: BitPromise | None = None
 
@@ -127,17 +131,24 @@ class Dispatcher:
 
         Raises: BoardError: naming the board. BitIdentityError: the sample's answer is not the whole model's.
         """
-        if self._chain is not None:
-            return
-        self._chain = run_in_loop(self._open())
-        try:
-            self._compare_sample()
-        except BaseException:
-            self.close()
-            raise
+        require_other_thread("open")
+        with self._opening:
+            if self._chain is not None:
+                return
+            self._chain = run_in_loop(self._open())
+            try:
+                self._compare_sample()
+            except BaseException:
+                self._close()
+                raise
 
     def close(self) -> None:
         """Ends the stream; what the boards hold stays loaded. May be called twice."""
+        require_other_thread("close")
+        with self._opening:
+            self._close()
+
+    def _close(self) -> None:
         chain, self._chain = self._chain, None
         if chain is not None:
             run_in_loop(chain.close())
@@ -152,13 +163,17 @@ class Dispatcher:
         Returns: an array, or a dict by output name; real numbers unless integers were passed for a quantised input.
         Raises: InputError, BoardError, ReplyTimeoutError, ChainClosedError.
         """
+        require_other_thread("infer")
         return self.submit(values, timeout_s).result()
 
     def submit(self, values: Values, timeout_s: float | None = None) -> Future[Answer]:
         """Sends one input and returns the answer's future; blocks while the window is full.
 
-        Raises: InputError at once; the future raises what `infer` raises.
+        Callbacks added to the future run on the dispatcher's own thread: they must return at once and cannot wait for other
+        answers.
+        Raises: InputError at once, CallbackError from a callback; the future raises what `infer` raises.
         """
+        require_other_thread("submit")
         tensors, is_real = to_tensors(self.manifest.inputs, values)
         by_name = {spec.name: tensor for spec, tensor in zip(self.manifest.inputs, tensors)}
         return self._submit(by_name, lambda answer: from_tensors(self.manifest.outputs, answer, is_real), timeout_s)
@@ -199,7 +214,8 @@ class Dispatcher:
         """Answers to many inputs, overlapped, in order.
 
         Lazy on both sides: an input is taken only when fewer than `window` answers are outstanding or unread. Inputs are
-        taken on a thread of its own, so a slow source (a camera) does not hold up answers that are ready.
+        taken on a thread of its own, so a slow source (a camera) does not hold up answers that are ready. If the stream is
+        left early while the source is waiting for its next input, that thread ends when the source gives one.
         Raises: what `infer` raises, at the place of the input that caused it; what `frames` raises.
         """
         results: queue.Queue[Future[Answer] | BaseException | None] = queue.Queue()  # bounded by `room`
@@ -208,12 +224,17 @@ class Dispatcher:
 
         def feed() -> None:
             try:
-                for values in frames:
+                source = iter(frames)
+                while True:
                     room.acquire()
                     if stopped.is_set():
                         return
+                    try:
+                        values = next(source)
+                    except StopIteration:
+                        results.put(None)
+                        return
                     results.put(self.submit(values, timeout_s))
-                results.put(None)
             except BaseException as error:
                 results.put(error)
 

@@ -29,6 +29,14 @@ class ChainClosedError(DispatcherError):
     """The chain is not open: not yet, not any more, or it broke earlier."""
 
 
+class CallbackError(DispatcherError):
+    """A call that waits was made from a callback, on the thread that it would wait for."""
+
+
+class OptionError(DispatcherError):
+    """An option has a value that makes no sense."""
+
+
 class ReplyTimeoutError(DispatcherError):
     """No answer came within the time-out."""
 

@@ -20,13 +20,19 @@ async def read_status(boards: Sequence[Board], *, insecure: bool, timeout_s: flo
 async def undeploy_everywhere(
     boards: Sequence[Board], deployment_id: str, *, insecure: bool, timeout_s: float
 ) -> list[dict[str, Any]]:
-    """Unloads a deployment from every board. Raises: BoardError: the first that cannot be reached."""
+    """Unloads a deployment from every board, each address once; one row per board, with the reason in `error` if it failed."""
 
     async def undeploy(board: Board) -> dict[str, Any]:
-        async with BoardControl(board, insecure=insecure, timeout_s=timeout_s) as control:
-            return {"board": board.name, "unloaded_stages": await control.unload(deployment_id)}
+        row: dict[str, Any] = {"board": board.name, "unloaded_stages": 0, "error": ""}
+        try:
+            async with BoardControl(board, insecure=insecure, timeout_s=timeout_s) as control:
+                row["unloaded_stages"] = await control.unload(deployment_id)
+        except BoardError as error:
+            row["error"] = str(error)
+        return row
 
-    return list(await asyncio.gather(*(undeploy(board) for board in boards)))
+    distinct = {board.address: board for board in boards}
+    return list(await asyncio.gather(*(undeploy(board) for board in distinct.values())))
 
 
 async def _status(board: Board, insecure: bool, timeout_s: float) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 import sys
 from pathlib import Path
@@ -69,9 +68,6 @@ def node_service(
         drain_timeout_s=drain_timeout_s,
     )
     asyncio.run(serve(config))
-    logging.shutdown()
-    # A second signal may leave the compute thread inside the runtime; waiting for it would deny the signal.
-    os._exit(0)
 
 
 def main() -> None:

@@ -103,6 +103,7 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
         with self._store.receive(header.sha256, header.size_bytes) as writer:
             async for part in parts:
                 writer.write(part.chunk)
+            await asyncio.to_thread(writer.commit)  # a slow card must not stop the streams
         return messages.PutPartitionReply(stored_bytes=header.size_bytes)
 
     @_translating_errors

@@ -21,9 +21,9 @@ from node_service.errors import (
 )
 from node_service.next_board import NextBoard
 from node_service.stage import Stage
-from node_service.stage_stream import StageStream
+from node_service.stage_stream import Receive, Send, StageStream
 from protos.v1.data_plane_pb2 import Header, Opened, OpenStream
-from transport.channel import PROTOCOL_VERSION
+from transport.channel import OPENING_SHARE, PROTOCOL_VERSION
 from transport.errors import FrameError
 from transport.frame import pack_frame, unpack_frame
 from transport.tensor_codec import available_codecs
@@ -59,34 +59,30 @@ class DataPlane:
             message: Any = await call.read()
             return None if message is grpc.aio.EOF else message
 
+        board, stage_index = self._config.name, 0
         try:
-            await self._serve(receive, reply)
+            opening = await _read_opening(receive)
+            board, stage_index = opening.hops[0].board, opening.hops[0].stage_index
+            await self._serve(opening, receive, reply)
         except Exception as error:
-            if not is_expected(error):
-                _log.exception("a stream ended by a defect")
+            if is_expected(error):
+                _log.warning("a stream to stage %d ended: %s", stage_index, error)
             else:
-                _log.warning("a stream ended: %s", error)
-            with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):  # the peer may have gone
-                await reply(pack_frame(Header(error=to_frame_error(error, self._config.name, 0))))
+                _log.exception("a stream to stage %d ended by a defect", stage_index)
+            with contextlib.suppress(
+                grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError
+            ):  # the peer may be gone
+                await reply(pack_frame(Header(error=to_frame_error(error, board, stage_index))))
 
-    async def _serve(self, receive: Any, reply: Any) -> None:
-        opening = await _read_opening(receive)
-        hop = opening.hops[0]
+    async def _serve(self, opening: OpenStream, receive: Receive, reply: Send) -> None:
         stage = self._find_stage(opening)
-        next_board = await self._open_next(opening, reply)
-        if next_board is None and len(opening.hops) > 1:
-            return  # the hop behind answered with an error, which has been passed on
-        stream = StageStream(stage, hop.board, opening.codec, reply, next_board)
+        this, next_board = opening.hops[0], self._next_board(opening)
         stage.streams += 1
         try:
+            behind = await next_board.open(_onward(opening)) if next_board is not None else []
+            await reply(pack_frame(Header(opened=Opened(boards=[this.board, *behind]))))
+            stream = StageStream(stage, this.board, opening.codec, reply, next_board)
             await stream.run(receive, self._draining)
-        except Exception as error:
-            if not is_expected(error):
-                _log.exception("a stream of %s ended by a defect", opening.deployment_id)
-            else:
-                _log.warning("a stream of %s ended: %s", opening.deployment_id, error)
-            with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
-                await stream.reply_error(error)
         finally:
             stage.streams -= 1
             if next_board is not None:
@@ -99,32 +95,23 @@ class DataPlane:
             raise RefusedError(f"board {opening.hops[0].board} has no codec number {opening.codec}; use raw.")
         return self._deployments.get(opening.deployment_id, opening.hops[0].stage_index)
 
-    async def _open_next(self, opening: OpenStream, reply: Any) -> NextBoard | None:
-        """The open next hop; None on the last board, or if the answer of a hop behind was an error (then passed on)."""
-        hops = opening.hops
-        if len(hops) == 1:
-            await reply(pack_frame(Header(opened=Opened(boards=[hops[0].board]))))
+    def _next_board(self, opening: OpenStream) -> NextBoard | None:
+        """The hop behind this board, not yet open; None on the last board."""
+        if len(opening.hops) == 1:
             return None
-        onward = OpenStream()
-        onward.CopyFrom(opening)
-        del onward.hops[0]
-        next_board = NextBoard(hops[1], insecure=self._config.insecure, max_frame_bytes=self._config.max_frame_bytes)
-        try:
-            answer = await next_board.open(onward)
-            header, _ = unpack_frame(answer)
-            if header.HasField("opened"):
-                boards = [hops[0].board, *header.opened.boards]
-                await reply(pack_frame(Header(opened=Opened(boards=boards))))
-                return next_board
-            await reply(answer)
-        except BaseException:
-            await next_board.close()
-            raise
-        await next_board.close()
-        return None
+        return NextBoard(opening.hops[1], insecure=self._config.insecure, max_frame_bytes=self._config.max_frame_bytes)
 
 
-async def _read_opening(receive: Any) -> OpenStream:
+def _onward(opening: OpenStream) -> OpenStream:
+    """What the next board is told: one hop less, and less time, so that the board before the one at fault gives up first."""
+    onward = OpenStream()
+    onward.CopyFrom(opening)
+    del onward.hops[0]
+    onward.timeout_s *= OPENING_SHARE
+    return onward
+
+
+async def _read_opening(receive: Receive) -> OpenStream:
     try:
         message = await asyncio.wait_for(receive(), _FIRST_MESSAGE_TIMEOUT_S)
     except asyncio.TimeoutError:

@@ -41,10 +41,10 @@ class Deployments:
         """Loads a stage and remembers it; loading again what is loaded changes nothing.
 
         Raises: NotLoadedError: the partition is not stored. WrongVersionError: it needs a newer runtime. ModelLoadError,
-            BadRequestError: see `Stage.load`. StoreError: it cannot be remembered.
+            BadRequestError: see `Stage.load`. StoreError: it is damaged on the disk, or cannot be remembered.
         """
         stage = await self._load(request)
-        self._store.save_stage(request)
+        await asyncio.to_thread(self._store.save_stage, request)
         return stage
 
     async def unload(self, deployment_id: str) -> int:
@@ -90,7 +90,7 @@ class Deployments:
                     f"{self._runtime.name} {self._runtime.version}. Update the runtime, or convert the model with "
                     "--quantize int8 or none."
                 )
-            path = self._store.partition_path(request.partition.file.sha256)
+            path = await asyncio.to_thread(self._store.intact_partition, request.partition.file.sha256)
             if path is None:
                 raise NotLoadedError(f"partition {request.partition.file.sha256} is not stored here; upload it first.")
             stage = await asyncio.to_thread(Stage.load, self._runtime, path, request, self._threads)

@@ -33,6 +33,14 @@ class PeerUnavailableError(NodeServiceError):
         self.board = board
 
 
+class RelayedError(NodeServiceError):
+    """A board behind this one reported `error`; it goes back as it came."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(f"board {error.board}: {error.message}")
+        self.error = error
+
+
 class RefusedError(NodeServiceError):
     """This board takes no more: it is draining or out of room."""
 
@@ -51,6 +59,7 @@ _TABLE: tuple[tuple[type[Exception], Error.Code, grpc.StatusCode], ...] = (
     (PlaintextRefusedError, Error.REFUSED, grpc.StatusCode.FAILED_PRECONDITION),
     (NotLoadedError, Error.NOT_LOADED, grpc.StatusCode.FAILED_PRECONDITION),
     (WrongVersionError, Error.WRONG_VERSION, grpc.StatusCode.FAILED_PRECONDITION),
+    (RelayedError, Error.INTERNAL, grpc.StatusCode.INTERNAL),  # its own code counts, see to_frame_error
     (PeerUnavailableError, Error.PEER_UNAVAILABLE, grpc.StatusCode.UNAVAILABLE),
     (RefusedError, Error.REFUSED, grpc.StatusCode.UNAVAILABLE),
     (ComputeError, Error.COMPUTE_FAILED, grpc.StatusCode.INVALID_ARGUMENT),
@@ -67,6 +76,8 @@ def is_expected(error: Exception) -> bool:
 
 def to_frame_error(error: Exception, board: str, stage_index: int) -> Error:
     """What the caller of `infer` is told, naming the board at fault."""
+    if isinstance(error, RelayedError):
+        return error.error
     for kind, code, _ in _TABLE:
         if isinstance(error, kind):
             at_fault = error.board if isinstance(error, PeerUnavailableError) else board

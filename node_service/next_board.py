@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import grpc.aio
 
-from node_service.errors import PeerUnavailableError
+from node_service.errors import PeerUnavailableError, RelayedError
 from protos.v1.data_plane_pb2 import Header, Hop, OpenStream
 from transport.address import Address
 from transport.channel import open_channel, raw_stream
-from transport.frame import pack_frame
+from transport.frame import pack_frame, unpack_frame
 
 
 class NextBoard:
@@ -24,21 +25,30 @@ class NextBoard:
         self._channel = open_channel(Address.parse(hop.address), insecure=insecure, max_frame_bytes=max_frame_bytes)
         self._call = raw_stream(self._channel)
 
-    async def open(self, opening: OpenStream) -> bytes:
-        """Opens the stream and the hops behind it; the next board's answer, undecoded: `opened` or an error.
+    async def open(self, opening: OpenStream) -> list[str]:
+        """Opens the stream and the hops behind it; the names of the boards there.
 
-        Raises: PeerUnavailableError: it cannot be reached or does not answer in time.
+        Raises: PeerUnavailableError: it cannot be reached or does not answer in time. RelayedError: it, or a board behind it,
+            refuses. FrameError: it answers with something else.
         """
         try:
-            await self._call.write(pack_frame(Header(open=opening)))
-            answer = await asyncio.wait_for(self._call.read(), opening.timeout_s)
+            answer = await asyncio.wait_for(self._ask(pack_frame(Header(open=opening))), opening.timeout_s)
         except asyncio.TimeoutError:
-            raise self._unavailable(f"did not open its stream within {opening.timeout_s:g} s") from None
+            raise self._unavailable(f"did not open its stream within {opening.timeout_s:.2g} s") from None
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
             raise await self._broken(error) from error
         if answer is grpc.aio.EOF:
             raise await self._broken(None)
-        return bytes(answer)
+        header, _ = unpack_frame(answer)
+        if header.HasField("error"):
+            raise RelayedError(header.error)
+        if not header.HasField("opened"):
+            raise self._unavailable("answered the opening of the stream with something else")
+        return list(header.opened.boards)
+
+    async def _ask(self, message: bytes) -> Any:
+        await self._call.write(message)
+        return await self._call.read()
 
     async def send(self, message: bytes) -> None:
         """Returns once the transport has taken the message. Raises: PeerUnavailableError."""

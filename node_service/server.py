@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 
 import grpc.aio
@@ -90,10 +91,14 @@ class NodeServer:
 
 async def serve(config: NodeConfig) -> None:
     """Serves until SIGTERM or SIGINT: the first drains, the second stops at once."""
-    first, second = asyncio.Event(), asyncio.Event()
+    first = asyncio.Event()
 
     def on_signal() -> None:
-        (second if first.is_set() else first).set()
+        if first.is_set():
+            _log.warning("stopped before the drain was done")
+            logging.shutdown()
+            os._exit(0)  # nothing that is being loaded or computed may hold it up
+        first.set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):  # before anything is started that a signal should drain
@@ -107,11 +112,5 @@ async def serve(config: NodeConfig) -> None:
         )
     await first.wait()
     _log.info("draining; a second signal stops at once")
-    drained = asyncio.ensure_future(server.drain())
-    stopped = asyncio.ensure_future(second.wait())
-    await asyncio.wait({drained, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    if not drained.done():
-        _log.warning("stopped before the drain was done")
-        drained.cancel()
-    stopped.cancel()
+    await server.drain()
     _log.info("stopped")

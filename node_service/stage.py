@@ -84,15 +84,12 @@ class Stage:
             unloaded meanwhile.
         """
         try:
-            if self._is_closed:
-                raise NotLoadedError(f"stage {self.request.stage_index} of {self.request.deployment_id} was unloaded.")
             check_boundary(self.request.partition.arriving, arriving)
-            loop = asyncio.get_running_loop()
             started_ns = time.perf_counter_ns()
             wanted = [arriving[place] for place in self._input_places]
             values = await _coding(_decode, wanted, all(t.header.codec == Codec.RAW for t in wanted))
             decoded_ns = time.perf_counter_ns()
-            outputs, begun_ns, computed_ns = await loop.run_in_executor(self._executor, self._compute, values)
+            outputs, begun_ns, computed_ns = await self._on_compute_thread(values)
             resumed_ns = time.perf_counter_ns()
             encoded = await _coding(partial(_encode, codec), outputs, codec == Codec.RAW)
             finished_ns = time.perf_counter_ns()
@@ -124,6 +121,11 @@ class Stage:
             failed_frames=self.failed_frames,
             streams=self.streams,
         )
+
+    async def _on_compute_thread(self, values: list[Array]) -> tuple[list[Array], int, int]:
+        if self._is_closed:
+            raise NotLoadedError(f"stage {self.request.stage_index} of {self.request.deployment_id} was unloaded.")
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._compute, values)
 
     def _compute(self, values: list[Array]) -> tuple[list[Array], int, int]:
         begun_ns = time.perf_counter_ns()

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from node_service.errors import RefusedError, is_expected, to_frame_error
 from node_service.next_board import NextBoard
@@ -77,19 +78,20 @@ class StageStream:
 
     async def _receive(self, receive: Receive, draining: asyncio.Event) -> None:
         drained = asyncio.ensure_future(draining.wait())
+        reading: asyncio.Future[bytes | None] = asyncio.ensure_future(receive())
         try:
             while True:
-                reading = asyncio.ensure_future(receive())
-                await asyncio.wait({reading, drained}, return_when=asyncio.FIRST_COMPLETED)
-                if not reading.done():
-                    reading.cancel()
-                    break
-                message = reading.result()
+                either: set[asyncio.Future[Any]] = {reading, drained}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                message = reading.result() if reading.done() else None
                 if message is None:
                     break
                 await self._take(message)
+                reading = asyncio.ensure_future(receive())
         finally:
-            drained.cancel()
+            for waiting in (drained, reading):
+                waiting.cancel()
+            await asyncio.gather(drained, reading, return_exceptions=True)
         await self._arrived.put(None)
 
     async def _take(self, message: bytes) -> None:

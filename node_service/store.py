@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -9,7 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from types import TracebackType
 
 from google.protobuf import json_format
 
@@ -17,6 +19,7 @@ from node_service.errors import BadRequestError, StoreError
 from protos.v1.control_plane_pb2 import LoadStageRequest
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_READ_BYTES = 2**20
 _DEPLOYMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -30,6 +33,8 @@ class Store:
         try:
             for path in (self._partitions, self._stages):
                 path.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock_directory(directory)
+            for path in (self._partitions, self._stages):
                 for leftover in path.glob("*.tmp"):  # a write that a power cut interrupted
                     leftover.unlink()
         except OSError as error:
@@ -39,27 +44,45 @@ class Store:
         """Which of these partitions are not stored, in the given order. Raises: BadRequestError: not a SHA-256."""
         return [h for h in hashes if not self._partition(h).is_file()]
 
-    def partition_path(self, sha256: str) -> Path | None:
-        """Where a partition lies, or None if it is not stored."""
-        path = self._partition(sha256)
-        return path if path.is_file() else None
+    def receive(self, sha256: str, size_bytes: int) -> PartitionWriter:
+        """A writer for one partition, to be used in a with block.
 
-    @contextmanager
-    def receive(self, sha256: str, size_bytes: int) -> Iterator[PartitionWriter]:
-        """A writer for one partition; stored on leaving if size and hash agree, discarded otherwise.
+        Raises: BadRequestError: no SHA-256. StoreError: the disk is full or read-only.
+        """
+        return PartitionWriter(self._partition(sha256), sha256, size_bytes)
 
-        Raises: BadRequestError: another size or hash than announced. StoreError: the disk is full or read-only.
+    def intact_partition(self, sha256: str) -> Path | None:
+        """Where a partition lies, after reading it whole and comparing its hash; None if it is not stored.
+
+        Raises: StoreError: it has decayed on the disk; it is removed, so that the next deployment uploads it again.
         """
         path = self._partition(sha256)
-        with _replacing(path) as file:
-            writer = PartitionWriter(file, size_bytes)
-            yield writer
-            writer.require_complete(sha256)
+        if not path.is_file():
+            return None
+        digest = hashlib.sha256()
+        with _disk_errors(), path.open("rb") as file:
+            while chunk := file.read(_READ_BYTES):
+                digest.update(chunk)
+        if digest.hexdigest() != sha256:
+            path.unlink(missing_ok=True)
+            raise StoreError(
+                f"the stored partition {sha256} is damaged on this board's disk and was removed. Deploy again to upload it anew, "
+                "and look at the disk or card."
+            )
+        return path
+
+    def close(self) -> None:
+        """Lets another service have the directory."""
+        os.close(self._lock)
 
     def save_stage(self, request: LoadStageRequest) -> None:
         """Remembers a stage across restarts. Raises: StoreError."""
-        with _replacing(self._stage(request.deployment_id, request.stage_index)) as file:
-            file.write(json_format.MessageToJson(request, preserving_proto_field_name=True).encode())
+        replacement = _Replacement(self._stage(request.deployment_id, request.stage_index))
+        try:
+            replacement.write(json_format.MessageToJson(request, preserving_proto_field_name=True).encode())
+            replacement.commit()
+        finally:
+            replacement.discard()
 
     def forget_stage(self, deployment_id: str, stage_index: int) -> None:
         """Forgets a stage; the partition stays, other deployments may share it."""
@@ -86,13 +109,27 @@ class Store:
 
 
 class PartitionWriter:
-    """Counts and hashes what it writes, and refuses more than was announced."""
+    """Writes one partition beside its place, counting and hashing; `commit` moves it there, leaving the block without removes it.
 
-    def __init__(self, file: IO[bytes], size_bytes: int) -> None:
-        self._file = file
+    with store.receive(sha256, size_bytes) as writer:
+        writer.write(chunk)
+        writer.commit()
+    """
+
+    def __init__(self, path: Path, sha256: str, size_bytes: int) -> None:
+        self._sha256 = sha256
         self._size_bytes = size_bytes
         self._written_bytes = 0
         self._digest = hashlib.sha256()
+        self._replacement = _Replacement(path)
+
+    def __enter__(self) -> PartitionWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._replacement.discard()
 
     def write(self, chunk: bytes) -> None:
         """Appends a chunk. Raises: BadRequestError: more bytes than announced. StoreError: the disk is full."""
@@ -100,18 +137,32 @@ class PartitionWriter:
         if self._written_bytes > self._size_bytes:
             raise BadRequestError(f"more bytes arrive than the {self._size_bytes} announced.")
         self._digest.update(chunk)
-        with _disk_errors():
-            self._file.write(chunk)
+        self._replacement.write(chunk)
 
-    def require_complete(self, sha256: str) -> None:
-        """Raises BadRequestError unless all announced bytes came and have the announced hash."""
+    def commit(self) -> None:
+        """Syncs and moves the partition to its place; a slow card takes seconds for that.
+
+        Raises: BadRequestError: another size or hash than announced. StoreError: the disk is full or fails.
+        """
         if self._written_bytes != self._size_bytes:
             raise BadRequestError(f"{self._written_bytes} bytes arrived, {self._size_bytes} were announced.")
-        if self._digest.hexdigest() != sha256:
+        if self._digest.hexdigest() != self._sha256:
             raise BadRequestError(
-                f"the partition's SHA-256 is {self._digest.hexdigest()}, announced was {sha256}: it was damaged on its way, "
-                "or the bundle was. Check the bundle: python -m converter verify BUNDLE."
+                f"the partition's SHA-256 is {self._digest.hexdigest()}, announced was {self._sha256}: it was damaged on its "
+                "way, or the bundle was. Check the bundle: python -m converter verify BUNDLE."
             )
+        self._replacement.commit()
+
+
+def _lock_directory(directory: Path) -> int:
+    """Keeps a second service off; the system lets go of the lock when the process ends, however it ends."""
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StoreError(f"the store {directory} is in use by another node service. Choose another --store.") from None
+    return descriptor
 
 
 def check_deployment_id(deployment_id: str) -> None:
@@ -122,25 +173,37 @@ def check_deployment_id(deployment_id: str) -> None:
         )
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes `path`'s place, synced, when the block ends well, and vanishes when it does not."""
-    with _disk_errors():
-        descriptor, temporary = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:
-            yield file  # errors of the block are the block's own and pass as they are
-            with _disk_errors():
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(temporary, path)
-                directory = os.open(path.parent, os.O_RDONLY)
-                try:
-                    os.fsync(directory)
-                finally:
-                    os.close(directory)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+class _Replacement:
+    """A file that takes another's place, synced, or vanishes. Raises: StoreError."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _disk_errors():
+            descriptor, name = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
+        self._temporary = Path(name)
+        self._file = open(descriptor, "wb")  # noqa: SIM115 - closed by commit or discard
+
+    def write(self, data: bytes) -> None:
+        with _disk_errors():
+            self._file.write(data)
+
+    def commit(self) -> None:
+        with _disk_errors():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            os.replace(self._temporary, self._path)
+            directory = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+
+    def discard(self) -> None:
+        """Does nothing after a commit."""
+        with contextlib.suppress(OSError):  # what is in the buffer may not fit the disk; it is not wanted
+            self._file.close()
+        self._temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -26,10 +26,12 @@ def resolve_cuts(
     """
     resolved = [_resolve(graph, name.strip(), layers or {}) for name in names]
     for (left, a), (right, b) in zip(zip(names, resolved), zip(names[1:], resolved[1:])):
+        if left == right:
+            raise CutError(f"cut name {left!r} was given twice. Drop one.")
         if a == b:
             raise CutError(
-                f"cut names {left!r} and {right!r} mean the same cut ({a}): "
-                "the converter fused what lies between them into one operator, or a name is repeated. Drop one."
+                f"cut names {left!r} and {right!r} mean the same cut ({a}): the converter fused what lies between them into one "
+                "operator, or both name one place. Drop one."
             )
         if a > b:
             raise CutError(

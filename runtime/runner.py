@@ -93,7 +93,7 @@ class Runner:
             self._interpreter.invoke()
             outputs = [self._interpreter.get_tensor(index) for index in self._output_indices]
         except (ValueError, RuntimeError, MemoryError) as error:
-            raise ComputeError(f"the runtime refused the frame: {error}") from error
+            raise ComputeError(f"the runtime refused the frame: {_one_line(error)}") from error
         self._is_fresh = not self._changes_resources
         return outputs
 
@@ -105,7 +105,7 @@ class Runner:
                 return interpreter
         except (ValueError, RuntimeError, SystemError, MemoryError) as error:
             raise ModelLoadError(
-                f"{self._runtime.name} {self._runtime.version} refuses the model: {error}. "
+                f"{self._runtime.name} {self._runtime.version} refuses the model: {_one_line(error)}. "
                 "If it names an operator version, the model needs a newer runtime; else the file is damaged."
             ) from error
 
@@ -117,6 +117,10 @@ class Runner:
             self._interpreter.resize_tensor_input(detail["index"], list(shape), strict=False)
         self._interpreter.allocate_tensors()
         self._current_shapes = shapes
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())  # the runtime's messages have several lines, the last one empty
 
 
 def _port(detail: dict[str, Any]) -> Port:

@@ -1,4 +1,4 @@
-"""The frame of a command line: options as typer reads them, expected errors as one line and exit status 1."""
+"""The frame of a command line: options as typer reads them, expected errors as their message and exit status 1."""
 
 from __future__ import annotations
 
@@ -39,7 +39,6 @@ def run(app: typer.Typer, expected: tuple[type[Exception], ...]) -> None:
     try:
         app()
     except expected as error:
-        message = " ".join(line.strip() for line in str(error).splitlines())
         # As Text: names of files and tensors may look like markup.
-        stderr.print(Text.assemble(("error:", "bold red"), f" {message}"), highlight=False, soft_wrap=True)
+        stderr.print(Text.assemble(("error:", "bold red"), f" {error}"), highlight=False, soft_wrap=True)
         sys.exit(EXIT_ERROR)

@@ -14,7 +14,10 @@ DATA_PLANE_STREAM = "/boardline.v1.DataPlane/Stream"
 DEFAULT_MAX_FRAME_BYTES = 256 * 2**20
 
 _HEADER_ROOM_BYTES = 2**16
-_KEEPALIVE_MS = 10_000
+# A peer that vanished or froze is noticed after a silence of this length and as long again for its answer to a ping.
+_KEEPALIVE_MS = 5_000
+# Of the time to open a chain, what each board leaves to the boards behind it.
+OPENING_SHARE = 0.8
 
 
 def grpc_options(max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES) -> list[tuple[str, Any]]:
@@ -30,6 +33,7 @@ def grpc_options(max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES) -> list[tuple[s
         ("grpc.max_send_message_length", limit),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_MS),
+        ("grpc.http2.ping_timeout_ms", _KEEPALIVE_MS),  # the default of 60 s overrides keepalive_timeout_ms
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),

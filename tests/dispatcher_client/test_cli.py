@@ -126,6 +126,10 @@ def test_status_names_the_board_that_is_down_and_exits_with_1(
         (["deploy", "{bundle}", "--boards", "192.0.2.1:1,192.0.2.1:1,192.0.2.1:1"], ["plaintext", "--insecure"]),
         (["infer", "{bundle}", "--boards", "{boards}", "--input", "missing.npy"], ["missing.npy cannot be read"]),
         (["infer", "{bundle}", "--boards", "{boards}", "--input", "{wrong}"], ["shape [2, 2]", "expected image"]),
+        (["infer", "{bundle}", "--boards", "{boards}", "--input", "{empty}"], ["empty.npy cannot be read"]),
+        (["infer", "{bundle}", "--boards", "{boards}", "--input", "{objects}"], ["objects.npz cannot be read"]),
+        (["infer", "{bundle}", "--boards", "{boards}", "--input", "{wrong}", "--output", "/none/y.npz"], ["not exist"]),
+        (["bench", "{bundle}", "--boards", "{boards}", "--window", "0"], ["greater than or equal to 1"]),
         (["bench", "{bundle}", "--boards", "{boards}", "--codec", "gzip"], ["'gzip' is not one of raw, lz4"]),
     ],
 )
@@ -138,7 +142,10 @@ def test_wrong_call_ends_with_one_clear_error(
     words: list[str],
 ) -> None:
     np.save(tmp_path / "wrong.npy", np.zeros((2, 2), np.float32))
-    places = {"bundle": zoo_bundle("residual", "float32").path, "boards": boards_file, "wrong": tmp_path / "wrong.npy"}
+    (tmp_path / "empty.npy").write_bytes(b"")
+    np.savez(tmp_path / "objects.npz", image=np.array([{}], object))
+    places = {"bundle": zoo_bundle("residual", "float32").path, "boards": boards_file}
+    places |= {"wrong": tmp_path / "wrong.npy", "empty": tmp_path / "empty.npy", "objects": tmp_path / "objects.npz"}
     status, out, err = run(*(part.format(**places) for part in command))
     assert status != 0
     assert out == ""

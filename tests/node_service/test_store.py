@@ -19,10 +19,12 @@ def put(store: Store, data: bytes = DATA, sha256: str = SHA256, size_bytes: int 
     with store.receive(sha256, size_bytes) as writer:
         for start in range(0, len(data), 1000):
             writer.write(data[start : start + 1000])
+        writer.commit()
 
 
 def files(directory: Path) -> list[str]:
-    return sorted(str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file())
+    """Everything but the lock."""
+    return sorted(str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file() and p.name != "lock")
 
 
 def test_partition_is_found_when_it_was_stored_whole(tmp_path: Path) -> None:
@@ -31,10 +33,31 @@ def test_partition_is_found_when_it_was_stored_whole(tmp_path: Path) -> None:
     assert store.find_missing([SHA256, other]) == [SHA256, other]
     put(store)
     assert store.find_missing([SHA256, other]) == [other]
-    path = store.partition_path(SHA256)
+    path = store.intact_partition(SHA256)
     assert path is not None
     assert path.read_bytes() == DATA
+    assert store.intact_partition(other) is None
+    store.close()
     assert Store(tmp_path).find_missing([SHA256]) == []
+
+
+def test_partition_that_decays_on_the_disk_is_removed_and_missing_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put(store)
+    path = store.intact_partition(SHA256)
+    assert path is not None
+    path.write_bytes(b"X" + DATA[1:])
+    with pytest.raises(StoreError, match="damaged on this board's disk"):
+        store.intact_partition(SHA256)
+    assert store.find_missing([SHA256]) == [SHA256]
+
+
+def test_store_is_refused_when_another_service_uses_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(StoreError, match="in use by another node service"):
+        Store(tmp_path)
+    store.close()
+    Store(tmp_path).close()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +93,7 @@ def test_store_keeps_nothing_when_the_sender_breaks_off(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../../etc/passwd", "ABC", "", "g" * 64, "0" * 63])
 def test_partition_name_is_refused_when_it_is_no_sha256(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadRequestError, match="64 lower-case hexadecimal"):
-        Store(tmp_path).partition_path(name)
+        Store(tmp_path).receive(name, 1)
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x" * 129, "a b"])
@@ -80,7 +103,7 @@ def test_deployment_id_is_refused_when_it_could_be_a_path(tmp_path: Path, name: 
 
 
 def test_leftovers_of_a_power_cut_are_removed_when_the_store_opens(tmp_path: Path) -> None:
-    Store(tmp_path)
+    Store(tmp_path).close()
     (tmp_path / "partitions" / "half.tmp").write_bytes(b"half")
     Store(tmp_path)
     assert files(tmp_path) == []
@@ -90,7 +113,7 @@ def test_stages_are_remembered_until_they_are_forgotten(tmp_path: Path) -> None:
     store = Store(tmp_path)
     request = LoadStageRequest(deployment_id="digits-1", stage_index=2)
     store.save_stage(request)
-    assert [saved for _, saved in Store(tmp_path).saved_stages()] == [request]
+    assert [saved for _, saved in store.saved_stages()] == [request]
     store.forget_stage("digits-1", 2)
     store.forget_stage("digits-1", 2)
     assert store.saved_stages() == []

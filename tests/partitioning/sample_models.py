@@ -10,10 +10,10 @@ from tests.partitioning.graph_builder import ModelBuilder, SubgraphBuilder
 RESOURCE = schema.TensorType.RESOURCE
 
 
-def relu_chain(names: list[str]) -> ModelBuilder:
-    """names[0] -RELU-> names[1] -RELU-> ... , each of shape (1, 2)."""
+def relu_chain(names: list[str], width: int = 2) -> ModelBuilder:
+    """names[0] -RELU-> names[1] -RELU-> ... , each of shape (1, width)."""
     builder = ModelBuilder()
-    tensors = [builder.main.tensor([1, 2], name=name) for name in names]
+    tensors = [builder.main.tensor([1, width], name=name) for name in names]
     for x, y in zip(tensors, tensors[1:]):
         builder.main.operator("RELU", [x], [y])
     builder.main.ends(tensors[:1], tensors[-1:])

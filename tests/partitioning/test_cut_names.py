@@ -94,7 +94,11 @@ def test_name_of_the_end_is_refused(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("names", [("head", "head"), ("conv1", "1"), ("conv1", "bn1")])
+def test_name_is_refused_when_it_is_given_twice() -> None:
+    assert _refusal("head", "head") == "cut name 'head' was given twice. Drop one."
+
+
+@pytest.mark.parametrize("names", [("conv1", "1"), ("conv1", "bn1")])
 def test_names_of_one_cut_are_refused(names: tuple[str, str]) -> None:
     message = _refusal(*names)
     assert f"{names[0]!r} and {names[1]!r} mean the same cut" in message

@@ -74,11 +74,11 @@ def test_expected_error_is_one_line_as_it_is(
     assert message_of(ValueError(text), capsys, monkeypatch) == f"error: {text}\n"
 
 
-def test_expected_error_is_one_line_when_its_message_has_several(
+def test_expected_error_keeps_its_lines_when_its_message_has_several(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    error = ValueError("the runtime says:\n  Op 7 failed\nRegistration failed.\n")
-    expected = "error: the runtime says: Op 7 failed Registration failed.\n"
+    error = ValueError("boards.yaml:2: no address\nboards.yaml:4: no name")
+    expected = "error: boards.yaml:2: no address\nboards.yaml:4: no name\n"
     assert message_of(error, capsys, monkeypatch) == expected
 
 
