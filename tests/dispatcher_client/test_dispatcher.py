@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import queue
-import shutil
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,34 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bundle import Bundle, open_bundle
-from bundle.manifest import render_manifest
+from bundle import Bundle
 from dispatcher_client import (
-    BitIdentityError,
-    Board,
-    BoardRefusedError,
-    BoardUnavailableError,
-    CallbackError,
     ChainClosedError,
-    ComputeFailedError,
     Dispatcher,
     InputError,
     OptionError,
     PlacementError,
-    ReplyTimeoutError,
 )
 from dispatcher_client.bench import ReplyLog
-from dispatcher_client.chain import Chain
-from dispatcher_client.deployment import deploy, place_in_order
 from dispatcher_client.event_loop import run_in_loop
-from dispatcher_client.fleet import read_status, undeploy_everywhere
-from examples.local_boards import LocalBoard, LocalBoards
-from protos.v1.data_plane_pb2 import Codec
-from runtime import Runner, load_runtime
-from tests.bundles import split_file
+from dispatcher_client.fleet import read_status
+from examples.local_boards import LocalBoards
+from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 from tests.node_service.stubs import TIMEOUT_S
-from tests.partitioning import sample_models
-from transport.address import Address
 
 MakeBundle = Callable[..., Bundle]
 # Every way that tensors cross: residual sums, long skips, three outputs, two inputs, inner state, hybrid kernels.
@@ -54,27 +36,6 @@ MODELS = [
     ("lstm", "int8"),
     ("attention", "dynamic"),
 ]
-
-
-def random_inputs(bundle: Bundle, seed: int) -> dict[str, np.ndarray]:
-    """Inputs like the bundle's sample, by tensor name, that differ from it."""
-    generator = np.random.default_rng(seed)
-    sample = bundle.load_sample()[0]
-    return {name: generator.permutation(x.reshape(-1)).reshape(x.shape) for name, x in sample.items()}
-
-
-def run_whole(bundle: Bundle, inputs: dict[str, np.ndarray]) -> dict[str, bytes]:
-    """The whole model's answer in one process, by public name."""
-    manifest = bundle.manifest
-    runner = Runner(load_runtime(), bundle.file_path(manifest.whole))
-    outputs = runner.run([inputs[spec.name] for spec in manifest.inputs])
-    by_name = {t.name: o for t, o in zip(manifest.partitions[-1].leaving, outputs)}
-    return {t.alias or t.name: by_name[t.name].tobytes() for t in manifest.outputs}
-
-
-def named(chain: Dispatcher, answer: object) -> dict[str, bytes]:
-    answers = answer if isinstance(answer, dict) else {chain.manifest.outputs[0].alias: answer}
-    return {name: array.tobytes() for name, array in answers.items()}
 
 
 @pytest.mark.parametrize(("name", "mode"), MODELS)
@@ -242,184 +203,6 @@ def test_fewer_boards_than_partitions_are_refused(boards: LocalBoards, zoo_bundl
         Dispatcher(zoo_bundle("mlp", "float32"), boards.named[:2])
 
 
-def test_board_that_is_down_is_named(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
-    places = [*boards.named[:2], Board("pi-in-the-attic", Address("127.0.0.1", 1))]
-    chain = Dispatcher(zoo_bundle("mlp", "float32"), places)
-    with pytest.raises(BoardUnavailableError, match=r"pi-in-the-attic: 127\.0\.0\.1:1 does not answer") as caught:
-        chain.open()
-    assert caught.value.board == "pi-in-the-attic"
-
-
-def test_board_of_another_version_is_named(
-    boards: LocalBoards, zoo_bundle: MakeBundle, store_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The same program, told that it speaks version 99 before anything else is imported.
-    site = store_root / "site"
-    site.mkdir(parents=True)
-    (site / "sitecustomize.py").write_text("import transport.channel\ntransport.channel.PROTOCOL_VERSION = 99\n")
-    monkeypatch.setenv("PYTHONPATH", str(site))
-    other = LocalBoard("from-the-future", store_root / "store")
-    monkeypatch.undo()
-    try:
-        places = [*boards.named[:2], Board("from-the-future", Address.parse(other.address))]
-        with pytest.raises(BoardRefusedError, match=r"version 99.*this client 1.*same version"):
-            Dispatcher(zoo_bundle("mlp", "float32"), places).open()
-    finally:
-        other.stop()
-
-
-def test_board_whose_frames_would_be_too_large_is_refused_before_the_upload(
-    store_root: Path, zoo_bundle: MakeBundle
-) -> None:
-    bundle = zoo_bundle("unet", "float32", 1)
-    with LocalBoards(1, store_root, ["--max-frame-mib", "1"]) as running:
-        opened = Dispatcher(bundle, running.named)
-        manifest = opened.manifest
-        manifest.partitions[0].arriving[0].shape[1] = 2**20
-        with pytest.raises(BoardRefusedError, match="--max-frame-mib"):
-            opened.open()
-
-
-def test_killed_board_ends_every_request_with_its_name(store_root: Path, zoo_bundle: MakeBundle) -> None:
-    bundle = zoo_bundle("residual", "float32")
-    x = random_inputs(bundle, 0)
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
-        chain.infer(x)
-        middle = running.boards[1].process
-        middle.send_signal(signal.SIGSTOP)  # so that requests are surely in flight when it dies
-        requests = [chain.submit(x) for _ in range(4)]
-        middle.kill()
-        for request in requests:
-            with pytest.raises(BoardUnavailableError, match="board2") as caught:
-                request.result(TIMEOUT_S)
-            assert caught.value.board == "board2"
-        with pytest.raises(BoardUnavailableError, match="board2"):
-            chain.infer(x)
-
-
-def test_frozen_board_is_a_time_out_not_a_hang(store_root: Path, zoo_bundle: MakeBundle) -> None:
-    bundle = zoo_bundle("residual", "float32")
-    x = random_inputs(bundle, 0)
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
-        process = running.boards[2].process
-        process.send_signal(signal.SIGSTOP)
-        try:
-            with pytest.raises(ReplyTimeoutError, match=r"no answer within 0\.5 s"):
-                chain.infer(x, timeout_s=0.5)
-        finally:
-            process.send_signal(signal.SIGCONT)
-        assert named(chain, chain.infer(x)) == run_whole(bundle, x)  # the late answer did not go to this request
-
-
-@pytest.mark.parametrize("frozen", [0, 2])
-def test_frozen_board_is_noticed_and_named_long_before_the_time_out(
-    store_root: Path, zoo_bundle: MakeBundle, frozen: int
-) -> None:
-    bundle = zoo_bundle("residual", "float32")
-    x = random_inputs(bundle, 0)
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named, reply_timeout_s=60) as chain:
-        chain.infer(x)
-        running.boards[frozen].process.send_signal(signal.SIGSTOP)
-        try:
-            with pytest.raises(BoardUnavailableError, match=f"board{frozen + 1}"):
-                chain.infer(x)
-        finally:
-            running.boards[frozen].process.send_signal(signal.SIGCONT)
-
-
-def test_board_that_does_not_open_in_time_is_named_by_the_one_before_it(
-    store_root: Path, zoo_bundle: MakeBundle
-) -> None:
-    bundle = zoo_bundle("residual", "float32")
-    with LocalBoards(3, store_root) as running:
-        deployed = Dispatcher(bundle, running.named)
-        deployed.open()
-        deployed.close()
-        stages = run_in_loop(deploy(bundle, place_in_order(bundle, running.named), insecure=False, timeout_s=5))
-        running.boards[2].process.send_signal(signal.SIGSTOP)
-
-        async def open_chain() -> None:
-            placements = [s.placement for s in stages]
-            chain = Chain(bundle.deployment_id, placements, Codec.RAW, insecure=False, on_reply=lambda report: None)
-            try:
-                await chain.open(2.0)
-            finally:
-                await chain.close()
-
-        try:
-            with pytest.raises(BoardUnavailableError, match=r"board3: .*did not open its stream"):
-                run_in_loop(open_chain())
-        finally:
-            running.boards[2].process.send_signal(signal.SIGCONT)
-
-
-def test_callback_that_raises_loses_no_answer(
-    boards: LocalBoards, zoo_bundle: MakeBundle, caplog: pytest.LogCaptureFixture
-) -> None:
-    bundle = zoo_bundle("mlp", "float32")
-    x = random_inputs(bundle, 0)
-
-    def broken(report: object) -> None:
-        raise ZeroDivisionError("a defect of the application")
-
-    with Dispatcher(bundle, boards.named, on_reply=broken) as chain:
-        answers = list(chain.stream([x] * 20))
-    assert len(answers) == 20
-    assert "a defect of the application" in caplog.text
-
-
-def test_call_that_waits_is_refused_in_a_callback(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
-    bundle = zoo_bundle("mlp", "float32")
-    x = random_inputs(bundle, 0)
-    raised: queue.Queue[BaseException] = queue.Queue()
-    with Dispatcher(bundle, boards.named) as chain:
-
-        def call(what: Callable[[], object]) -> None:
-            try:
-                what()
-            except CallbackError as error:
-                raised.put(error)
-
-        for what in (lambda: chain.infer(x), lambda: chain.submit(x), chain.open, chain.close):
-            chain.submit(x).add_done_callback(lambda done, what=what: call(what))
-            assert "called from a callback" in str(raised.get(timeout=TIMEOUT_S))
-        chain.infer(x)
-
-
-def test_errors_of_a_broken_chain_are_instances_of_their_own(store_root: Path, zoo_bundle: MakeBundle) -> None:
-    bundle = zoo_bundle("mlp", "float32")
-    x = random_inputs(bundle, 0)
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
-        running.boards[0].process.kill()
-        running.boards[0].process.wait(TIMEOUT_S)
-        errors = [chain.submit(x).exception(TIMEOUT_S) for _ in range(3)]
-    assert len({id(error) for error in errors}) == 3
-    assert len({str(error) for error in errors[1:]}) == 1
-    assert all(isinstance(error, BoardUnavailableError) and error.board == "board1" for error in errors)
-
-
-def test_frames_that_timed_out_before_they_were_sent_are_not_sent_later(store_root: Path, tmp_path: Path) -> None:
-    # Frames of 4 MB: a few fill what the transport buffers, the rest waits in the dispatcher.
-    width, tries = 2**20, 60
-    model = tmp_path / "wide.tflite"
-    model.write_bytes(sample_models.relu_chain(["a", "b", "c"], width).build())
-    bundle = split_file(tmp_path / "bundle", model, parts=2)
-    x = np.random.default_rng(0).normal(size=(1, width)).astype(np.float32)
-    with LocalBoards(2, store_root) as running, Dispatcher(bundle, running.named, window=2) as chain:
-        process = running.boards[0].process
-        process.send_signal(signal.SIGSTOP)
-        try:
-            for _ in range(tries):
-                with pytest.raises(ReplyTimeoutError):
-                    chain.infer(x, timeout_s=0.01)
-        finally:
-            process.send_signal(signal.SIGCONT)
-        assert np.array_equal(np.asarray(chain.infer(x)), np.maximum(x, 0))
-        described = run_in_loop(read_status(running.named[:1], insecure=False, timeout_s=5))
-    computed = sum(stage["frames"] for stage in described[0]["stages"])
-    assert computed < tries / 2
-
-
 def test_concurrent_opening_leaves_one_stream_and_closing_none(store_root: Path, zoo_bundle: MakeBundle) -> None:
     bundle = zoo_bundle("mlp", "float32")
     with LocalBoards(3, store_root) as running:
@@ -443,90 +226,3 @@ def test_concurrent_opening_leaves_one_stream_and_closing_none(store_root: Path,
 def test_window_without_room_is_refused(boards: LocalBoards, zoo_bundle: MakeBundle, window: int) -> None:
     with pytest.raises(OptionError, match="expected 1 or more"):
         Dispatcher(zoo_bundle("mlp", "float32"), boards.named, window=window)
-
-
-def test_decayed_partition_is_uploaded_anew_by_the_next_deployment(store_root: Path, zoo_bundle: MakeBundle) -> None:
-    bundle = zoo_bundle("mlp", "float32")
-    x = random_inputs(bundle, 0)
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named):
-        pass
-    (stored,) = (store_root / "board2" / "partitions").glob("*.tflite")
-    stored.write_bytes(stored.read_bytes()[:-64] + bytes(64))
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
-        assert [s.placement.board.name for s in chain.stages if s.uploaded_bytes] == ["board2"]
-        assert named(chain, chain.infer(x)) == run_whole(bundle, x)
-
-
-def test_draining_board_is_reported_and_nothing_hangs(store_root: Path, zoo_bundle: MakeBundle) -> None:
-    bundle = zoo_bundle("residual", "float32")
-    x = random_inputs(bundle, 0)
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
-        chain.infer(x)
-        running.boards[2].process.terminate()
-        running.boards[2].process.wait(TIMEOUT_S)
-        with pytest.raises((BoardRefusedError, BoardUnavailableError), match="board3"):
-            chain.infer(x)
-
-
-def test_frame_that_a_runtime_refuses_is_an_error_of_that_board_and_the_chain_goes_on(
-    boards: LocalBoards, tmp_path: Path
-) -> None:
-    model = tmp_path / "lookup.tflite"
-    model.write_bytes(sample_models.table_lookup().build())
-    bundle = split_file(tmp_path / "bundle", model, parts=2)
-    with Dispatcher(bundle, boards.named) as chain:
-        for index in (2, 99, -1):
-            x = np.array([index], np.int32)
-            if index == 99:
-                with pytest.raises(ComputeFailedError, match="board2: the runtime refused the frame") as caught:
-                    chain.infer(x)
-                assert caught.value.board == "board2"
-            else:
-                assert np.asarray(chain.infer(x)).tolist() == [[2.0 * (index + 1), 2.0 * (index + 1) + 1]]
-
-
-def test_unloaded_stage_refuses_frames_by_name(store_root: Path, zoo_bundle: MakeBundle) -> None:
-    bundle = zoo_bundle("residual", "float32")
-    x = random_inputs(bundle, 0)
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
-        chain.infer(x)
-        run_in_loop(undeploy_everywhere(running.named[1:2], bundle.deployment_id, insecure=False, timeout_s=5))
-        with pytest.raises(BoardRefusedError, match=r"board2: .*unloaded"):
-            chain.infer(x)
-
-
-def test_sample_that_differs_is_noticed_when_the_chain_opens(
-    boards: LocalBoards, zoo_bundle: MakeBundle, tmp_path: Path
-) -> None:
-    original = zoo_bundle("residual", "int8")
-    shutil.copytree(original.path, tmp_path / "changed")
-    manifest = original.manifest
-    inputs, outputs = original.load_sample()
-    (name, answer), *_ = outputs.items()
-    answer.reshape(-1)[0] ^= 1  # one bit
-    arrays = {f"input:{n}": a for n, a in inputs.items()} | {f"output:{name}": answer}
-    np.savez(tmp_path / "changed" / "sample.npz", **arrays)
-    changed = type(manifest)()
-    changed.CopyFrom(manifest)
-    changed.sample.sha256 = hashlib.sha256((tmp_path / "changed" / "sample.npz").read_bytes()).hexdigest()
-    (tmp_path / "changed" / "manifest.json").write_text(render_manifest(changed))
-    bundle = open_bundle(tmp_path / "changed")
-    with pytest.raises(BitIdentityError, match="differs from the whole model's"):
-        Dispatcher(bundle, boards.named).open()
-    with Dispatcher(bundle, boards.named, check_sample=False) as chain:
-        chain.infer(inputs)
-
-
-def test_difference_is_only_a_warning_when_no_equal_bits_are_promised(
-    boards: LocalBoards, zoo_bundle: MakeBundle, caplog: pytest.LogCaptureFixture
-) -> None:
-    bundle = zoo_bundle("residual", "int8", 2)
-    bundle.manifest.measured_on.version = "0.0.1"
-    try:
-        with Dispatcher(bundle, boards.named) as chain:
-            assert not chain.promise.fleet_matches_bundle
-            assert chain.promise.fleet_is_uniform
-            assert "not promised against the bundle's machine" in chain.promise.text
-    finally:
-        bundle.manifest.measured_on.version = load_runtime().version
-    assert not caplog.records  # the bits are equal all the same

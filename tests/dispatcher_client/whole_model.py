@@ -1,0 +1,31 @@
+"""Inputs for a bundle, and what the whole model answers to them in one process."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bundle import Bundle
+from dispatcher_client import Dispatcher
+from runtime import Runner, load_runtime
+
+
+def random_inputs(bundle: Bundle, seed: int) -> dict[str, np.ndarray]:
+    """Inputs like the bundle's sample, by tensor name, that differ from it."""
+    generator = np.random.default_rng(seed)
+    sample = bundle.load_sample()[0]
+    return {name: generator.permutation(x.reshape(-1)).reshape(x.shape) for name, x in sample.items()}
+
+
+def run_whole(bundle: Bundle, inputs: dict[str, np.ndarray]) -> dict[str, bytes]:
+    """The whole model's answer in one process, by public name."""
+    manifest = bundle.manifest
+    runner = Runner(load_runtime(), bundle.file_path(manifest.whole))
+    outputs = runner.run([inputs[spec.name] for spec in manifest.inputs])
+    by_name = {t.name: o for t, o in zip(manifest.partitions[-1].leaving, outputs)}
+    return {t.alias or t.name: by_name[t.name].tobytes() for t in manifest.outputs}
+
+
+def named(chain: Dispatcher, answer: object) -> dict[str, bytes]:
+    """An answer's bytes by public name, whether the model has one output or several."""
+    answers = answer if isinstance(answer, dict) else {chain.manifest.outputs[0].alias: answer}
+    return {name: array.tobytes() for name, array in answers.items()}
