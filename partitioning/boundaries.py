@@ -32,10 +32,11 @@ def plan_partitions(graph: Graph, cut_indices: Sequence[int]) -> list[PartitionS
         cut_indices: rising positions in 1 .. len(operators) - 1, legal ones (see `cuts.list_cuts`); may be empty.
     """
     edges = [0, *cut_indices, len(graph.operators)]
-    return [_spec(graph, start, stop) for start, stop in zip(edges[:-1], edges[1:])]
+    return [partition_between(graph, start, stop) for start, stop in zip(edges[:-1], edges[1:])]
 
 
-def _spec(graph: Graph, start_op: int, stop_op: int) -> PartitionSpec:
+def partition_between(graph: Graph, start_op: int, stop_op: int) -> PartitionSpec:
+    """The partition of operators [start_op, stop_op), which both must be legal cuts or ends of the model."""
     arriving = crossing_tensors(graph, start_op)
     leaving = crossing_tensors(graph, stop_op)
     operators = graph.operators[start_op:stop_op]

@@ -31,7 +31,7 @@ _NUMPY_TYPES = {
     "BOOL": np.bool_,
 }
 # Same inputs do not give same outputs, or the operator acts on something outside its tensors: never copied.
-_IMPURE_KINDS = frozenset(
+IMPURE_KINDS = frozenset(
     "RANDOM_UNIFORM RANDOM_STANDARD_NORMAL MULTINOMIAL IF WHILE CALL CALL_ONCE VAR_HANDLE READ_VARIABLE "
     "ASSIGN_VARIABLE HASHTABLE HASHTABLE_FIND HASHTABLE_IMPORT HASHTABLE_SIZE CUSTOM".split()
 )
@@ -142,7 +142,7 @@ def _build(model: Any) -> Graph:
         inputs = tuple(int(t) for t in indices(raw.inputs) if t >= 0)  # -1 is an optional input left out
         outputs = tuple(int(t) for t in indices(raw.outputs) if t >= 0)
         kind = operator_kind(model, raw)
-        if inputs and kind not in _IMPURE_KINDS and constant.issuperset(inputs):
+        if inputs and kind not in IMPURE_KINDS and constant.issuperset(inputs):
             constant.update(outputs)
             constant_producers.update(dict.fromkeys(outputs, source_index))
             continue

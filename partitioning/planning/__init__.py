@@ -2,11 +2,14 @@
 
 from partitioning.planning.board_types import group_boards
 from partitioning.planning.chain_search import ChainSearch
-from partitioning.planning.cost_model import BoardCosts, LinkCosts, ModelCosts, build_problem
+from partitioning.planning.cost_model import BoardCosts, LinkCosts, MeasuredStage, ModelCosts, build_problem
 from partitioning.planning.infeasibility import Infeasibility, diagnose
-from partitioning.planning.judge import Chain, ChainCost, judge_chain
-from partitioning.planning.problem import ChainProblem
-from partitioning.planning.side_by_side import choose_side_by_side
+from partitioning.planning.judge import Chain, ChainCost, Objective, judge_chain
+from partitioning.planning.large_plan import PlanTooLargeError
+from partitioning.planning.plan import is_exact, plan_chains
+from partitioning.planning.planned import ChainSet, PlannedChains, Wishes
+from partitioning.planning.problem import ChainProblem, InfeasiblePlanError, PlanningError, fix_cuts
+from partitioning.planning.side_by_side import SideBySide, choose_for_each_number, choose_side_by_side
 
 __all__ = [
     "BoardCosts",
@@ -14,12 +17,25 @@ __all__ = [
     "ChainCost",
     "ChainProblem",
     "ChainSearch",
+    "ChainSet",
     "Infeasibility",
+    "InfeasiblePlanError",
     "LinkCosts",
+    "MeasuredStage",
     "ModelCosts",
+    "Objective",
+    "PlanTooLargeError",
+    "PlannedChains",
+    "PlanningError",
+    "SideBySide",
+    "Wishes",
     "build_problem",
+    "choose_for_each_number",
     "choose_side_by_side",
     "diagnose",
+    "fix_cuts",
     "group_boards",
+    "is_exact",
     "judge_chain",
+    "plan_chains",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class PlanningError(PartitioningError):
-    """The costs that a planner was given make no sense."""
+    """The costs that a planner was given, or what it was asked for, make no sense."""
 
 
 class InfeasiblePlanError(PartitioningError):
@@ -32,19 +33,25 @@ class ChainProblem:
             after the first.
         link_s: (n_boards + 1, n_boards + 1, n_positions) seconds from one board to another for what crosses a position.
         crossing_bytes: (n_positions,) bytes that cross.
+        stage_j: (n_boards, n_positions, n_positions) joules per inference of the same stages, or None if they were not
+            measured; where stage_s is inf it may hold anything.
     """
 
     stage_s: FloatArray
     link_s: FloatArray
     crossing_bytes: FloatArray
+    stage_j: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n_boards, n_positions, _ = self.stage_s.shape
+        stages = (n_boards, n_positions, n_positions)
         expected = {
-            "stage_s": (n_boards, n_positions, n_positions),
+            "stage_s": stages,
             "link_s": (n_boards + 1, n_boards + 1, n_positions),
             "crossing_bytes": (n_positions,),
         }
+        if self.stage_j is not None:
+            expected["stage_j"] = stages
         for name, shape in expected.items():
             found = getattr(self, name)
             if found.shape != shape or n_boards < 1 or n_positions < 2:
@@ -71,3 +78,21 @@ class ChainProblem:
     def end(self) -> int:
         """The position after the last operator."""
         return int(self.stage_s.shape[1]) - 1
+
+
+def fix_cuts(problem: ChainProblem, cut_positions: Sequence[int]) -> ChainProblem:
+    """The same problem, of whose positions exactly these are the cuts: every chain has len(cut_positions) + 1 stages.
+
+    Positions keep their numbers. Several chains side by side all have the same cuts, and a board for each stage.
+    Args:
+        cut_positions: rising, in 1 .. problem.end - 1; none means the whole model on one board.
+    Raises: PlanningError: positions that do not rise, or lie outside.
+    """
+    edges = [0, *cut_positions, problem.end]
+    if any(stop <= start for start, stop in zip(edges[:-1], edges[1:])):
+        raise PlanningError(
+            f"cuts are at positions {list(cut_positions)}, expected to rise within 1 to {problem.end - 1}."
+        )
+    stage_s = np.full_like(problem.stage_s, np.inf)
+    stage_s[:, edges[:-1], edges[1:]] = problem.stage_s[:, edges[:-1], edges[1:]]
+    return replace(problem, stage_s=stage_s)
