@@ -13,7 +13,7 @@ import typer
 
 from node_service.config import NodeConfig
 from node_service.errors import NodeServiceError
-from node_service.machine import usable_cores
+from node_service.machine import default_threads
 from node_service.server import serve
 from runtime import TfliteRuntimeError
 from runtime.loading import RUNTIME_CHOICES
@@ -61,7 +61,7 @@ def node_service(
         listen=Address.parse(listen),
         store=store,
         name=name or socket.gethostname(),
-        threads=threads or usable_cores(),
+        threads=threads or default_threads(),
         runtime=runtime,
         insecure=insecure,
         max_frame_bytes=max_frame_mib * _MIB,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.metadata import version
 from typing import Any, TypeVar
@@ -12,10 +13,13 @@ from typing import Any, TypeVar
 import grpc
 import grpc.aio
 
+from node_service.codec_speeds import measure_codecs
 from node_service.config import NodeConfig
 from node_service.deployments import Deployments
 from node_service.errors import BadRequestError, RefusedError, is_expected, to_status
-from node_service.machine import memory_bytes, usable_cores
+from node_service.machine import cores, memory_bytes, usable_cores
+from node_service.measuring_turn import MeasuringTurn
+from node_service.profiler import Profiler
 from node_service.store import Store
 from protos.v1 import control_plane_pb2 as messages
 from protos.v1 import control_plane_pb2_grpc
@@ -25,8 +29,7 @@ from transport.tensor_codec import available_codecs
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-# The schema's own limit: a flatbuffer has 32-bit signed offsets.
-_MAX_PARTITION_BYTES = 2**31
+_MOST_CODEC_BUDGET_S = 60.0
 
 
 def _translating_errors(method: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitable[_T]]:
@@ -55,12 +58,16 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
         runtime: TfliteRuntime,
         store: Store,
         deployments: Deployments,
+        profiler: Profiler,
+        turn: MeasuringTurn,
         draining: asyncio.Event,
     ) -> None:
         self._config = config
         self._runtime = runtime
         self._store = store
         self._deployments = deployments
+        self._profiler = profiler
+        self._turn = turn
         self._draining = draining
 
     @_translating_errors
@@ -73,13 +80,14 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
             name=self._config.name,
             runtime=self._runtime.identity,
             threads=self._config.threads,
-            cores=usable_cores(),
+            cores=cores(),
             memory_total_bytes=total_bytes,
             memory_available_bytes=available_bytes,
             stages=[stage.describe() for stage in self._deployments],
             draining=self._draining.is_set(),
             max_frame_bytes=self._config.max_frame_bytes,
             codecs=available_codecs(),
+            usable_cores=usable_cores(),
         )
 
     @_translating_errors
@@ -92,14 +100,7 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
         self, parts: AsyncIterator[messages.PutPartitionRequest], _call: Any
     ) -> messages.PutPartitionReply:
         """Stores one partition."""
-        header = None
-        async for part in parts:
-            header = part.header if part.HasField("header") else None
-            break
-        if header is None:
-            raise BadRequestError("the first message of an upload must be its header.")
-        if not 0 < header.size_bytes < _MAX_PARTITION_BYTES:
-            raise BadRequestError(f"a partition has 1 to {_MAX_PARTITION_BYTES - 1} bytes, not {header.size_bytes}.")
+        header = await _header(parts)
         with self._store.receive(header.sha256, header.size_bytes) as writer:
             async for part in parts:
                 writer.write(part.chunk)
@@ -121,3 +122,38 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
         """Unloads a deployment's stages."""
         unloaded = await self._deployments.unload(request.deployment_id)
         return messages.UnloadDeploymentReply(unloaded_stages=unloaded)
+
+    @_translating_errors
+    async def FindProfiles(self, request: messages.FindProfilesRequest, _call: Any) -> messages.FindProfilesReply:
+        """The profiles that are kept here."""
+        return messages.FindProfilesReply(profiles=await self._profiler.find(request.keys))
+
+    @_translating_errors
+    async def Profile(self, parts: AsyncIterator[messages.ProfileRequest], _call: Any) -> messages.ProfileReply:
+        """Measures one partition."""
+        header = await _header(parts)
+        profile = await self._profiler.profile(header, (part.chunk async for part in parts))
+        return messages.ProfileReply(profile=profile)
+
+    @_translating_errors
+    async def MeasureCodecs(self, request: messages.MeasureCodecsRequest, _call: Any) -> messages.MeasureCodecsReply:
+        """How fast the codecs are."""
+        if not 0 < request.budget_s <= _MOST_CODEC_BUDGET_S:
+            raise BadRequestError(
+                f"a budget of {request.budget_s:g} s was asked for, expected up to {_MOST_CODEC_BUDGET_S:g} s."
+            )
+        stop = threading.Event()
+        try:
+            speeds = await self._turn.take(lambda: asyncio.to_thread(measure_codecs, request.budget_s, stop))
+        finally:
+            stop.set()
+        return messages.MeasureCodecsReply(speeds=speeds)
+
+
+async def _header(parts: AsyncIterator[Any]) -> Any:
+    """The header that an upload begins with."""
+    async for part in parts:
+        if part.HasField("header"):
+            return part.header
+        break
+    raise BadRequestError("the first message of an upload must be its header.")

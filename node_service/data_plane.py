@@ -1,10 +1,11 @@
-"""The data plane's servicer: opens a stream's stage and the hops behind it, then lets it run."""
+"""The data plane's servicer: opens a stream's stage or probe and the hops behind it, then lets it run."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -19,8 +20,9 @@ from node_service.errors import (
     is_expected,
     to_frame_error,
 )
+from node_service.frame_work import FrameStage
 from node_service.next_board import NextBoard
-from node_service.stage import Stage
+from node_service.probe_stage import Probes
 from node_service.stage_stream import Receive, Send, StageStream
 from protos.v1.data_plane_pb2 import Header, Opened, OpenStream
 from transport.channel import OPENING_SHARE, PROTOCOL_VERSION
@@ -38,9 +40,10 @@ _MAX_OPEN_TIMEOUT_S = 120.0
 class DataPlane:
     """Serves `boardline.v1.DataPlane` with messages as plain bytes."""
 
-    def __init__(self, config: NodeConfig, deployments: Deployments, draining: asyncio.Event) -> None:
+    def __init__(self, config: NodeConfig, deployments: Deployments, probes: Probes, draining: asyncio.Event) -> None:
         self._config = config
         self._deployments = deployments
+        self._probes = probes
         self._draining = draining
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -75,25 +78,34 @@ class DataPlane:
                 await reply(pack_frame(Header(error=to_frame_error(error, board, stage_index))))
 
     async def _serve(self, opening: OpenStream, receive: Receive, reply: Send) -> None:
-        stage = self._find_stage(opening)
-        this, next_board = opening.hops[0], self._next_board(opening)
+        async with self._stage(opening) as stage:
+            this, next_board = opening.hops[0], self._next_board(opening)
+            try:
+                behind = await next_board.open(_onward(opening)) if next_board is not None else []
+                await reply(pack_frame(Header(opened=Opened(boards=[this.board, *behind]))))
+                stream = StageStream(stage, this.board, opening.codec, reply, next_board)
+                await stream.run(receive, self._draining)
+            finally:
+                if next_board is not None:
+                    await next_board.close()
+
+    @contextlib.asynccontextmanager
+    async def _stage(self, opening: OpenStream) -> AsyncIterator[FrameStage]:
+        this = opening.hops[0]
+        if self._draining.is_set():
+            raise RefusedError(f"board {this.board} is draining and takes no new streams.")
+        if opening.codec not in available_codecs():
+            raise RefusedError(f"board {this.board} has no codec number {opening.codec}; use raw.")
+        if opening.probe:
+            async with self._probes.open(this) as probe:
+                yield probe
+            return
+        stage = self._deployments.get(opening.deployment_id, this.stage_index)
         stage.streams += 1
         try:
-            behind = await next_board.open(_onward(opening)) if next_board is not None else []
-            await reply(pack_frame(Header(opened=Opened(boards=[this.board, *behind]))))
-            stream = StageStream(stage, this.board, opening.codec, reply, next_board)
-            await stream.run(receive, self._draining)
+            yield stage
         finally:
             stage.streams -= 1
-            if next_board is not None:
-                await next_board.close()
-
-    def _find_stage(self, opening: OpenStream) -> Stage:
-        if self._draining.is_set():
-            raise RefusedError(f"board {opening.hops[0].board} is draining and takes no new streams.")
-        if opening.codec not in available_codecs():
-            raise RefusedError(f"board {opening.hops[0].board} has no codec number {opening.codec}; use raw.")
-        return self._deployments.get(opening.deployment_id, opening.hops[0].stage_index)
 
     def _next_board(self, opening: OpenStream) -> NextBoard | None:
         """The hop behind this board, not yet open; None on the last board."""

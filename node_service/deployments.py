@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections.abc import Iterator
 
-from node_service.errors import NotLoadedError, WrongVersionError, is_expected
+from node_service.errors import NotLoadedError, is_expected
+from node_service.runtime_choice import choose_threads, require_runtime
 from node_service.stage import Stage
 from node_service.store import Store, check_deployment_id
 from protos.v1.control_plane_pb2 import LoadStageRequest
@@ -24,9 +25,15 @@ class Deployments:
         self._threads = threads
         self._stages: dict[tuple[str, int], Stage] = {}
         self._loading = asyncio.Lock()  # one load at a time: two would double the peak of memory
+        self._retired_frames = 0
 
     def __iter__(self) -> Iterator[Stage]:
         return iter(list(self._stages.values()))
+
+    @property
+    def frames(self) -> int:
+        """Frames that stages have worked on since the start, unloaded stages included; never falls."""
+        return self._retired_frames + sum(stage.frames + stage.failed_frames for stage in self._stages.values())
 
     def get(self, deployment_id: str, stage_index: int) -> Stage:
         """A loaded stage. Raises: NotLoadedError."""
@@ -41,7 +48,7 @@ class Deployments:
         """Loads a stage and remembers it; loading again what is loaded changes nothing.
 
         Raises: NotLoadedError: the partition is not stored. WrongVersionError: it needs a newer runtime. ModelLoadError,
-            BadRequestError: see `Stage.load`. StoreError: it is damaged on the disk, or cannot be remembered.
+            BadRequestError: see `Stage.load` and `choose_threads`. StoreError: it is damaged on the disk, or cannot be remembered.
         """
         stage = await self._load(request)
         await asyncio.to_thread(self._store.save_stage, request)
@@ -53,7 +60,7 @@ class Deployments:
         keys = [key for key in self._stages if key[0] == deployment_id]
         for key in keys:
             self._store.forget_stage(*key)
-            self._stages.pop(key).close()
+            self._retire(self._stages.pop(key))
             _log.info("unloaded stage %d of %s", key[1], deployment_id)
         return len(keys)
 
@@ -77,6 +84,10 @@ class Deployments:
         for stage in self._stages.values():
             stage.close()
 
+    def _retire(self, stage: Stage) -> None:
+        self._retired_frames += stage.frames + stage.failed_frames
+        stage.close()
+
     async def _load(self, request: LoadStageRequest) -> Stage:
         check_deployment_id(request.deployment_id)
         key = (request.deployment_id, request.stage_index)
@@ -84,18 +95,14 @@ class Deployments:
             loaded = self._stages.get(key)
             if loaded is not None and loaded.request == request:
                 return loaded
-            if self._runtime.is_older_than(request.runtime_floor):
-                raise WrongVersionError(
-                    f"the model needs TensorFlow Lite {request.runtime_floor} or newer, this board has "
-                    f"{self._runtime.name} {self._runtime.version}. Update the runtime, or convert the model with "
-                    "--quantize int8 or none."
-                )
+            require_runtime(self._runtime, request.runtime_floor)
             path = await asyncio.to_thread(self._store.intact_partition, request.partition.file.sha256)
             if path is None:
                 raise NotLoadedError(f"partition {request.partition.file.sha256} is not stored here; upload it first.")
-            stage = await asyncio.to_thread(Stage.load, self._runtime, path, request, self._threads)
+            threads = choose_threads(request.threads, self._threads)
+            stage = await asyncio.to_thread(Stage.load, self._runtime, path, request, threads)
             if loaded is not None:
-                loaded.close()
+                self._retire(loaded)
             self._stages[key] = stage
         _log.info("loaded stage %d of %s (%d bytes)", request.stage_index, request.deployment_id, stage.partition_bytes)
         return stage

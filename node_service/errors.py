@@ -45,6 +45,10 @@ class RefusedError(NodeServiceError):
     """This board takes no more: it is draining or out of room."""
 
 
+class MeasurementError(NodeServiceError):
+    """A partition cannot be measured: it crashes the runtime, or takes too long."""
+
+
 class StoreError(NodeServiceError):
     """The store directory cannot be written or read."""
 
@@ -64,6 +68,7 @@ _TABLE: tuple[tuple[type[Exception], Error.Code, grpc.StatusCode], ...] = (
     (RefusedError, Error.REFUSED, grpc.StatusCode.UNAVAILABLE),
     (ComputeError, Error.COMPUTE_FAILED, grpc.StatusCode.INVALID_ARGUMENT),
     (ModelLoadError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
+    (MeasurementError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
     (StoreError, Error.REFUSED, grpc.StatusCode.RESOURCE_EXHAUSTED),
 )
 _UNKNOWN = "a defect in the node service; its log has the traceback"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
 import signal
@@ -17,7 +18,14 @@ from node_service.data_plane import SERVICE_NAME as DATA_PLANE
 from node_service.data_plane import DataPlane
 from node_service.deployments import Deployments
 from node_service.errors import NodeServiceError
+from node_service.machine import machine_identity
+from node_service.measuring_turn import MeasuringTurn
+from node_service.probe_stage import Probes
+from node_service.profile_cache import Configuration, ProfileCache
+from node_service.profiler import Profiler
 from node_service.store import Store
+from node_service.thermal import ThermalSensors
+from node_service.worker_process import WorkerProcess
 from protos.v1 import control_plane_pb2_grpc
 from runtime import load_runtime
 from transport.address import Address, require_plaintext_allowed
@@ -25,6 +33,7 @@ from transport.channel import grpc_options
 
 _log = logging.getLogger(__name__)
 _CONTROL_PLANE = "boardline.v1.ControlPlane"
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -47,9 +56,21 @@ class NodeServer:
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(options=[*grpc_options(config.max_frame_bytes), ("grpc.so_reuseport", 0)])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        control = ControlPlane(config, runtime, store, self._deployments, self._draining)
+        probes = Probes(config.name, config.max_frame_bytes)
+        turn = MeasuringTurn(config.name, self._draining)
+        self._profiler = Profiler(
+            config,
+            runtime,
+            store,
+            ProfileCache(config.store / "profiles", Configuration(config.name, machine_identity(), runtime.identity)),
+            turn,
+            WorkerProcess(),
+            ThermalSensors(),
+            count_frames=lambda: self._deployments.frames + probes.frames,
+        )
+        control = ControlPlane(config, runtime, store, self._deployments, self._profiler, turn, self._draining)
         control_plane_pb2_grpc.add_ControlPlaneServicer_to_server(control, self._server)
-        data = DataPlane(config, self._deployments, self._draining)
+        data = DataPlane(config, self._deployments, probes, self._draining)
         self._server.add_generic_rpc_handlers((data.handler(),))
         names = (_CONTROL_PLANE, DATA_PLANE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
@@ -77,6 +98,7 @@ class NodeServer:
         self._draining.set()
         await self._set_health(_NOT_SERVING)
         await self._server.stop(self._config.drain_timeout_s)
+        await self._profiler.close()
         self._deployments.close()
 
     @property
@@ -89,20 +111,28 @@ class NodeServer:
             await self._health.set(service, status)
 
 
+def _ignore_signals() -> None:
+    # The interpreter takes a good part of a second to go, without its handlers: a signal would turn success into a failure.
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 async def serve(config: NodeConfig) -> None:
     """Serves until SIGTERM or SIGINT: the first drains, the second stops at once."""
     first = asyncio.Event()
+    loop = asyncio.get_running_loop()
 
-    def on_signal() -> None:
+    def on_signal(*_: object) -> None:
         if first.is_set():
             _log.warning("stopped before the drain was done")
             logging.shutdown()
             os._exit(0)  # nothing that is being loaded or computed may hold it up
-        first.set()
+        loop.call_soon_threadsafe(first.set)
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):  # before anything is started that a signal should drain
-        loop.add_signal_handler(number, on_signal)
+    # Not with loop.add_signal_handler: it ends with the loop, and a thread may still compute then.
+    for number in _SIGNALS:  # before anything is started that a signal should drain
+        signal.signal(number, on_signal)
+    atexit.register(_ignore_signals)
     server = NodeServer(config)
     address = await server.start()
     _log.info("%s serves on %s with %s, store %s", config.name, address, server.runtime_name, config.store)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from node_service.errors import BadRequestError, NotLoadedError
+from node_service.frame_work import FrameWork
 from protos.v1.control_plane_pb2 import LoadedStage, LoadStageRequest
 from protos.v1.data_plane_pb2 import Codec
 from protos.v1.tensor_pb2 import TensorSpec
@@ -23,17 +24,6 @@ from transport.tensor_spec import Array, describe, numpy_dtype
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
-
-
-@dataclass
-class FrameWork:
-    """What happened to one frame in a stage: the tensors that leave, and the times in nanoseconds."""
-
-    leaving: list[EncodedTensor]
-    wait_ns: int
-    decode_ns: int
-    compute_ns: int
-    encode_ns: int
 
 
 @dataclass
@@ -71,6 +61,11 @@ class Stage:
         _check_ports("inputs", request.partition.inputs, runner.inputs)
         _check_ports("outputs", request.partition.outputs, runner.outputs)
         return cls(request, path.stat().st_size, runner)
+
+    @property
+    def stage_index(self) -> int:
+        """Its place in the deployment's chain."""
+        return self.request.stage_index
 
     async def process(self, arriving: list[EncodedTensor], arrived_ns: int, codec: Codec) -> FrameWork:
         """Runs one frame: decode, compute on this stage's thread, encode.

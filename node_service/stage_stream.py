@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from node_service.errors import RefusedError, is_expected, to_frame_error
+from node_service.frame_work import FrameStage
 from node_service.next_board import NextBoard
-from node_service.stage import Stage
 from protos.v1.data_plane_pb2 import Codec, Header, StageTiming
 from transport.errors import FrameError
 from transport.frame import EncodedTensor, pack_frame, unpack_frame
@@ -37,7 +37,7 @@ class StageStream:
     last overlap; more slots would only add latency. What is in flight in all is limited by the dispatcher.
     """
 
-    def __init__(self, stage: Stage, board: str, codec: Codec, reply: Send, next_board: NextBoard | None) -> None:
+    def __init__(self, stage: FrameStage, board: str, codec: Codec, reply: Send, next_board: NextBoard | None) -> None:
         self._stage = stage
         self._board = board
         self._codec = codec
@@ -71,10 +71,8 @@ class StageStream:
 
     async def reply_error(self, error: Exception, request_id: int = 0) -> None:
         """Tells the dispatcher what went wrong, with one frame or (request_id 0) with the stream."""
-        stage_index = self._stage.request.stage_index
-        await self._reply(
-            pack_frame(Header(request_id=request_id, error=to_frame_error(error, self._board, stage_index)))
-        )
+        told = to_frame_error(error, self._board, self._stage.stage_index)
+        await self._reply(pack_frame(Header(request_id=request_id, error=told)))
 
     async def _receive(self, receive: Receive, draining: asyncio.Event) -> None:
         drained = asyncio.ensure_future(draining.wait())
@@ -120,7 +118,7 @@ class StageStream:
     async def _process(self, frame: _Arrived) -> bytes:
         work = await self._stage.process(frame.tensors, frame.arrived_ns, self._codec)
         timing = StageTiming(
-            stage_index=self._stage.request.stage_index,
+            stage_index=self._stage.stage_index,
             wait_ns=work.wait_ns,
             decode_ns=work.decode_ns,
             compute_ns=work.compute_ns,
@@ -128,6 +126,7 @@ class StageStream:
             send_ns=self._send_ns,
             received_bytes=frame.message_bytes,
             sent_bytes=sum(len(t.data) for t in work.leaving),
+            service_cpu_ns=time.process_time_ns(),
         )
         header = Header(request_id=frame.header.request_id, timings=[*frame.header.timings, timing])
         return pack_frame(header, work.leaving)

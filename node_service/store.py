@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import os
 import re
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
 from google.protobuf import json_format
 
 from node_service.errors import BadRequestError, StoreError
+from node_service.replacement import Replacement, disk_errors, replace_file
 from protos.v1.control_plane_pb2 import LoadStageRequest
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _READ_BYTES = 2**20
+# The schema's own limit: a flatbuffer has 32-bit signed offsets.
+_MAX_PARTITION_BYTES = 2**31
 _DEPLOYMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -47,8 +47,10 @@ class Store:
     def receive(self, sha256: str, size_bytes: int) -> PartitionWriter:
         """A writer for one partition, to be used in a with block.
 
-        Raises: BadRequestError: no SHA-256. StoreError: the disk is full or read-only.
+        Raises: BadRequestError: an impossible size, or no SHA-256. StoreError: the disk is full or read-only.
         """
+        if not 0 < size_bytes < _MAX_PARTITION_BYTES:
+            raise BadRequestError(f"a partition has 1 to {_MAX_PARTITION_BYTES - 1} bytes, not {size_bytes}.")
         return PartitionWriter(self._partition(sha256), sha256, size_bytes)
 
     def intact_partition(self, sha256: str) -> Path | None:
@@ -60,7 +62,7 @@ class Store:
         if not path.is_file():
             return None
         digest = hashlib.sha256()
-        with _disk_errors(), path.open("rb") as file:
+        with disk_errors(), path.open("rb") as file:
             while chunk := file.read(_READ_BYTES):
                 digest.update(chunk)
         if digest.hexdigest() != sha256:
@@ -77,12 +79,8 @@ class Store:
 
     def save_stage(self, request: LoadStageRequest) -> None:
         """Remembers a stage across restarts. Raises: StoreError."""
-        replacement = _Replacement(self._stage(request.deployment_id, request.stage_index))
-        try:
-            replacement.write(json_format.MessageToJson(request, preserving_proto_field_name=True).encode())
-            replacement.commit()
-        finally:
-            replacement.discard()
+        path = self._stage(request.deployment_id, request.stage_index)
+        replace_file(path, json_format.MessageToJson(request, preserving_proto_field_name=True).encode())
 
     def forget_stage(self, deployment_id: str, stage_index: int) -> None:
         """Forgets a stage; the partition stays, other deployments may share it."""
@@ -99,8 +97,7 @@ class Store:
         return found
 
     def _partition(self, sha256: str) -> Path:
-        if not _SHA256.fullmatch(sha256):
-            raise BadRequestError("a partition is named by 64 lower-case hexadecimal digits.")
+        check_sha256(sha256)
         return self._partitions / f"{sha256}.tflite"
 
     def _stage(self, deployment_id: str, stage_index: int) -> Path:
@@ -121,7 +118,7 @@ class PartitionWriter:
         self._size_bytes = size_bytes
         self._written_bytes = 0
         self._digest = hashlib.sha256()
-        self._replacement = _Replacement(path)
+        self._replacement = Replacement(path)
 
     def __enter__(self) -> PartitionWriter:
         return self
@@ -144,6 +141,18 @@ class PartitionWriter:
 
         Raises: BadRequestError: another size or hash than announced. StoreError: the disk is full or fails.
         """
+        self._verify()
+        self._replacement.commit()
+
+    def verified(self) -> Path:
+        """Where the whole partition lies until the block is left: for who needs it once and does not keep it.
+
+        Raises: as `commit`.
+        """
+        self._verify()
+        return self._replacement.readable()
+
+    def _verify(self) -> None:
         if self._written_bytes != self._size_bytes:
             raise BadRequestError(f"{self._written_bytes} bytes arrived, {self._size_bytes} were announced.")
         if self._digest.hexdigest() != self._sha256:
@@ -151,7 +160,6 @@ class PartitionWriter:
                 f"the partition's SHA-256 is {self._digest.hexdigest()}, announced was {self._sha256}: it was damaged on its "
                 "way, or the bundle was. Check the bundle: python -m converter verify BUNDLE."
             )
-        self._replacement.commit()
 
 
 def _lock_directory(directory: Path) -> int:
@@ -165,50 +173,15 @@ def _lock_directory(directory: Path) -> int:
     return descriptor
 
 
+def check_sha256(sha256: str) -> None:
+    """Raises BadRequestError unless this names a partition."""
+    if not _SHA256.fullmatch(sha256):
+        raise BadRequestError("a partition is named by 64 lower-case hexadecimal digits.")
+
+
 def check_deployment_id(deployment_id: str) -> None:
     """Raises BadRequestError unless the id may be part of a file name."""
     if not _DEPLOYMENT.fullmatch(deployment_id):
         raise BadRequestError(
             "a deployment id is 1 to 128 letters, digits, dots, dashes or underscores and begins with a letter or digit."
         )
-
-
-class _Replacement:
-    """A file that takes another's place, synced, or vanishes. Raises: StoreError."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with _disk_errors():
-            descriptor, name = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
-        self._temporary = Path(name)
-        self._file = open(descriptor, "wb")  # noqa: SIM115 - closed by commit or discard
-
-    def write(self, data: bytes) -> None:
-        with _disk_errors():
-            self._file.write(data)
-
-    def commit(self) -> None:
-        with _disk_errors():
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            os.replace(self._temporary, self._path)
-            directory = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
-
-    def discard(self) -> None:
-        """Does nothing after a commit."""
-        with contextlib.suppress(OSError):  # what is in the buffer may not fit the disk; it is not wanted
-            self._file.close()
-        self._temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _disk_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(f"the store cannot be written: {error.strerror}.") from error

@@ -1,5 +1,6 @@
 from protos.v1 import data_plane_pb2 as _data_plane_pb2
 from protos.v1 import manifest_pb2 as _manifest_pb2
+from protos.v1 import tensor_pb2 as _tensor_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -13,7 +14,7 @@ class DescribeRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Description(_message.Message):
-    __slots__ = ("protocol_version", "software_version", "name", "runtime", "threads", "cores", "memory_total_bytes", "memory_available_bytes", "stages", "draining", "max_frame_bytes", "codecs")
+    __slots__ = ("protocol_version", "software_version", "name", "runtime", "threads", "cores", "memory_total_bytes", "memory_available_bytes", "stages", "draining", "max_frame_bytes", "codecs", "usable_cores", "delegate")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_VERSION_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +27,8 @@ class Description(_message.Message):
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     MAX_FRAME_BYTES_FIELD_NUMBER: _ClassVar[int]
     CODECS_FIELD_NUMBER: _ClassVar[int]
+    USABLE_CORES_FIELD_NUMBER: _ClassVar[int]
+    DELEGATE_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     software_version: str
     name: str
@@ -38,7 +41,9 @@ class Description(_message.Message):
     draining: bool
     max_frame_bytes: int
     codecs: _containers.RepeatedScalarFieldContainer[_data_plane_pb2.Codec]
-    def __init__(self, protocol_version: _Optional[int] = ..., software_version: _Optional[str] = ..., name: _Optional[str] = ..., runtime: _Optional[_Union[_manifest_pb2.RuntimeIdentity, _Mapping]] = ..., threads: _Optional[int] = ..., cores: _Optional[int] = ..., memory_total_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[LoadedStage, _Mapping]]] = ..., draining: bool = ..., max_frame_bytes: _Optional[int] = ..., codecs: _Optional[_Iterable[_Union[_data_plane_pb2.Codec, str]]] = ...) -> None: ...
+    usable_cores: float
+    delegate: str
+    def __init__(self, protocol_version: _Optional[int] = ..., software_version: _Optional[str] = ..., name: _Optional[str] = ..., runtime: _Optional[_Union[_manifest_pb2.RuntimeIdentity, _Mapping]] = ..., threads: _Optional[int] = ..., cores: _Optional[int] = ..., memory_total_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[LoadedStage, _Mapping]]] = ..., draining: bool = ..., max_frame_bytes: _Optional[int] = ..., codecs: _Optional[_Iterable[_Union[_data_plane_pb2.Codec, str]]] = ..., usable_cores: _Optional[float] = ..., delegate: _Optional[str] = ...) -> None: ...
 
 class LoadedStage(_message.Message):
     __slots__ = ("deployment_id", "stage_index", "partition_sha256", "partition_bytes", "frames", "failed_frames", "streams")
@@ -93,16 +98,18 @@ class PutPartitionReply(_message.Message):
     def __init__(self, stored_bytes: _Optional[int] = ...) -> None: ...
 
 class LoadStageRequest(_message.Message):
-    __slots__ = ("deployment_id", "stage_index", "partition", "runtime_floor")
+    __slots__ = ("deployment_id", "stage_index", "partition", "runtime_floor", "threads")
     DEPLOYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FLOOR_FIELD_NUMBER: _ClassVar[int]
+    THREADS_FIELD_NUMBER: _ClassVar[int]
     deployment_id: str
     stage_index: int
     partition: _manifest_pb2.Partition
     runtime_floor: str
-    def __init__(self, deployment_id: _Optional[str] = ..., stage_index: _Optional[int] = ..., partition: _Optional[_Union[_manifest_pb2.Partition, _Mapping]] = ..., runtime_floor: _Optional[str] = ...) -> None: ...
+    threads: int
+    def __init__(self, deployment_id: _Optional[str] = ..., stage_index: _Optional[int] = ..., partition: _Optional[_Union[_manifest_pb2.Partition, _Mapping]] = ..., runtime_floor: _Optional[str] = ..., threads: _Optional[int] = ...) -> None: ...
 
 class LoadStageReply(_message.Message):
     __slots__ = ("stage",)
@@ -121,3 +128,117 @@ class UnloadDeploymentReply(_message.Message):
     UNLOADED_STAGES_FIELD_NUMBER: _ClassVar[int]
     unloaded_stages: int
     def __init__(self, unloaded_stages: _Optional[int] = ...) -> None: ...
+
+class ProfileKey(_message.Message):
+    __slots__ = ("sha256", "threads")
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    THREADS_FIELD_NUMBER: _ClassVar[int]
+    sha256: str
+    threads: int
+    def __init__(self, sha256: _Optional[str] = ..., threads: _Optional[int] = ...) -> None: ...
+
+class FindProfilesRequest(_message.Message):
+    __slots__ = ("keys",)
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    keys: _containers.RepeatedCompositeFieldContainer[ProfileKey]
+    def __init__(self, keys: _Optional[_Iterable[_Union[ProfileKey, _Mapping]]] = ...) -> None: ...
+
+class FindProfilesReply(_message.Message):
+    __slots__ = ("profiles",)
+    PROFILES_FIELD_NUMBER: _ClassVar[int]
+    profiles: _containers.RepeatedCompositeFieldContainer[Profile]
+    def __init__(self, profiles: _Optional[_Iterable[_Union[Profile, _Mapping]]] = ...) -> None: ...
+
+class ProfileRequest(_message.Message):
+    __slots__ = ("header", "chunk")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    header: ProfileHeader
+    chunk: bytes
+    def __init__(self, header: _Optional[_Union[ProfileHeader, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+
+class ProfileHeader(_message.Message):
+    __slots__ = ("key", "size_bytes", "runtime_floor", "confidence", "budget_s")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FLOOR_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_S_FIELD_NUMBER: _ClassVar[int]
+    key: ProfileKey
+    size_bytes: int
+    runtime_floor: str
+    confidence: float
+    budget_s: float
+    def __init__(self, key: _Optional[_Union[ProfileKey, _Mapping]] = ..., size_bytes: _Optional[int] = ..., runtime_floor: _Optional[str] = ..., confidence: _Optional[float] = ..., budget_s: _Optional[float] = ...) -> None: ...
+
+class ProfileReply(_message.Message):
+    __slots__ = ("profile",)
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    profile: Profile
+    def __init__(self, profile: _Optional[_Union[Profile, _Mapping]] = ...) -> None: ...
+
+class Profile(_message.Message):
+    __slots__ = ("key", "board", "runtime", "delegate", "runs", "run_s", "run_half_width_s", "median_run_s", "run_cpu_s", "load_s", "resident_bytes", "working_bytes", "peak_bytes", "temperature_before_c", "temperature_after_c", "run_j", "flags", "measured_at_s")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    BOARD_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    DELEGATE_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    RUN_S_FIELD_NUMBER: _ClassVar[int]
+    RUN_HALF_WIDTH_S_FIELD_NUMBER: _ClassVar[int]
+    MEDIAN_RUN_S_FIELD_NUMBER: _ClassVar[int]
+    RUN_CPU_S_FIELD_NUMBER: _ClassVar[int]
+    LOAD_S_FIELD_NUMBER: _ClassVar[int]
+    RESIDENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WORKING_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_BEFORE_C_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_AFTER_C_FIELD_NUMBER: _ClassVar[int]
+    RUN_J_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    key: ProfileKey
+    board: str
+    runtime: _manifest_pb2.RuntimeIdentity
+    delegate: str
+    runs: int
+    run_s: float
+    run_half_width_s: float
+    median_run_s: float
+    run_cpu_s: float
+    load_s: float
+    resident_bytes: int
+    working_bytes: int
+    peak_bytes: int
+    temperature_before_c: float
+    temperature_after_c: float
+    run_j: float
+    flags: _containers.RepeatedScalarFieldContainer[str]
+    measured_at_s: float
+    def __init__(self, key: _Optional[_Union[ProfileKey, _Mapping]] = ..., board: _Optional[str] = ..., runtime: _Optional[_Union[_manifest_pb2.RuntimeIdentity, _Mapping]] = ..., delegate: _Optional[str] = ..., runs: _Optional[int] = ..., run_s: _Optional[float] = ..., run_half_width_s: _Optional[float] = ..., median_run_s: _Optional[float] = ..., run_cpu_s: _Optional[float] = ..., load_s: _Optional[float] = ..., resident_bytes: _Optional[int] = ..., working_bytes: _Optional[int] = ..., peak_bytes: _Optional[int] = ..., temperature_before_c: _Optional[float] = ..., temperature_after_c: _Optional[float] = ..., run_j: _Optional[float] = ..., flags: _Optional[_Iterable[str]] = ..., measured_at_s: _Optional[float] = ...) -> None: ...
+
+class MeasureCodecsRequest(_message.Message):
+    __slots__ = ("budget_s",)
+    BUDGET_S_FIELD_NUMBER: _ClassVar[int]
+    budget_s: float
+    def __init__(self, budget_s: _Optional[float] = ...) -> None: ...
+
+class MeasureCodecsReply(_message.Message):
+    __slots__ = ("speeds",)
+    SPEEDS_FIELD_NUMBER: _ClassVar[int]
+    speeds: _containers.RepeatedCompositeFieldContainer[CodecSpeed]
+    def __init__(self, speeds: _Optional[_Iterable[_Union[CodecSpeed, _Mapping]]] = ...) -> None: ...
+
+class CodecSpeed(_message.Message):
+    __slots__ = ("codec", "dtype", "encode_bytes_per_s", "decode_bytes_per_s", "size_ratio")
+    CODEC_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    ENCODE_BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
+    DECODE_BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
+    SIZE_RATIO_FIELD_NUMBER: _ClassVar[int]
+    codec: _data_plane_pb2.Codec
+    dtype: _tensor_pb2.DType
+    encode_bytes_per_s: float
+    decode_bytes_per_s: float
+    size_ratio: float
+    def __init__(self, codec: _Optional[_Union[_data_plane_pb2.Codec, str]] = ..., dtype: _Optional[_Union[_tensor_pb2.DType, str]] = ..., encode_bytes_per_s: _Optional[float] = ..., decode_bytes_per_s: _Optional[float] = ..., size_ratio: _Optional[float] = ...) -> None: ...

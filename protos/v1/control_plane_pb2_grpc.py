@@ -59,6 +59,21 @@ class ControlPlaneStub(object):
                 request_serializer=protos_dot_v1_dot_control__plane__pb2.UnloadDeploymentRequest.SerializeToString,
                 response_deserializer=protos_dot_v1_dot_control__plane__pb2.UnloadDeploymentReply.FromString,
                 _registered_method=True)
+        self.FindProfiles = channel.unary_unary(
+                '/boardline.v1.ControlPlane/FindProfiles',
+                request_serializer=protos_dot_v1_dot_control__plane__pb2.FindProfilesRequest.SerializeToString,
+                response_deserializer=protos_dot_v1_dot_control__plane__pb2.FindProfilesReply.FromString,
+                _registered_method=True)
+        self.Profile = channel.stream_unary(
+                '/boardline.v1.ControlPlane/Profile',
+                request_serializer=protos_dot_v1_dot_control__plane__pb2.ProfileRequest.SerializeToString,
+                response_deserializer=protos_dot_v1_dot_control__plane__pb2.ProfileReply.FromString,
+                _registered_method=True)
+        self.MeasureCodecs = channel.unary_unary(
+                '/boardline.v1.ControlPlane/MeasureCodecs',
+                request_serializer=protos_dot_v1_dot_control__plane__pb2.MeasureCodecsRequest.SerializeToString,
+                response_deserializer=protos_dot_v1_dot_control__plane__pb2.MeasureCodecsReply.FromString,
+                _registered_method=True)
 
 
 class ControlPlaneServicer(object):
@@ -98,6 +113,28 @@ class ControlPlaneServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindProfiles(self, request, context):
+        """Profiles that this board has made and kept, as its service is configured now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Profile(self, request_iterator, context):
+        """Measures a partition, header first, then the file in chunks; the file is not kept, the profile is unless it is flagged.
+        One at a time: a second call waits for the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MeasureCodecs(self, request, context):
+        """How fast each codec of this board encodes and decodes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlPlaneServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -125,6 +162,21 @@ def add_ControlPlaneServicer_to_server(servicer, server):
                     servicer.UnloadDeployment,
                     request_deserializer=protos_dot_v1_dot_control__plane__pb2.UnloadDeploymentRequest.FromString,
                     response_serializer=protos_dot_v1_dot_control__plane__pb2.UnloadDeploymentReply.SerializeToString,
+            ),
+            'FindProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindProfiles,
+                    request_deserializer=protos_dot_v1_dot_control__plane__pb2.FindProfilesRequest.FromString,
+                    response_serializer=protos_dot_v1_dot_control__plane__pb2.FindProfilesReply.SerializeToString,
+            ),
+            'Profile': grpc.stream_unary_rpc_method_handler(
+                    servicer.Profile,
+                    request_deserializer=protos_dot_v1_dot_control__plane__pb2.ProfileRequest.FromString,
+                    response_serializer=protos_dot_v1_dot_control__plane__pb2.ProfileReply.SerializeToString,
+            ),
+            'MeasureCodecs': grpc.unary_unary_rpc_method_handler(
+                    servicer.MeasureCodecs,
+                    request_deserializer=protos_dot_v1_dot_control__plane__pb2.MeasureCodecsRequest.FromString,
+                    response_serializer=protos_dot_v1_dot_control__plane__pb2.MeasureCodecsReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -262,6 +314,87 @@ class ControlPlane(object):
             '/boardline.v1.ControlPlane/UnloadDeployment',
             protos_dot_v1_dot_control__plane__pb2.UnloadDeploymentRequest.SerializeToString,
             protos_dot_v1_dot_control__plane__pb2.UnloadDeploymentReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindProfiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/boardline.v1.ControlPlane/FindProfiles',
+            protos_dot_v1_dot_control__plane__pb2.FindProfilesRequest.SerializeToString,
+            protos_dot_v1_dot_control__plane__pb2.FindProfilesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Profile(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/boardline.v1.ControlPlane/Profile',
+            protos_dot_v1_dot_control__plane__pb2.ProfileRequest.SerializeToString,
+            protos_dot_v1_dot_control__plane__pb2.ProfileReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MeasureCodecs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/boardline.v1.ControlPlane/MeasureCodecs',
+            protos_dot_v1_dot_control__plane__pb2.MeasureCodecsRequest.SerializeToString,
+            protos_dot_v1_dot_control__plane__pb2.MeasureCodecsReply.FromString,
             options,
             channel_credentials,
             insecure,

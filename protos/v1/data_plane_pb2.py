@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from protos.v1 import tensor_pb2 as protos_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aprotos/v1/data_plane.proto\x12\x0c\x62oardline.v1\x1a\x16protos/v1/tensor.proto\">\n\x05\x46rame\x12$\n\x06header\x18\x01 \x01(\x0b\x32\x14.boardline.v1.Header\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"\xe7\x01\n\x06Header\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12&\n\x04open\x18\x02 \x01(\x0b\x32\x18.boardline.v1.OpenStream\x12$\n\x06opened\x18\x03 \x01(\x0b\x32\x14.boardline.v1.Opened\x12\"\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x13.boardline.v1.Error\x12+\n\x07tensors\x18\x05 \x03(\x0b\x32\x1a.boardline.v1.TensorHeader\x12*\n\x07timings\x18\x06 \x03(\x0b\x32\x19.boardline.v1.StageTiming\"\x85\x01\n\x0cTensorHeader\x12\"\n\x05\x64type\x18\x01 \x01(\x0e\x32\x13.boardline.v1.DType\x12\r\n\x05shape\x18\x02 \x03(\x05\x12\"\n\x05\x63odec\x18\x03 \x01(\x0e\x32\x13.boardline.v1.Codec\x12\x0e\n\x06offset\x18\x04 \x01(\x04\x12\x0e\n\x06length\x18\x05 \x01(\x04\"\x95\x01\n\nOpenStream\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x1f\n\x04hops\x18\x03 \x03(\x0b\x32\x11.boardline.v1.Hop\x12\"\n\x05\x63odec\x18\x04 \x01(\x0e\x32\x13.boardline.v1.Codec\x12\x11\n\ttimeout_s\x18\x05 \x01(\x01\":\n\x03Hop\x12\r\n\x05\x62oard\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x13\n\x0bstage_index\x18\x03 \x01(\r\"\x18\n\x06Opened\x12\x0e\n\x06\x62oards\x18\x01 \x03(\t\"\xfa\x01\n\x05\x45rror\x12&\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x18.boardline.v1.Error.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x62oard\x18\x03 \x01(\t\x12\x13\n\x0bstage_index\x18\x04 \x01(\r\"\x93\x01\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\r\n\tBAD_FRAME\x10\x01\x12\x0e\n\nNOT_LOADED\x10\x02\x12\x11\n\rWRONG_VERSION\x10\x03\x12\x14\n\x10PEER_UNAVAILABLE\x10\x04\x12\x12\n\x0e\x43OMPUTE_FAILED\x10\x05\x12\x0b\n\x07REFUSED\x10\x06\x12\x0c\n\x08INTERNAL\x10\x07\"\xaa\x01\n\x0bStageTiming\x12\x13\n\x0bstage_index\x18\x01 \x01(\r\x12\x0f\n\x07wait_ns\x18\x02 \x01(\x04\x12\x11\n\tdecode_ns\x18\x03 \x01(\x04\x12\x12\n\ncompute_ns\x18\x04 \x01(\x04\x12\x11\n\tencode_ns\x18\x05 \x01(\x04\x12\x0f\n\x07send_ns\x18\x06 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x07 \x01(\x04\x12\x12\n\nsent_bytes\x18\x08 \x01(\x04**\n\x05\x43odec\x12\x07\n\x03RAW\x10\x00\x12\x07\n\x03LZ4\x10\x01\x12\x0f\n\x0bSHUFFLE_LZ4\x10\x02\x32\x43\n\tDataPlane\x12\x36\n\x06Stream\x12\x13.boardline.v1.Frame\x1a\x13.boardline.v1.Frame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aprotos/v1/data_plane.proto\x12\x0c\x62oardline.v1\x1a\x16protos/v1/tensor.proto\">\n\x05\x46rame\x12$\n\x06header\x18\x01 \x01(\x0b\x32\x14.boardline.v1.Header\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"\xe7\x01\n\x06Header\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12&\n\x04open\x18\x02 \x01(\x0b\x32\x18.boardline.v1.OpenStream\x12$\n\x06opened\x18\x03 \x01(\x0b\x32\x14.boardline.v1.Opened\x12\"\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x13.boardline.v1.Error\x12+\n\x07tensors\x18\x05 \x03(\x0b\x32\x1a.boardline.v1.TensorHeader\x12*\n\x07timings\x18\x06 \x03(\x0b\x32\x19.boardline.v1.StageTiming\"\x85\x01\n\x0cTensorHeader\x12\"\n\x05\x64type\x18\x01 \x01(\x0e\x32\x13.boardline.v1.DType\x12\r\n\x05shape\x18\x02 \x03(\x05\x12\"\n\x05\x63odec\x18\x03 \x01(\x0e\x32\x13.boardline.v1.Codec\x12\x0e\n\x06offset\x18\x04 \x01(\x04\x12\x0e\n\x06length\x18\x05 \x01(\x04\"\xa4\x01\n\nOpenStream\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x1f\n\x04hops\x18\x03 \x03(\x0b\x32\x11.boardline.v1.Hop\x12\"\n\x05\x63odec\x18\x04 \x01(\x0e\x32\x13.boardline.v1.Codec\x12\x11\n\ttimeout_s\x18\x05 \x01(\x01\x12\r\n\x05probe\x18\x06 \x01(\x08\"O\n\x03Hop\x12\r\n\x05\x62oard\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x13\n\x0bstage_index\x18\x03 \x01(\r\x12\x13\n\x0bprobe_bytes\x18\x04 \x01(\x04\"\x18\n\x06Opened\x12\x0e\n\x06\x62oards\x18\x01 \x03(\t\"\xfa\x01\n\x05\x45rror\x12&\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x18.boardline.v1.Error.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x62oard\x18\x03 \x01(\t\x12\x13\n\x0bstage_index\x18\x04 \x01(\r\"\x93\x01\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\r\n\tBAD_FRAME\x10\x01\x12\x0e\n\nNOT_LOADED\x10\x02\x12\x11\n\rWRONG_VERSION\x10\x03\x12\x14\n\x10PEER_UNAVAILABLE\x10\x04\x12\x12\n\x0e\x43OMPUTE_FAILED\x10\x05\x12\x0b\n\x07REFUSED\x10\x06\x12\x0c\n\x08INTERNAL\x10\x07\"\xc2\x01\n\x0bStageTiming\x12\x13\n\x0bstage_index\x18\x01 \x01(\r\x12\x0f\n\x07wait_ns\x18\x02 \x01(\x04\x12\x11\n\tdecode_ns\x18\x03 \x01(\x04\x12\x12\n\ncompute_ns\x18\x04 \x01(\x04\x12\x11\n\tencode_ns\x18\x05 \x01(\x04\x12\x0f\n\x07send_ns\x18\x06 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x07 \x01(\x04\x12\x12\n\nsent_bytes\x18\x08 \x01(\x04\x12\x16\n\x0eservice_cpu_ns\x18\t \x01(\x04**\n\x05\x43odec\x12\x07\n\x03RAW\x10\x00\x12\x07\n\x03LZ4\x10\x01\x12\x0f\n\x0bSHUFFLE_LZ4\x10\x02\x32\x43\n\tDataPlane\x12\x36\n\x06Stream\x12\x13.boardline.v1.Frame\x1a\x13.boardline.v1.Frame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.v1.data_plane_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CODEC']._serialized_start=1166
-  _globals['_CODEC']._serialized_end=1208
+  _globals['_CODEC']._serialized_start=1226
+  _globals['_CODEC']._serialized_end=1268
   _globals['_FRAME']._serialized_start=68
   _globals['_FRAME']._serialized_end=130
   _globals['_HEADER']._serialized_start=133
@@ -41,17 +41,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TENSORHEADER']._serialized_start=367
   _globals['_TENSORHEADER']._serialized_end=500
   _globals['_OPENSTREAM']._serialized_start=503
-  _globals['_OPENSTREAM']._serialized_end=652
-  _globals['_HOP']._serialized_start=654
-  _globals['_HOP']._serialized_end=712
-  _globals['_OPENED']._serialized_start=714
-  _globals['_OPENED']._serialized_end=738
-  _globals['_ERROR']._serialized_start=741
-  _globals['_ERROR']._serialized_end=991
-  _globals['_ERROR_CODE']._serialized_start=844
-  _globals['_ERROR_CODE']._serialized_end=991
-  _globals['_STAGETIMING']._serialized_start=994
-  _globals['_STAGETIMING']._serialized_end=1164
-  _globals['_DATAPLANE']._serialized_start=1210
-  _globals['_DATAPLANE']._serialized_end=1277
+  _globals['_OPENSTREAM']._serialized_end=667
+  _globals['_HOP']._serialized_start=669
+  _globals['_HOP']._serialized_end=748
+  _globals['_OPENED']._serialized_start=750
+  _globals['_OPENED']._serialized_end=774
+  _globals['_ERROR']._serialized_start=777
+  _globals['_ERROR']._serialized_end=1027
+  _globals['_ERROR_CODE']._serialized_start=880
+  _globals['_ERROR_CODE']._serialized_end=1027
+  _globals['_STAGETIMING']._serialized_start=1030
+  _globals['_STAGETIMING']._serialized_end=1224
+  _globals['_DATAPLANE']._serialized_start=1270
+  _globals['_DATAPLANE']._serialized_end=1337
 # @@protoc_insertion_point(module_scope)

@@ -56,28 +56,32 @@ class TensorHeader(_message.Message):
     def __init__(self, dtype: _Optional[_Union[_tensor_pb2.DType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., codec: _Optional[_Union[Codec, str]] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
 
 class OpenStream(_message.Message):
-    __slots__ = ("protocol_version", "deployment_id", "hops", "codec", "timeout_s")
+    __slots__ = ("protocol_version", "deployment_id", "hops", "codec", "timeout_s", "probe")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    PROBE_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     deployment_id: str
     hops: _containers.RepeatedCompositeFieldContainer[Hop]
     codec: Codec
     timeout_s: float
-    def __init__(self, protocol_version: _Optional[int] = ..., deployment_id: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., codec: _Optional[_Union[Codec, str]] = ..., timeout_s: _Optional[float] = ...) -> None: ...
+    probe: bool
+    def __init__(self, protocol_version: _Optional[int] = ..., deployment_id: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., codec: _Optional[_Union[Codec, str]] = ..., timeout_s: _Optional[float] = ..., probe: bool = ...) -> None: ...
 
 class Hop(_message.Message):
-    __slots__ = ("board", "address", "stage_index")
+    __slots__ = ("board", "address", "stage_index", "probe_bytes")
     BOARD_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
+    PROBE_BYTES_FIELD_NUMBER: _ClassVar[int]
     board: str
     address: str
     stage_index: int
-    def __init__(self, board: _Optional[str] = ..., address: _Optional[str] = ..., stage_index: _Optional[int] = ...) -> None: ...
+    probe_bytes: int
+    def __init__(self, board: _Optional[str] = ..., address: _Optional[str] = ..., stage_index: _Optional[int] = ..., probe_bytes: _Optional[int] = ...) -> None: ...
 
 class Opened(_message.Message):
     __slots__ = ("boards",)
@@ -116,7 +120,7 @@ class Error(_message.Message):
     def __init__(self, code: _Optional[_Union[Error.Code, str]] = ..., message: _Optional[str] = ..., board: _Optional[str] = ..., stage_index: _Optional[int] = ...) -> None: ...
 
 class StageTiming(_message.Message):
-    __slots__ = ("stage_index", "wait_ns", "decode_ns", "compute_ns", "encode_ns", "send_ns", "received_bytes", "sent_bytes")
+    __slots__ = ("stage_index", "wait_ns", "decode_ns", "compute_ns", "encode_ns", "send_ns", "received_bytes", "sent_bytes", "service_cpu_ns")
     STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     WAIT_NS_FIELD_NUMBER: _ClassVar[int]
     DECODE_NS_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +129,7 @@ class StageTiming(_message.Message):
     SEND_NS_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
     SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_CPU_NS_FIELD_NUMBER: _ClassVar[int]
     stage_index: int
     wait_ns: int
     decode_ns: int
@@ -133,4 +138,5 @@ class StageTiming(_message.Message):
     send_ns: int
     received_bytes: int
     sent_bytes: int
-    def __init__(self, stage_index: _Optional[int] = ..., wait_ns: _Optional[int] = ..., decode_ns: _Optional[int] = ..., compute_ns: _Optional[int] = ..., encode_ns: _Optional[int] = ..., send_ns: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ...) -> None: ...
+    service_cpu_ns: int
+    def __init__(self, stage_index: _Optional[int] = ..., wait_ns: _Optional[int] = ..., decode_ns: _Optional[int] = ..., compute_ns: _Optional[int] = ..., encode_ns: _Optional[int] = ..., send_ns: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., service_cpu_ns: _Optional[int] = ...) -> None: ...

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Manifest(_message.Message):
-    __slots__ = ("format_version", "model_name", "source", "whole", "runtime_floor", "inputs", "outputs", "partitions", "sample", "measured_on")
+    __slots__ = ("format_version", "model_name", "source", "whole", "runtime_floor", "inputs", "outputs", "splittings", "sample", "measured_on", "operator_order")
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -16,9 +16,10 @@ class Manifest(_message.Message):
     RUNTIME_FLOOR_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
-    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    SPLITTINGS_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_FIELD_NUMBER: _ClassVar[int]
     MEASURED_ON_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_ORDER_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     model_name: str
     source: Source
@@ -26,10 +27,17 @@ class Manifest(_message.Message):
     runtime_floor: str
     inputs: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.TensorSpec]
     outputs: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.TensorSpec]
-    partitions: _containers.RepeatedCompositeFieldContainer[Partition]
+    splittings: _containers.RepeatedCompositeFieldContainer[Splitting]
     sample: Sample
     measured_on: RuntimeIdentity
-    def __init__(self, format_version: _Optional[int] = ..., model_name: _Optional[str] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., whole: _Optional[_Union[ModelFile, _Mapping]] = ..., runtime_floor: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., partitions: _Optional[_Iterable[_Union[Partition, _Mapping]]] = ..., sample: _Optional[_Union[Sample, _Mapping]] = ..., measured_on: _Optional[_Union[RuntimeIdentity, _Mapping]] = ...) -> None: ...
+    operator_order: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, format_version: _Optional[int] = ..., model_name: _Optional[str] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., whole: _Optional[_Union[ModelFile, _Mapping]] = ..., runtime_floor: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., splittings: _Optional[_Iterable[_Union[Splitting, _Mapping]]] = ..., sample: _Optional[_Union[Sample, _Mapping]] = ..., measured_on: _Optional[_Union[RuntimeIdentity, _Mapping]] = ..., operator_order: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Splitting(_message.Message):
+    __slots__ = ("partitions",)
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    partitions: _containers.RepeatedCompositeFieldContainer[Partition]
+    def __init__(self, partitions: _Optional[_Iterable[_Union[Partition, _Mapping]]] = ...) -> None: ...
 
 class Source(_message.Message):
     __slots__ = ("file_name", "kind", "sha256", "quantize")

@@ -10,7 +10,7 @@ import grpc
 from bundle import Bundle
 from protos.v1 import control_plane_pb2 as control
 from protos.v1 import control_plane_pb2_grpc
-from protos.v1.data_plane_pb2 import Frame, Header, Hop, OpenStream
+from protos.v1.data_plane_pb2 import Codec, Frame, Header, Hop, OpenStream
 
 TIMEOUT_S = 20
 
@@ -43,6 +43,18 @@ def opening(deployment_id: str, *hops: tuple[str, str, int], version: int = 1) -
     return Frame(header=Header(open=opened)).SerializeToString()
 
 
+def probe_opening(*hops: tuple[str, str, int], codec: Codec = Codec.RAW) -> bytes:
+    """The first message of a probe: (board, address, bytes that it sends on)."""
+    opened = OpenStream(
+        protocol_version=1,
+        hops=[Hop(board=b, address=a, stage_index=s, probe_bytes=n) for s, (b, a, n) in enumerate(hops)],
+        codec=codec,
+        timeout_s=5,
+        probe=True,
+    )
+    return Frame(header=Header(open=opened)).SerializeToString()
+
+
 def put(stub: control_plane_pb2_grpc.ControlPlaneStub, sha256: str, data: bytes, size_bytes: int | None = None) -> None:
     """Uploads a partition in chunks of 64 KiB."""
     announced = len(data) if size_bytes is None else size_bytes
@@ -56,14 +68,14 @@ def load_request(bundle: Bundle, stage_index: int) -> control.LoadStageRequest:
     return control.LoadStageRequest(
         deployment_id=bundle.deployment_id,
         stage_index=stage_index,
-        partition=bundle.manifest.partitions[stage_index],
+        partition=bundle.splittings[0].partitions[stage_index],
         runtime_floor=bundle.manifest.runtime_floor,
     )
 
 
 def serve_stage(address: str, bundle: Bundle, stage_index: int) -> None:
     """Uploads and loads one stage."""
-    file = bundle.manifest.partitions[stage_index].file
+    file = bundle.splittings[0].partitions[stage_index].file
     with channel_to(address) as channel:
         stub = control_stub(channel)
         put(stub, file.sha256, bundle.file_path(file).read_bytes())

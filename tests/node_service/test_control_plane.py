@@ -95,7 +95,7 @@ def test_load_is_refused_when_file_and_manifest_are_of_different_bundles(
 ) -> None:
     bundle = zoo_bundle("residual", "int8")
     request = load_request(bundle, 0)
-    file = bundle.manifest.partitions[0].file
+    file = bundle.splittings[0].partitions[0].file
     request.partition.inputs[0].shape[1] += 1
     with channel_to(boards.addresses[0]) as channel:
         stub = control_stub(channel)
@@ -172,5 +172,5 @@ def test_health_and_reflection_answer_standard_clients(boards: LocalBoards) -> N
 
 
 def _file(bundle: Bundle, stage_index: int) -> tuple[str, bytes]:
-    file = bundle.manifest.partitions[stage_index].file
+    file = bundle.splittings[0].partitions[stage_index].file
     return file.sha256, bundle.file_path(file).read_bytes()

@@ -108,7 +108,7 @@ def test_wheel_holds_the_packages_and_their_contracts(wheel: Path) -> None:
     for wanted in (
         "node_service/__main__.py",
         "node_service/py.typed",
-        "dispatcher_client/boards.schema.json",
+        "fleet/boards.schema.json",
         "protos/v1/data_plane.proto",
         "protos/v1/data_plane_pb2.pyi",
     ):
@@ -181,7 +181,7 @@ from runtime import Runner, load_runtime
 bundle, runtime = open_bundle(sys.argv[1]), load_runtime("tflite")
 values = list(bundle.load_sample()[0].values())
 (whole,) = Runner(runtime, bundle.file_path(bundle.manifest.whole)).run(values)
-for partition in bundle.manifest.partitions:
+for partition in bundle.splittings[0].partitions:
     values = Runner(runtime, bundle.file_path(partition.file)).run(values)
 print("identical" if values[0].tobytes() == whole.tobytes() else "different")
 """

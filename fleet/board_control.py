@@ -1,8 +1,8 @@
-"""One board's control plane as the client uses it: describe, upload what is missing, load, unload."""
+"""One board's control plane as the client uses it: describe, upload what is missing, load, unload, measure."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from dispatcher_client.boards import Board
-from dispatcher_client.errors import BoardDefectError, BoardError, BoardRefusedError, BoardUnavailableError
+from fleet.errors import BoardDefectError, BoardError, BoardRefusedError, BoardUnavailableError
+from fleet.inventory import Board
 from protos.v1 import control_plane_pb2 as messages
 from protos.v1 import control_plane_pb2_grpc
 from protos.v1.manifest_pb2 import ModelFile
@@ -74,6 +74,28 @@ class BoardControl:
         reply = await self._call(self._stub.UnloadDeployment, request, self._timeout_s)
         return int(reply.unloaded_stages)
 
+    async def find_profiles(self, keys: Iterable[messages.ProfileKey]) -> list[messages.Profile]:
+        """The profiles that the board has kept of these partitions, for its present configuration, in the order asked for."""
+        reply = await self._call(self._stub.FindProfiles, messages.FindProfilesRequest(keys=keys), self._timeout_s)
+        return list(reply.profiles)
+
+    async def profile(self, header: messages.ProfileHeader, data: bytes, timeout_s: float) -> messages.Profile:
+        """Has the board measure a partition, which it then throws away.
+
+        Args:
+            data: the partition's file.
+            timeout_s: for everything: upload, waiting for another client's measurement, and several times the header's budget
+                where one run takes long.
+        """
+        reply = await self._call(self._stub.Profile, _profile_parts(header, data), timeout_s)
+        return reply.profile  # type: ignore[no-any-return]
+
+    async def measure_codecs(self, budget_s: float) -> list[messages.CodecSpeed]:
+        """How fast each codec of the board is. Has the board busy for `budget_s` at most."""
+        request = messages.MeasureCodecsRequest(budget_s=budget_s)
+        reply = await self._call(self._stub.MeasureCodecs, request, budget_s + self._timeout_s)
+        return list(reply.speeds)
+
     async def _call(self, method: Any, request: Any, timeout_s: float) -> Any:
         try:
             return await method(request, timeout=timeout_s)
@@ -107,3 +129,9 @@ async def _chunks(
         while chunk := stream.read(_CHUNK_BYTES):
             yield messages.PutPartitionRequest(chunk=chunk)
             on_bytes(len(chunk))
+
+
+def _profile_parts(header: messages.ProfileHeader, data: bytes) -> Iterator[messages.ProfileRequest]:
+    yield messages.ProfileRequest(header=header)
+    for start in range(0, len(data), _CHUNK_BYTES):
+        yield messages.ProfileRequest(chunk=data[start : start + _CHUNK_BYTES])

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from dispatcher_client.errors import CallbackError
+from fleet.errors import CallbackError
 
 _T = TypeVar("_T")
 _lock = threading.Lock()

@@ -1,0 +1,60 @@
+"""Errors of talking to boards, sorted by whose fault they are."""
+
+from __future__ import annotations
+
+from protos.v1.data_plane_pb2 import Error
+
+
+class FleetError(Exception):
+    """Base of everything that talking to boards raises on purpose."""
+
+
+class BoardsFileError(FleetError):
+    """boards.yaml cannot be read or does not follow its schema."""
+
+
+class CallbackError(FleetError):
+    """A call that waits was made from a callback, on the thread that it would wait for."""
+
+
+class BoardError(FleetError):
+    """A board is at fault, or refuses; `board` is its name."""
+
+    def __init__(self, board: str, message: str) -> None:
+        super().__init__(f"board {board}: {message}")
+        self.board = board
+
+
+class BoardUnavailableError(BoardError):
+    """The board cannot be reached, or its stream broke."""
+
+
+class BoardRefusedError(BoardError):
+    """The board answers but will not serve: another version, not loaded, draining, no room."""
+
+
+class FrameRejectedError(BoardError):
+    """The board found the frame wrong; it serves on."""
+
+
+class ComputeFailedError(BoardError):
+    """The board's runtime refused to run the partition on this frame; it serves on."""
+
+
+class BoardDefectError(BoardError):
+    """A defect in the board's software; its log has the traceback."""
+
+
+_BY_CODE: dict[int, type[BoardError]] = {
+    Error.BAD_FRAME: FrameRejectedError,
+    Error.NOT_LOADED: BoardRefusedError,
+    Error.WRONG_VERSION: BoardRefusedError,
+    Error.PEER_UNAVAILABLE: BoardUnavailableError,
+    Error.COMPUTE_FAILED: ComputeFailedError,
+    Error.REFUSED: BoardRefusedError,
+}
+
+
+def from_wire(error: Error) -> BoardError:
+    """The typed error for what a board reported."""
+    return _BY_CODE.get(error.code, BoardDefectError)(error.board, error.message)

@@ -1,0 +1,151 @@
+"""The boards an application may use: from boards.yaml, checked against its schema, or from a list of addresses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Union
+
+from fleet.errors import BoardsFileError
+from terminal.yaml_file import YamlDocument, read_yaml
+from transport.address import Address
+from transport.errors import AddressError
+
+# What the machine that sends inputs is called in a table of links; no board may have its name.
+DISPATCHER = "dispatcher"
+_BYTES_PER_S_PER_MBIT_S = 1e6 / 8
+_EXAMPLE = "boards:\n  - name: pi1\n    address: 10.0.0.11:50051"
+
+
+@dataclass(frozen=True)
+class Board:
+    """A machine that runs one node service. `name` is what errors and tables call it.
+
+    What is None is asked of the board or measured.
+
+    Attributes:
+        memory_bytes: most that partitions and frames may take there.
+        threads: for the runtime.
+        group: boards of a group are alike: the same hardware behind the same kind of link.
+        link_bytes_per_s: speed of the board's own link, both ways.
+    """
+
+    name: str
+    address: Address
+    memory_bytes: int | None = None
+    threads: int | None = None
+    group: str | None = None
+    link_bytes_per_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Link:
+    """A connection between two machines, the same both ways; it overrides the boards' own link speeds."""
+
+    between: frozenset[str]
+    bytes_per_s: float
+    round_trip_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All boards, in order, and the links that are known without measuring."""
+
+    boards: tuple[Board, ...]
+    links: tuple[Link, ...] = ()
+
+    def known_bytes_per_s(self, one: str, other: str) -> float | None:
+        """The speed between two machines as written in boards.yaml, or None: the pair's own, else the slower board's."""
+        for link in self.links:
+            if link.between == {one, other}:
+                return link.bytes_per_s
+        speeds = [board.link_bytes_per_s for board in self.boards if board.name in (one, other)]
+        known = [speed for speed in speeds if speed is not None]
+        return min(known) if known and len(known) == len(speeds) else None
+
+
+BoardsSource = Union[str, "os.PathLike[str]", Sequence[Union[str, Board]], Inventory]
+
+
+def parse_boards(text: str) -> str | list[str]:
+    """What a --boards option names: a path, unless it is a list of addresses; a file of that name wins."""
+    return text.split(",") if ":" in text and not Path(text).exists() else text
+
+
+def load_boards(source: BoardsSource) -> list[Board]:
+    """The boards of `load_inventory`, in the order given."""
+    return list(load_inventory(source).boards)
+
+
+def load_inventory(source: BoardsSource) -> Inventory:
+    """The inventory from the path of a boards.yaml, or from a list of "host:port" and `Board`.
+
+    A board may be named twice in a list, to hold several partitions.
+    Raises: BoardsFileError: unreadable, or against the schema: the line, what is wrong and the fix. AddressError.
+    """
+    if isinstance(source, Inventory):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        return _read_file(os.fspath(source))
+    return Inventory(tuple(b if isinstance(b, Board) else Board(b, Address.parse(b)) for b in source))
+
+
+def _read_file(path: str) -> Inventory:
+    document = read_yaml(path, __package__, "boards.schema.json", BoardsFileError, _EXAMPLE)
+    content = document.content
+    _require_distinct_names(document)
+    boards = tuple(_board(document, index, entry) for index, entry in enumerate(content["boards"]))
+    names = {board.name for board in boards} | {DISPATCHER}
+    links = tuple(_link(document, index, entry, names) for index, entry in enumerate(content.get("links", [])))
+    return Inventory(boards, links)
+
+
+def _require_distinct_names(document: YamlDocument) -> None:
+    first_line: dict[str, int] = {}
+    for index, entry in enumerate(document.content["boards"]):
+        place = ("boards", index, "name")
+        if entry["name"] == DISPATCHER:
+            raise document.error(
+                place, f"no board can be called {DISPATCHER}: that is the machine that sends inputs. Rename it."
+            )
+        if entry["name"] in first_line:
+            raise document.error(
+                place,
+                f"the name {entry['name']!r} is taken by the board on line {first_line[entry['name']]}. "
+                "Give each board its own name.",
+            )
+        first_line[entry["name"]] = document.line(place)
+
+
+def _board(document: YamlDocument, index: int, entry: dict[str, Any]) -> Board:
+    try:
+        address = Address.parse(entry["address"])
+    except AddressError as error:
+        raise document.error(("boards", index, "address"), str(error)) from error
+    memory_mib, link_mbit_s = entry.get("memory_mib"), entry.get("link_mbit_s")
+    return Board(
+        name=entry["name"],
+        address=address,
+        memory_bytes=None if memory_mib is None else memory_mib * 2**20,
+        threads=entry.get("threads"),
+        group=entry.get("group"),
+        link_bytes_per_s=None if link_mbit_s is None else link_mbit_s * _BYTES_PER_S_PER_MBIT_S,
+    )
+
+
+def _link(document: YamlDocument, index: int, entry: dict[str, Any], names: set[str]) -> Link:
+    unknown = sorted(set(entry["between"]) - names)
+    if unknown:
+        raise document.error(
+            ("links", index, "between"),
+            f"{', '.join(unknown)} is no board of this file. Use names from boards, or {DISPATCHER}: "
+            f"{', '.join(sorted(names))}.",
+        )
+    trip_ms = entry.get("round_trip_ms")
+    return Link(
+        between=frozenset(entry["between"]),
+        bytes_per_s=entry["mbit_s"] * _BYTES_PER_S_PER_MBIT_S,
+        round_trip_s=None if trip_ms is None else trip_ms / 1e3,
+    )
