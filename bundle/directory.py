@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 
 from bundle.errors import BundleError
-from bundle.manifest import deployment_id, parse_manifest, render_manifest
+from bundle.manifest import parse_manifest, render_manifest
+from bundle.plan import Plan
+from bundle.splitting import BundleSplitting, list_splittings
 from protos.v1.manifest_pb2 import Manifest, ModelFile
 
 Array = np.ndarray[Any, Any]
 
 MANIFEST_NAME = "manifest.json"
+PLAN_NAME = "plan.yaml"
 _SAMPLE_NAME = "sample.npz"
 _INPUT_PREFIX, _OUTPUT_PREFIX = "input:", "output:"
 
@@ -35,9 +38,14 @@ class Bundle:
     manifest: Manifest
 
     @property
+    def splittings(self) -> tuple[BundleSplitting, ...]:
+        """Every way in which this bundle splits the model; there is at least one."""
+        return list_splittings(self.manifest)
+
+    @property
     def deployment_id(self) -> str:
-        """Names this version of the model on the boards."""
-        return deployment_id(self.manifest)
+        """Names the first splitting on the boards."""
+        return self.splittings[0].deployment_id
 
     def file_path(self, file: ModelFile) -> Path:
         """Where a model file lies.
@@ -57,6 +65,15 @@ class Bundle:
                 return _with_prefix(arrays, _INPUT_PREFIX), _with_prefix(arrays, _OUTPUT_PREFIX)
         except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise BundleError(f"{path} is not a sample: {error}. Split the model again.") from error
+
+    def plan(self) -> Plan | None:
+        """The plan that the bundle was split for, if there is one. Raises: PlanError: it cannot be read."""
+        path = self.path / PLAN_NAME
+        if not path.is_file():
+            return None
+        from bundle.plan_file import read_plan  # here, because a board may open a bundle and has no YAML
+
+        return read_plan(path)
 
     def _inside(self, relative: str) -> Path:
         path = (self.path / relative).resolve()
@@ -129,9 +146,17 @@ class BundleWriter:
         """Where a file added before lies until `finish`."""
         return self._building / file.path
 
-    def finish(self, manifest: Manifest, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Bundle:
-        """Writes the sample and the manifest and moves the bundle to its place.
+    def finish(
+        self,
+        manifest: Manifest,
+        inputs: Mapping[str, Array],
+        outputs: Mapping[str, Array],
+        plan_text: str | None = None,
+    ) -> Bundle:
+        """Writes the sample, the manifest and the plan and moves the bundle to its place.
 
+        Args:
+            plan_text: what `bundle.plan_file.render_plan` made, its cuts as indices. No part of any deployment's id.
         Raises: BundleError: the disk is full, or something has come to the place meanwhile.
         """
         sample_path = self._building / _SAMPLE_NAME
@@ -142,6 +167,8 @@ class BundleWriter:
             manifest.sample.path = _SAMPLE_NAME
             manifest.sample.sha256 = _hash_file(sample_path)
             (self._building / MANIFEST_NAME).write_text(render_manifest(manifest), encoding="utf-8")
+            if plan_text is not None:
+                (self._building / PLAN_NAME).write_text(plan_text, encoding="utf-8")
             _sync_tree(self._building)
             self._require_place()  # again: making the bundle may have taken an hour
             self._move()

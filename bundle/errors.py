@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class BundleError(Exception):
     """A directory is not a bundle, is damaged, was made by another version, or cannot be written."""
+
+
+class PlanError(BundleError):
+    """plan.yaml cannot be read or does not follow its schema, or a plan contradicts itself."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 
 from google.protobuf import json_format
 
 from bundle.errors import BundleError
-from protos.v1.manifest_pb2 import Manifest, Partition
+from protos.v1.manifest_pb2 import Manifest
 from protos.v1.tensor_pb2 import TensorSpec
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_DAMAGED = "The manifest was changed by hand or damaged; split the model again."
 
 
 def render_manifest(manifest: Manifest) -> str:
@@ -38,54 +38,56 @@ def parse_manifest(text: str) -> Manifest:
             f"manifest.json has format version {manifest.format_version}, this version reads {FORMAT_VERSION}. "
             "Split the model again, or use the version that made the bundle."
         )
-    _check_chain(manifest)
+    _check_splittings(manifest)
     return manifest
 
 
-def deployment_id(manifest: Manifest) -> str:
-    """Names the bundle's version: its model's name and a hash of everything the boards depend on.
+def _check_splittings(manifest: Manifest) -> None:
+    if not manifest.splittings:
+        raise BundleError("manifest.json names no splittings. Split the model again.")
+    n_ops = [_check_chain(manifest, index) for index in range(len(manifest.splittings))]
+    if len(set(n_ops)) > 1:
+        raise BundleError(
+            f"the splittings cover different numbers of operators: {', '.join(map(str, n_ops))}. {_DAMAGED}"
+        )
+    order = manifest.operator_order
+    if order and not len(order) == len(set(order)) == n_ops[0]:
+        raise BundleError(
+            f"operator_order has {len(order)} operators, {len(set(order))} of them distinct, expected {n_ops[0]}. {_DAMAGED}"
+        )
 
-    Measured times are not part of it: the same parts of the same model are the same deployment, split however often.
-    """
-    digest = hashlib.sha256()
-    for partition in manifest.partitions:
-        content = Partition()
-        content.CopyFrom(partition)
-        content.file.ClearField("time_s")
-        digest.update(content.SerializeToString(deterministic=True))
-    return f"{manifest.model_name}-{digest.hexdigest()[:12]}"
 
-
-def _check_chain(manifest: Manifest) -> None:
-    if not manifest.partitions:
-        raise BundleError("manifest.json names no partitions. Split the model again.")
+def _check_chain(manifest: Manifest, splitting_index: int) -> int:
+    """The number of operators that a splitting covers."""
+    partitions = manifest.splittings[splitting_index].partitions
+    place = f"splitting {splitting_index}"
+    if not partitions:
+        raise BundleError(f"{place} names no partitions. Split the model again.")
     stop_op = 0
     arriving = list(manifest.inputs)
-    for index, partition in enumerate(manifest.partitions):
+    for index, partition in enumerate(partitions):
+        where = f"{place}, partition {index}"
         if partition.start_op != stop_op or partition.stop_op <= partition.start_op:
             raise BundleError(
-                f"partition {index} holds operators {partition.start_op} to {partition.stop_op}, expected to start at "
-                f"{stop_op}. The manifest was changed by hand or damaged; split the model again."
+                f"{where} holds operators {partition.start_op} to {partition.stop_op}, expected to start at {stop_op}. "
+                f"{_DAMAGED}"
             )
         # Frames name no tensors, so the order counts too.
         if list(partition.arriving) != arriving:
-            raise BundleError(
-                f"partition {index} does not take what the one before it sends. The manifest was changed by hand or "
-                "damaged; split the model again."
-            )
+            raise BundleError(f"{where} does not take what the one before it sends. {_DAMAGED}")
         available = _names(partition.arriving)
         missing = _names(partition.inputs) - available | _names(partition.leaving) - available - _names(
             partition.outputs
         )
         if missing:
             raise BundleError(
-                f"partition {index} needs tensors that do not arrive there: {', '.join(sorted(missing))}. The manifest was "
-                "changed by hand or damaged; split the model again."
+                f"{where} needs tensors that do not arrive there: {', '.join(sorted(missing))}. {_DAMAGED}"
             )
         stop_op = partition.stop_op
         arriving = list(partition.leaving)
     if _names(arriving) != _names(manifest.outputs):
-        raise BundleError("the last partition does not give the model's outputs; split the model again.")
+        raise BundleError(f"the last partition of {place} does not give the model's outputs. {_DAMAGED}")
+    return stop_op
 
 
 def _names(specs: Iterable[TensorSpec]) -> set[str]:

@@ -10,15 +10,25 @@ from typing import Any, Callable, Optional
 
 import typer
 
-from bundle import BundleError, BundleWriter, open_bundle
+from bundle import Bundle, BundleError, BundleWriter, open_bundle
+from bundle.plan_file import read_plan
+from converter import planning_options as options
 from converter.convert import convert_to_tflite
 from converter.errors import ConverterError, OptionError
-from converter.listing import list_model_cuts, list_partitions, summarize
+from converter.listing import list_model_cuts, list_splittings, summarize
 from converter.model_source import SourceKind, recognise_model
-from converter.split_model import LoadedModel, SplitRequest, split_model
+from converter.plan_command import plan
+from converter.planned_split import PlannedSplit, parse_cuts, parse_pins, plan_split, reachable_boards, resolve_plan
+from converter.split_model import LoadedModel, SplitRequest, deployable_name, split_model
 from converter.verification import verify_bundle
 from converter.worker_request import QUANTIZE_MODES
+from fleet.errors import FleetError
 from partitioning import PartitioningError
+from planner.board_profiles import ProfileSettings
+from planner.boards_plan import PlanWishes
+from planner.errors import PlannerError
+from planner.explain import print_plan
+from planner.report import PlanReport
 from runtime import TfliteRuntimeError, load_runtime
 from runtime.loading import RUNTIME_CHOICES
 from terminal import command_app, one_of, print_json, print_table, progress, run
@@ -52,47 +62,77 @@ _JSON = typer.Option(False, "--json", help="Print JSON instead of a table.")
 def split(
     model: Path = _MODEL,
     out: Path = typer.Option(..., metavar="BUNDLE", help="Directory to make."),
+    boards: Optional[str] = typer.Option(
+        None, metavar="FILE", help="boards.yaml, or addresses: measure on them, plan, and split for them."
+    ),
     parts: Optional[int] = typer.Option(
         None, metavar="N", min=1, help="Parts of equal time, as measured on this machine."
     ),
     cut_at: Optional[str] = typer.Option(
         None, metavar="NAME,...", help="Cuts in order: layer names, tensor names or cut indices."
     ),
+    plan_file: Optional[Path] = typer.Option(
+        None, "--plan", metavar="FILE", help="plan.yaml, as `plan --out` writes it or edited by hand: split as it says."
+    ),
     quantize: str = _QUANTIZE,
     calibration: Optional[Path] = _CALIBRATION,
     pixel_range: str = _PIXEL_RANGE,
     input_shape: Optional[list[str]] = _INPUT_SHAPE,
     runtime: str = _RUNTIME,
-    threads: int = typer.Option(1, min=1, help="Threads for measuring and verifying."),
+    threads: int = typer.Option(1, min=1, help="Threads for measuring and verifying here."),
+    objective: str = options.OBJECTIVE,
+    max_boards: Optional[int] = options.MAX_BOARDS,
+    chains: Optional[int] = options.CHAINS,
+    pin: Optional[list[str]] = options.PIN,
+    confidence: float = options.CONFIDENCE,
+    budget_s: float = options.BUDGET,
+    timeout_s: float = options.TIMEOUT,
+    fresh: bool = options.FRESH,
+    insecure: bool = options.INSECURE,
     force: bool = typer.Option(False, "--force", help="Replace a bundle that is at BUNDLE already."),
     as_json: bool = _JSON,
 ) -> None:
-    """Split MODEL into a bundle of partitions and verify it.
+    """Split MODEL into a bundle of partitions and verify it: for the boards you have, or where you say.
 
-    Example: python -m converter split model.h5 --parts 3 --quantize int8 --calibration images/ --out parts/
+    Example: python -m converter split model.h5 --boards boards.yaml --quantize int8 --calibration images/ --out parts/
     """
-    if (parts is None) == (cut_at is None):
-        raise OptionError("say either --parts N or --cut-at NAME,NAME,... (the `cuts` command lists the names).")
+    _require_one_way(boards, parts, cut_at, plan_file)
+    settings = ProfileSettings(confidence, budget_s, insecure, timeout_s, fresh)
+    fleet = None if boards is None else reachable_boards(boards, settings)
+    wishes = PlanWishes(objective, max_boards, parse_pins(pin or []), None, chains)
+    given = None if plan_file is None else read_plan(plan_file)
     tflite_runtime = load_runtime(runtime)
-    writer = BundleWriter(out, replace=force)
-    with (
-        _progress() as on_progress,
-        _converted(model, quantize, calibration, pixel_range, input_shape, on_progress) as (loaded, sample),
-        writer,
-    ):
+    names = [] if cut_at is None else [parse_cuts(cut_at)]
+    with BundleWriter(out, replace=force) as writer:
+        with _progress() as on_progress, _work_directory() as work_dir:
+            loaded, sample = _convert(model, quantize, calibration, pixel_range, input_shape, work_dir, on_progress)
+        planned = None
+        if fleet is not None:
+            planned = plan_split(deployable_name(model), loaded, fleet, wishes, names, settings)
+        elif given is not None:
+            planned = PlannedSplit.from_plan(resolve_plan(deployable_name(model), loaded, given))
         kind = recognise_model(model).kind
         request = SplitRequest(
             source_path=model,
             source_kind=kind.name.lower().replace("_", "-"),
             quantize="as-is" if kind is SourceKind.TFLITE else quantize,
             n_parts=parts,
-            cut_names=() if cut_at is None else _parse_cuts(cut_at),
+            cut_lists=names if planned is None else planned.cut_lists,
             threads=threads,
+            plan_text=None if planned is None else planned.plan_text,
         )
-        bundle = split_model(loaded, request, writer, tflite_runtime, sample, on_progress)
+        with _progress() as on_progress:
+            bundle = split_model(loaded, request, writer, tflite_runtime, sample, on_progress)
+    report = None if planned is None else planned.report
     _show_bundle(
-        bundle, as_json, f"{out}: {len(bundle.manifest.partitions)} partitions, bit-identical to the whole model"
+        bundle,
+        as_json,
+        f"{out}: {_count_partitions(bundle)}, bit-identical to the whole model",
+        report,
     )
+
+
+app.command()(plan)
 
 
 @app.command()
@@ -108,10 +148,8 @@ def cuts(
 
     Example: python -m converter cuts model.tflite
     """
-    with (
-        _progress() as on_progress,
-        _converted(model, quantize, calibration, pixel_range, input_shape, on_progress) as (loaded, _),
-    ):
+    with _progress() as on_progress, _work_directory() as work_dir:
+        loaded, _ = _convert(model, quantize, calibration, pixel_range, input_shape, work_dir, on_progress)
         rows = list_model_cuts(loaded)
     if as_json:
         print_json(rows)
@@ -143,7 +181,8 @@ def inspect(bundle: Path = _BUNDLE, as_json: bool = _JSON) -> None:
     source = opened.manifest.source
     floor = opened.manifest.runtime_floor
     needs = f", needs TensorFlow Lite {floor} or newer" if floor else ""
-    _show_bundle(opened, as_json, f"{opened.deployment_id}: {source.file_name}, quantised: {source.quantize}{needs}")
+    names = ", ".join(s.deployment_id for s in opened.splittings)
+    _show_bundle(opened, as_json, f"{names}: {source.file_name}, quantised: {source.quantize}{needs}")
 
 
 @app.command()
@@ -173,8 +212,9 @@ def verify(
     if as_json:
         print_json(row)
     else:
-        verdict = "bit-identical" if not result.differing else f"DIFFERENT in {', '.join(result.differing)}"
-        print(f"{len(opened.manifest.partitions)} partitions against the whole model, {row['runtime']}: {verdict}")
+        for splitting, differing in zip(opened.splittings, result.differing_by_splitting):
+            verdict = f"DIFFERENT in {', '.join(differing)}" if differing else "bit-identical"
+            print(f"{len(splitting.partitions)} partitions against the whole model, {row['runtime']}: {verdict}")
         print(f"the whole model here against the answer recorded in the bundle: {record}")
     if not result.is_identical:
         raise typer.Exit(1)
@@ -182,30 +222,57 @@ def verify(
 
 def main() -> None:
     """Entry point of `python -m converter` and of the installed command."""
-    run(app, (ConverterError, PartitioningError, BundleError, TfliteRuntimeError, TransportError))
+    expected = (
+        ConverterError,
+        PartitioningError,
+        BundleError,
+        PlannerError,
+        FleetError,
+        TfliteRuntimeError,
+        TransportError,
+    )
+    run(app, expected)
+
+
+def _require_one_way(boards: str | None, parts: int | None, cut_at: str | None, plan_file: Path | None) -> None:
+    given = [
+        name
+        for name, value in (("--boards", boards), ("--parts", parts), ("--cut-at", cut_at), ("--plan", plan_file))
+        if value is not None
+    ]
+    if given not in (["--boards"], ["--parts"], ["--cut-at"], ["--plan"], ["--boards", "--cut-at"]):
+        raise OptionError(
+            f"{' and '.join(given) or 'nothing'} was said: say --boards FILE (plans for the boards you have), --parts N, "
+            "--cut-at NAME,NAME,... (the `cuts` command lists the names) or --plan FILE; --boards goes with --cut-at."
+        )
 
 
 @contextmanager
-def _converted(
+def _work_directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="boardline-") as work_dir:
+        yield Path(work_dir)
+
+
+def _convert(
     model: Path,
     quantize: str,
     calibration: Path | None,
     pixel_range: str,
     input_shape: list[str] | None,
+    work_dir: Path,
     on_progress: Callable[[str, float | None], None],
-) -> Iterator[tuple[LoadedModel, Any]]:
-    """The model as TFLite, in a directory that is removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="boardline-") as work_dir:
-        converted = convert_to_tflite(
-            model,
-            quantize=quantize,
-            calibration=calibration,
-            pixel_range=_parse_range(pixel_range),
-            input_shapes=_parse_shapes(input_shape or []),
-            work_dir=Path(work_dir),
-            on_progress=on_progress,
-        )
-        yield LoadedModel.from_converted(converted), converted.calibration_sample
+) -> tuple[LoadedModel, Any]:
+    """The model as TFLite, in memory, and its calibration sample."""
+    converted = convert_to_tflite(
+        model,
+        quantize=quantize,
+        calibration=calibration,
+        pixel_range=_parse_range(pixel_range),
+        input_shapes=_parse_shapes(input_shape or []),
+        work_dir=work_dir,
+        on_progress=on_progress,
+    )
+    return LoadedModel.from_converted(converted), converted.calibration_sample
 
 
 @contextmanager
@@ -219,11 +286,27 @@ def _progress() -> Iterator[Callable[[str, float | None], None]]:
         yield show
 
 
-def _show_bundle(bundle: Any, as_json: bool, title: str) -> None:
-    rows = list_partitions(bundle)
+def _count_partitions(bundle: Bundle) -> str:
+    """`3 partitions`, or `3 + 2 partitions` of two splittings."""
+    return f"{' + '.join(str(len(splitting.partitions)) for splitting in bundle.splittings)} partitions"
+
+
+def _show_bundle(bundle: Bundle, as_json: bool, title: str, report: PlanReport | None = None) -> None:
+    splittings = list_splittings(bundle)
     if as_json:
-        print_json({"deployment_id": bundle.deployment_id, "partitions": rows})
+        print_json({"splittings": splittings, **({} if report is None else {"plan": report.as_json()})})
         return
+    if report is not None:
+        print_plan(report)
+    if len(splittings) == 1:
+        _show_partitions(title, splittings[0]["partitions"])
+        return
+    print(title)
+    for index, splitting in enumerate(splittings):
+        _show_partitions(f"splitting {index}: {splitting['deployment_id']}", splitting["partitions"])
+
+
+def _show_partitions(title: str, rows: list[dict[str, Any]]) -> None:
     print_table(
         title,
         ("arriving", "leaving", "part", "operators", "kB", "ms here", "carried"),
@@ -241,13 +324,6 @@ def _show_bundle(bundle: Any, as_json: bool, title: str) -> None:
         ),
         text_columns=2,
     )
-
-
-def _parse_cuts(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    if "" in names:
-        raise OptionError(f"--cut-at is {text!r}, expected names separated by single commas, as in conv1,conv2.")
-    return names
 
 
 def _parse_range(text: str) -> tuple[float, float]:

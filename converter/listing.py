@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from bundle import Bundle
+from bundle import Bundle, BundleSplitting
 from converter.split_model import LoadedModel
 from partitioning.cut_names import name_components
 from protos.v1.tensor_pb2 import DType, TensorSpec
@@ -42,8 +42,16 @@ def list_model_cuts(model: LoadedModel) -> list[dict[str, Any]]:
     return rows
 
 
-def list_partitions(bundle: Bundle) -> list[dict[str, Any]]:
-    """One row per partition of a bundle."""
+def list_splittings(bundle: Bundle) -> list[dict[str, Any]]:
+    """One row per splitting of a bundle: the deployment that it makes, and its partitions' rows."""
+    return [
+        {"deployment_id": splitting.deployment_id, "partitions": list_partitions(splitting)}
+        for splitting in bundle.splittings
+    ]
+
+
+def list_partitions(splitting: BundleSplitting) -> list[dict[str, Any]]:
+    """One row per partition of a splitting."""
     return [
         {
             "part": index,
@@ -57,7 +65,7 @@ def list_partitions(bundle: Bundle) -> list[dict[str, Any]]:
             "leaving": [_tensor_row(t) for t in partition.leaving],
             "carried": sorted({t.name for t in partition.arriving} & {t.name for t in partition.leaving}),
         }
-        for index, partition in enumerate(bundle.manifest.partitions)
+        for index, partition in enumerate(splitting.partitions)
     ]
 
 

@@ -3,55 +3,49 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bundle import Bundle, BundleWriter
 from bundle.manifest import FORMAT_VERSION
 from converter.convert import ConvertedModel
-from converter.errors import ConverterError
 from converter.layer_names import locate_layers
-from converter.measurement import measure_operators, median_run_s
+from converter.measurement import measure_operators
 from converter.sample import make_sample
+from converter.splitting_writer import OnProgress, run_whole, write_splittings
 from converter.tensor_specs import tensor_spec
-from partitioning import (
-    Cut,
-    Graph,
-    extract_partition,
-    list_cuts,
-    plan_partitions,
-    resolve_cuts,
-    split_minimax,
-)
-from partitioning.boundaries import PartitionSpec
+from partitioning import Cut, Graph, list_cuts, resolve_cuts, split_minimax
+from partitioning.ordering import narrowed
 from partitioning.runtime_floor import read_runtime_floor
-from protos.v1.manifest_pb2 import Manifest, Partition, Source
-from runtime import Runner, TfliteRuntime
+from protos.v1.manifest_pb2 import Manifest, Source
+from runtime import TfliteRuntime
 from transport.tensor_spec import Array
-
-OnProgress = Callable[[str, "float | None"], None]
-
-
-class VerificationError(ConverterError):
-    """The partitions, run one after the other, do not give the whole model's bytes."""
 
 
 @dataclass(frozen=True)
 class SplitRequest:
-    """What to split and how: either `n_parts` of equal time or `cut_names` in order."""
+    """What to split and how: into `n_parts` of equal time, or, without it, at `cut_lists`: each a splitting of its own.
+
+    A list has the cuts of one splitting in order; an empty one leaves the model whole. `plan_text` is the plan that the
+    splittings are for, its cuts as indices; the bundle keeps it.
+    """
 
     source_path: Path
     source_kind: str
     quantize: str
     n_parts: int | None
-    cut_names: Sequence[str]
+    cut_lists: Sequence[Sequence[str]]
     threads: int = 1
+    plan_text: str | None = None
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A TFLite file with its graph, its cuts and where its Keras layers are."""
+    """A TFLite file with its graph, its cuts and where its Keras layers are.
+
+    The graph's operators are in the order that crosses fewest bytes, which cut indices count; see `partitioning.ordering`.
+    """
 
     data: bytes
     graph: Graph
@@ -63,10 +57,15 @@ class LoadedModel:
     def from_converted(cls, converted: ConvertedModel) -> LoadedModel:
         """Raises: ModelFormatError: the file is damaged."""
         data = converted.tflite.read_bytes()
-        graph = Graph.from_bytes(data)
+        graph = narrowed(Graph.from_bytes(data))
         op_outputs = [[graph.tensors[t].name for t in op.outputs] for op in graph.operators]
         layer_ops = locate_layers(op_outputs, converted.layers) if converted.layers else {}
         return cls(data, graph, list_cuts(graph), layer_ops, converted.output_names)
+
+    @classmethod
+    def of_graph(cls, graph: Graph) -> LoadedModel:
+        """Of a graph alone: no file, no names of Keras layers."""
+        return cls(b"", graph, list_cuts(graph), {}, ())
 
 
 def split_model(
@@ -86,67 +85,36 @@ def split_model(
     """
     graph = model.graph
     # The wish is checked before anything is run: a wrong name must not cost a measurement.
-    cut_indices = resolve_cuts(graph, model.cuts, request.cut_names, model.layer_ops) if request.n_parts is None else []
+    cut_lists = [resolve_cuts(graph, model.cuts, names, model.layer_ops) for names in request.cut_lists]
     on_progress("running the whole model", None)
-    whole = Runner(runtime, model.data, request.threads)
-    inputs = make_sample(graph, sample)
-    expected = dict(zip(graph.outputs, whole.run([inputs[t] for t in graph.inputs])))
-    whole_s = median_run_s(whole, [inputs[t] for t in graph.inputs])
-    del whole  # its packed weights are as big as the model
+    whole = run_whole(graph, model.data, runtime, request.threads, make_sample(graph, sample))
     if request.n_parts is not None:
-        op_s = measure_operators(graph, model.cuts, inputs, runtime, request.threads, request.n_parts, on_progress)
-        forbidden = [c.cut_index for c in model.cuts if c.obstacle is not None]
-        cut_indices = split_minimax(op_s, request.n_parts, forbidden)
+        cut_lists = [_equal_times(model, request, runtime, whole.inputs, on_progress)]
     manifest = _manifest(model, request, runtime)
     manifest.whole.CopyFrom(writer.add_model(model.data, "whole"))
-    manifest.whole.time_s = whole_s
-    specs = plan_partitions(graph, cut_indices)
-    values = dict(inputs)
-    for index, spec in enumerate(specs):
-        on_progress(f"writing and checking partition {index + 1} of {len(specs)}", index / len(specs))
-        manifest.partitions.append(_write_partition(graph, spec, writer, runtime, request.threads, values))
-        values = {t: values[t] for t in spec.leaving}  # the next part has nothing else either
-    _require_equal(graph, expected, values)
+    manifest.whole.time_s = whole.time_s
+    manifest.splittings.extend(write_splittings(graph, cut_lists, whole, writer, runtime, request.threads, on_progress))
     names = {t: graph.tensors[t].name for t in (*graph.inputs, *graph.outputs)}
     return writer.finish(
         manifest,
-        {names[t]: inputs[t] for t in graph.inputs},
-        {names[t]: expected[t] for t in graph.outputs},
+        {names[t]: whole.inputs[t] for t in graph.inputs},
+        {names[t]: whole.outputs[t] for t in graph.outputs},
+        request.plan_text,
     )
 
 
-def _write_partition(
-    graph: Graph,
-    spec: PartitionSpec,
-    writer: BundleWriter,
+def _equal_times(
+    model: LoadedModel,
+    request: SplitRequest,
     runtime: TfliteRuntime,
-    threads: int,
-    values: dict[int, Array],
-) -> Partition:
-    """Stores one partition, runs it from its file on what the parts before computed, and adds what it computes."""
-    file = writer.add_model(extract_partition(graph, spec))
-    runner = Runner(runtime, writer.path_of(file), threads)
-    arguments = [values[t] for t in spec.inputs]
-    values.update(zip(spec.outputs, runner.run(arguments)))
-    file.time_s = median_run_s(runner, arguments)
-    return Partition(
-        file=file,
-        start_op=spec.start_op,
-        stop_op=spec.stop_op,
-        inputs=[tensor_spec(graph, t) for t in spec.inputs],
-        outputs=[tensor_spec(graph, t) for t in spec.outputs],
-        arriving=[tensor_spec(graph, t) for t in spec.arriving],
-        leaving=[tensor_spec(graph, t) for t in spec.leaving],
-    )
-
-
-def _require_equal(graph: Graph, expected: Mapping[int, Array], values: Mapping[int, Array]) -> None:
-    differing = [graph.tensors[t].name for t in graph.outputs if expected[t].tobytes() != values[t].tobytes()]
-    if differing:
-        raise VerificationError(
-            f"the partitions, run one after the other, give other bytes than the whole model in {', '.join(differing)}; "
-            "no bundle was written. Cut elsewhere, and please report the model: this should not happen."
-        )
+    inputs: Mapping[int, Array],
+    on_progress: OnProgress,
+) -> list[int]:
+    """Cut indices of the asked-for number of parts, as balanced as this machine's measurement says."""
+    assert request.n_parts is not None
+    op_s = measure_operators(model.graph, model.cuts, inputs, runtime, request.threads, request.n_parts, on_progress)
+    forbidden = [c.cut_index for c in model.cuts if c.obstacle is not None]
+    return split_minimax(op_s, request.n_parts, forbidden)
 
 
 def _manifest(model: LoadedModel, request: SplitRequest, runtime: TfliteRuntime) -> Manifest:
@@ -154,9 +122,11 @@ def _manifest(model: LoadedModel, request: SplitRequest, runtime: TfliteRuntime)
     outputs = {graph.aliases.get(t, ""): t for t in graph.outputs}
     # The author's order where the converter kept it; TFLite sorts outputs by name.
     in_order = [outputs[name] for name in model.output_names if name in outputs]
+    operator_order = [op.source_index for op in graph.operators]
     return Manifest(
+        operator_order=operator_order if operator_order != sorted(operator_order) else [],
         format_version=FORMAT_VERSION,
-        model_name=_deployable(request.source_path),
+        model_name=deployable_name(request.source_path),
         source=Source(
             file_name=request.source_path.name,
             kind=request.source_kind,
@@ -170,8 +140,8 @@ def _manifest(model: LoadedModel, request: SplitRequest, runtime: TfliteRuntime)
     )
 
 
-def _deployable(path: Path) -> str:
-    """The model's name in letters that may be part of a deployment's id."""
+def deployable_name(path: Path) -> str:
+    """The model's name in letters that may be part of a deployment's id: what its bundle and its plans call it."""
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in path.stem)
     return name.strip("._-")[:64] or "model"
 

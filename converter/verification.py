@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bundle import Bundle
+from bundle import Bundle, BundleSplitting
 from partitioning import Graph
 from protos.v1.tensor_pb2 import TensorSpec
 from runtime import Runner, TfliteRuntime, same_bits_promised
@@ -14,15 +14,22 @@ from transport.tensor_spec import Array
 
 @dataclass(frozen=True)
 class Verification:
-    """What was compared. `differing` names outputs whose bytes differ between parts and whole, run here.
+    """What was compared.
 
-    `differing_from_record` names those where the whole model, run here, differs from the answer that the bundle records;
-    None if the bundle was made with another runtime, version or architecture, where that is no error.
+    Attributes:
+        differing_by_splitting: for each splitting, the outputs whose bytes differ between its parts and the whole, run here.
+        differing_from_record: outputs where the whole model, run here, differs from the answer that the bundle records;
+            None if the bundle was made with another runtime, version or architecture, where that is no error.
     """
 
-    differing: tuple[str, ...]
+    differing_by_splitting: tuple[tuple[str, ...], ...]
     differing_from_record: tuple[str, ...] | None
     compared_bytes: int
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Outputs that differ in any splitting."""
+        return tuple(dict.fromkeys(name for names in self.differing_by_splitting for name in names))
 
     @property
     def is_identical(self) -> bool:
@@ -31,25 +38,32 @@ class Verification:
 
 
 def verify_bundle(bundle: Bundle, runtime: TfliteRuntime, threads: int = 1) -> Verification:
-    """Runs parts and whole on the bundle's sample.
+    """Runs every splitting's parts, and the whole, on the bundle's sample.
 
     Raises: BundleError: a missing or damaged file. ModelLoadError: the runtime refuses a file.
     """
     manifest = bundle.manifest
     inputs, recorded = bundle.load_sample()
     whole = _run_whole(bundle, runtime, threads, inputs)
+    answers = [_run_parts(bundle, splitting, runtime, threads, inputs) for splitting in bundle.splittings]
+    comparable = same_bits_promised(manifest.measured_on, runtime.identity)
+    return Verification(
+        differing_by_splitting=tuple(_differing(manifest.outputs, whole, answer) for answer in answers),
+        differing_from_record=_differing(manifest.outputs, whole, recorded) if comparable else None,
+        compared_bytes=sum(whole[t.name].nbytes for t in manifest.outputs),
+    )
+
+
+def _run_parts(
+    bundle: Bundle, splitting: BundleSplitting, runtime: TfliteRuntime, threads: int, inputs: dict[str, Array]
+) -> dict[str, Array]:
     values = dict(inputs)
-    for partition in manifest.partitions:
+    for partition in splitting.partitions:
         runner = Runner(runtime, bundle.file_path(partition.file), threads)
         outputs = runner.run([values[t.name] for t in partition.inputs])
         values.update(zip((t.name for t in partition.outputs), outputs))
         values = {t.name: values[t.name] for t in partition.leaving}  # the next part has nothing else either
-    comparable = same_bits_promised(manifest.measured_on, runtime.identity)
-    return Verification(
-        differing=_differing(manifest.outputs, whole, values),
-        differing_from_record=_differing(manifest.outputs, whole, recorded) if comparable else None,
-        compared_bytes=sum(whole[t.name].nbytes for t in manifest.outputs),
-    )
+    return values
 
 
 def _run_whole(bundle: Bundle, runtime: TfliteRuntime, threads: int, inputs: dict[str, Array]) -> dict[str, Array]:

@@ -5,27 +5,30 @@ with Dispatcher(bundle="parts/", boards="boards.yaml") as chain:
     y = chain.infer(x)
 """
 
-from dispatcher_client.boards import Board, load_boards
+from bundle import Plan, PlanError
 from dispatcher_client.chain import ReplyReport
 from dispatcher_client.dispatcher import Dispatcher
 from dispatcher_client.errors import (
     BitIdentityError,
-    BoardDefectError,
-    BoardError,
-    BoardRefusedError,
-    BoardsFileError,
-    BoardUnavailableError,
-    CallbackError,
     ChainClosedError,
-    ComputeFailedError,
     DispatcherError,
-    FrameRejectedError,
     InputError,
     OptionError,
     PlacementError,
     ReplyTimeoutError,
 )
 from dispatcher_client.identity import BitPromise
+from fleet.errors import (
+    BoardDefectError,
+    BoardError,
+    BoardRefusedError,
+    BoardsFileError,
+    BoardUnavailableError,
+    CallbackError,
+    ComputeFailedError,
+    FrameRejectedError,
+)
+from fleet.inventory import Board, load_boards
 
 __all__ = [
     "BitIdentityError",
@@ -45,6 +48,8 @@ __all__ = [
     "InputError",
     "OptionError",
     "PlacementError",
+    "Plan",
+    "PlanError",
     "ReplyReport",
     "ReplyTimeoutError",
     "load_boards",

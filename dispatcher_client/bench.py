@@ -1,4 +1,4 @@
-"""Measures an open chain: each stage alone, one request at a time, then all boards at full load."""
+"""Measures open chains: each stage alone, one request at a time, then all boards at full load."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,12 @@ _NS_PER_MS = 1e6
 
 @dataclass(frozen=True)
 class StageFigures:
-    """One stage at full load; medians per frame. `alone_ms` is decode, compute and encode with nothing else in flight."""
+    """One stage at full load; medians per frame, 0 where no frame came.
 
+    `alone_ms` is decode, compute and encode with nothing else in flight; `share_of_compute` is of the stage's chain.
+    """
+
+    chain: int
     stage: int
     board: str
     alone_ms: float
@@ -38,8 +42,18 @@ class StageFigures:
 
 
 @dataclass(frozen=True)
+class ChainFigures:
+    """One chain of a run. `bound_per_s` is the reciprocal of its slowest stage or send, each measured alone."""
+
+    chain: int
+    frames: int
+    bound_per_s: float
+    bound_by: str
+
+
+@dataclass(frozen=True)
 class BenchFigures:
-    """A whole run. `bound_per_s` is the reciprocal of the slowest stage or send, each measured alone."""
+    """A whole run. `bound_per_s` is the sum of the chains' bounds."""
 
     model: str
     frames: int
@@ -52,6 +66,7 @@ class BenchFigures:
     latency_p50_ms: float
     latency_p95_ms: float
     latency_p99_ms: float
+    chains: list[ChainFigures]
     stages: list[StageFigures]
 
     def as_json(self) -> dict[str, Any]:
@@ -77,14 +92,15 @@ def run_bench(
     n_frames: int,
     on_frame: Callable[[int], None] = lambda done: None,
 ) -> BenchFigures:
-    """Runs frames through an open chain and returns the figures.
+    """Runs frames through open chains and returns the figures.
 
     Args:
-        log: what the chain was opened with as `on_reply`.
-        frames: inputs, at least n_frames and some more.
+        log: what the dispatcher was opened with as `on_reply`.
+        frames: inputs, at least n_frames and some more for each chain.
         on_frame: hears how many frames of the loaded phase are done.
     """
-    alone = _run_alone(chain, log, frames)
+    n_chains = 1 + max(s.placement.chain_index for s in chain.stages)
+    alone = [report for index in range(n_chains) for report in _run_alone(chain, index, log, frames)]
     log.reports.clear()
     begun_s = time.perf_counter()
     for done, _ in enumerate(chain.stream(itertools.islice(frames, n_frames)), start=1):
@@ -92,7 +108,8 @@ def run_bench(
     elapsed_s = time.perf_counter() - begun_s
     loaded = list(log.reports)
     stages = _stage_figures(chain, alone, loaded)
-    bound_per_s, bound_by = _bound(stages, alone)
+    chains = [_chain_figures(index, stages, alone, loaded) for index in range(n_chains)]
+    bound_per_s = sum(c.bound_per_s for c in chains)
     latencies_ms = [r.latency_s * 1e3 for r in loaded]
     p50, p95, p99 = (float(v) for v in np.percentile(latencies_ms, (50, 95, 99)))
     return BenchFigures(
@@ -101,58 +118,78 @@ def run_bench(
         window=chain.window,
         throughput_per_s=n_frames / elapsed_s,
         bound_per_s=bound_per_s,
-        bound_by=bound_by,
+        bound_by=" and ".join(c.bound_by for c in chains),
         share_of_bound=n_frames / elapsed_s / bound_per_s,
         latency_alone_p50_ms=statistics.median(r.latency_s for r in alone) * 1e3,
         latency_p50_ms=p50,
         latency_p95_ms=p95,
         latency_p99_ms=p99,
+        chains=chains,
         stages=stages,
     )
 
 
-def _run_alone(chain: Dispatcher, log: ReplyLog, frames: Iterator[Values]) -> list[ReplyReport]:
+def _run_alone(chain: Dispatcher, chain_index: int, log: ReplyLog, frames: Iterator[Values]) -> list[ReplyReport]:
     for _ in range(_WARM_UP_FRAMES):
-        chain.infer(next(frames))
+        chain.infer(next(frames), chain_index=chain_index)
     log.reports.clear()
     stop_s = time.perf_counter() + _ALONE_BUDGET_S
     for _ in range(_ALONE_FRAMES):
-        chain.infer(next(frames))
+        chain.infer(next(frames), chain_index=chain_index)
         if time.perf_counter() > stop_s:
             break
     return list(log.reports)
 
 
 def _stage_figures(chain: Dispatcher, alone: list[ReplyReport], loaded: list[ReplyReport]) -> list[StageFigures]:
-    total_compute_ms = sum(_median_ms(loaded, i, "compute_ns") for i in range(len(chain.stages)))
     figures = []
-    for index, stage in enumerate(chain.stages):
-        compute_ms = _median_ms(loaded, index, "compute_ns")
+    for stage in chain.stages:
+        chain_index, index = stage.placement.chain_index, stage.placement.stage_index
+        alone_here, loaded_here = _of_chain(chain_index, alone), _of_chain(chain_index, loaded)
         figures.append(
             StageFigures(
+                chain=chain_index,
                 stage=index,
                 board=stage.placement.board.name,
-                alone_ms=_median_ms(alone, index, "decode_ns", "compute_ns", "encode_ns"),
-                compute_ms=compute_ms,
-                wait_ms=_median_ms(loaded, index, "wait_ns"),
-                coding_ms=_median_ms(loaded, index, "decode_ns", "encode_ns"),
-                send_ms=_median_ms(loaded, index, "send_ns"),
-                received_bytes=round(statistics.median(r.timings[index].received_bytes for r in loaded)),
-                sent_bytes=round(statistics.median(r.timings[index].sent_bytes for r in loaded)),
-                share_of_compute=compute_ms / total_compute_ms,
+                alone_ms=_median_ms(alone_here, index, "decode_ns", "compute_ns", "encode_ns"),
+                compute_ms=_median_ms(loaded_here, index, "compute_ns"),
+                wait_ms=_median_ms(loaded_here, index, "wait_ns"),
+                coding_ms=_median_ms(loaded_here, index, "decode_ns", "encode_ns"),
+                send_ms=_median_ms(loaded_here, index, "send_ns"),
+                received_bytes=round(_median(loaded_here, index, "received_bytes")),
+                sent_bytes=round(_median(loaded_here, index, "sent_bytes")),
+                share_of_compute=0.0,
             )
         )
-    return figures
+    return [replace(s, share_of_compute=_share_of_compute(s, figures)) for s in figures]
 
 
-def _bound(stages: list[StageFigures], alone: list[ReplyReport]) -> tuple[float, str]:
-    """Frames per second of the slowest step alone, and its name."""
-    steps = {f"stage {s.stage} on {s.board}": s.alone_ms for s in stages}
-    steps.update({f"sending from {s.board}": _median_ms(alone, s.stage, "send_ns") for s in stages})
-    name = max(steps, key=lambda step: steps[step])
-    return 1e3 / steps[name], name
+def _share_of_compute(stage: StageFigures, stages: list[StageFigures]) -> float:
+    total_ms = sum(s.compute_ms for s in stages if s.chain == stage.chain)
+    return stage.compute_ms / total_ms if total_ms else 0.0
+
+
+def _chain_figures(
+    chain_index: int, stages: list[StageFigures], alone: list[ReplyReport], loaded: list[ReplyReport]
+) -> ChainFigures:
+    """A chain's share of the frames, and its slowest step alone."""
+    own = [s for s in stages if s.chain == chain_index]
+    alone_here = _of_chain(chain_index, alone)
+    steps = {f"stage {s.stage} on {s.board}": s.alone_ms for s in own}
+    steps.update({f"sending from {s.board}": _median_ms(alone_here, s.stage, "send_ns") for s in own})
+    slowest = max(steps, key=lambda step: steps[step])
+    return ChainFigures(chain_index, len(_of_chain(chain_index, loaded)), 1e3 / steps[slowest], slowest)
+
+
+def _of_chain(chain_index: int, reports: list[ReplyReport]) -> list[ReplyReport]:
+    return [report for report in reports if report.chain_index == chain_index]
 
 
 def _median_ms(reports: list[ReplyReport], stage_index: int, *fields: str) -> float:
-    sums_ns = [float(sum(getattr(r.timings[stage_index], f) for f in fields)) for r in reports]
-    return statistics.median(sums_ns) / _NS_PER_MS
+    return _median(reports, stage_index, *fields) / _NS_PER_MS
+
+
+def _median(reports: list[ReplyReport], stage_index: int, *fields: str) -> float:
+    """Of the fields' sum in each report; 0 without reports."""
+    sums = [float(sum(getattr(r.timings[stage_index], f) for f in fields)) for r in reports]
+    return statistics.median(sums) if sums else 0.0

@@ -14,16 +14,10 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from dispatcher_client.boards import Board
-from dispatcher_client.deployment import StagePlacement
-from dispatcher_client.errors import (
-    BoardDefectError,
-    BoardUnavailableError,
-    ChainClosedError,
-    DispatcherError,
-    ReplyTimeoutError,
-    from_wire,
-)
+from dispatcher_client.errors import ChainClosedError, DispatcherError, ReplyTimeoutError
+from dispatcher_client.placement import ChainPlacement
+from fleet.errors import BoardDefectError, BoardUnavailableError, from_wire
+from fleet.inventory import Board
 from protos.v1.data_plane_pb2 import Codec, Header, Hop, OpenStream, StageTiming
 from transport.channel import OPENING_SHARE, PROTOCOL_VERSION, open_channel, raw_stream
 from transport.errors import TransportError
@@ -35,8 +29,12 @@ _CLOSE_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class ReplyReport:
-    """What is known of one answered request: its latency, as the application saw it, and each stage's timing."""
+    """What is known of one answered request: its latency, as the application saw it, and each stage's timing.
 
+    Request ids count from 1 in each chain.
+    """
+
+    chain_index: int
     request_id: int
     latency_s: float
     timings: tuple[StageTiming, ...]
@@ -57,15 +55,13 @@ class Chain:
 
     def __init__(
         self,
-        deployment_id: str,
-        placements: Sequence[StagePlacement],
+        placement: ChainPlacement,
         codec: Codec,
         *,
         insecure: bool,
         on_reply: Callable[[ReplyReport], None],
     ) -> None:
-        self._deployment_id = deployment_id
-        self._placements = list(placements)
+        self.placement = placement
         self._codec = codec
         self._on_reply = on_reply
         self._loop = asyncio.get_running_loop()
@@ -79,17 +75,23 @@ class Chain:
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
+    def failure(self) -> DispatcherError | None:
+        """Why the chain takes no requests, or None while it is open; may be asked on any thread."""
+        return self._broken
+
+    @property
     def _first(self) -> Board:
-        return self._placements[0].board
+        return self.placement.stages[0].board
 
     async def open(self, timeout_s: float) -> list[str]:
         """Opens the stream through every board; their names. Raises: BoardError: the board that could not be opened."""
         hops = [
-            Hop(board=p.board.name, address=str(p.board.address), stage_index=p.stage_index) for p in self._placements
+            Hop(board=s.board.name, address=str(s.board.address), stage_index=s.stage_index)
+            for s in self.placement.stages
         ]
         opening = OpenStream(
             protocol_version=PROTOCOL_VERSION,
-            deployment_id=self._deployment_id,
+            deployment_id=self.placement.splitting.deployment_id,
             hops=hops,
             codec=self._codec,
             timeout_s=timeout_s * OPENING_SHARE,
@@ -187,7 +189,14 @@ class Chain:
             _end(pending.future, from_wire(header.error))
             return
         latency_s = time.perf_counter() - pending.sent_at_s
-        report = ReplyReport(header.request_id, latency_s, tuple(header.timings), pending.sent_bytes, len(message))
+        report = ReplyReport(
+            chain_index=self.placement.stages[0].chain_index,
+            request_id=header.request_id,
+            latency_s=latency_s,
+            timings=tuple(header.timings),
+            sent_bytes=pending.sent_bytes,
+            received_bytes=len(message),
+        )
         try:
             self._on_reply(report)
         except Exception:
@@ -197,7 +206,7 @@ class Chain:
     def _expire(self, request_id: int, timeout_s: float) -> None:
         pending = self._pending.pop(request_id, None)
         if pending is not None:
-            boards = ", ".join(p.board.name for p in self._placements)
+            boards = ", ".join(s.board.name for s in self.placement.stages)
             _end(
                 pending.future,
                 ReplyTimeoutError(

@@ -1,11 +1,11 @@
-"""The client's command line: deploy, infer, bench, status, undeploy."""
+"""The client's command line: deploy, infer, bench, profile, status, undeploy."""
 
 from __future__ import annotations
 
 import itertools
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
@@ -14,16 +14,18 @@ import numpy as np
 import typer
 
 from bundle import BundleError, open_bundle
-from dispatcher_client.bench import BenchFigures, ReplyLog, run_bench
-from dispatcher_client.boards import load_boards
+from dispatcher_client.bench import ReplyLog, run_bench
+from dispatcher_client.bench_table import show_figures
 from dispatcher_client.deployment import deploy as deploy_bundle
-from dispatcher_client.deployment import place_in_order
 from dispatcher_client.dispatcher import Dispatcher
 from dispatcher_client.errors import DispatcherError, InputError
-from dispatcher_client.event_loop import run_in_loop
-from dispatcher_client.fleet import read_status, undeploy_everywhere
 from dispatcher_client.identity import judge_fleet
+from dispatcher_client.placement import place_chains
+from dispatcher_client.profile_command import profile
+from dispatcher_client.status import read_status, undeploy_everywhere
 from dispatcher_client.values import Values, public_name
+from fleet.event_loop import run_in_loop
+from fleet.inventory import load_boards, parse_boards
 from terminal import command_app, one_of, print_json, print_table, progress, run
 from transport.errors import TransportError
 from transport.tensor_codec import codec_names
@@ -33,6 +35,12 @@ app = command_app("Runs a bundle's model across boards.")
 
 _BUNDLE = typer.Argument(..., metavar="BUNDLE", help="Directory made by `python -m converter split`.")
 _BOARDS = typer.Option(..., metavar="FILE", help="boards.yaml, or addresses separated by commas.")
+_PLAN = typer.Option(
+    None,
+    "--plan",
+    metavar="FILE",
+    help="plan.yaml: which board serves which part. (default: the bundle's own, if its boards are there)",
+)
 _INSECURE = typer.Option(False, "--insecure", help="Allow plaintext off loopback.")
 _CODEC = typer.Option(
     "raw", help=f"Coding of tensors between boards: {', '.join(codec_names())}.", callback=one_of(codec_names())
@@ -45,6 +53,7 @@ _JSON = typer.Option(False, "--json", help="Print JSON instead of a table.")
 def deploy(
     bundle: Path = _BUNDLE,
     boards: str = _BOARDS,
+    plan: Optional[Path] = _PLAN,
     insecure: bool = _INSECURE,
     timeout_s: float = _TIMEOUT,
     as_json: bool = _JSON,
@@ -54,16 +63,15 @@ def deploy(
     Example: python -m dispatcher_client deploy parts/ --boards boards.yaml
     """
     opened = open_bundle(bundle)
-    placements = place_in_order(opened, load_boards(_boards_source(boards)))
+    chains = place_chains(opened, load_boards(parse_boards(boards)), plan)
     with _uploads() as on_upload:
-        stages = run_in_loop(
-            deploy_bundle(opened, placements, insecure=insecure, timeout_s=timeout_s, on_upload=on_upload)
-        )
+        stages = run_in_loop(deploy_bundle(opened, chains, insecure=insecure, timeout_s=timeout_s, on_upload=on_upload))
     promise = judge_fleet(
         opened.manifest.measured_on, [(s.placement.board.name, s.description.runtime) for s in stages]
     )
     rows = [
         {
+            "chain": s.placement.chain_index,
             "stage": s.placement.stage_index,
             "board": s.placement.board.name,
             "address": str(s.placement.board.address),
@@ -73,13 +81,23 @@ def deploy(
         for s in stages
     ]
     if as_json:
-        print_json({"deployment_id": opened.deployment_id, "bits": promise.text, "stages": rows})
+        print_json(
+            {"deployment_ids": [c.splitting.deployment_id for c in chains], "bits": promise.text, "stages": rows}
+        )
         return
+    several = len(chains) > 1
     print_table(
-        f"{opened.deployment_id} is loaded",
-        ("board", "address", "runtime", "stage", "uploaded kB"),
+        f"{_join(c.splitting.deployment_id for c in chains)} loaded",
+        ("board", "address", "runtime", *(["chain"] if several else []), "stage", "uploaded kB"),
         (
-            (r["board"], r["address"], r["runtime"], r["stage"], f"{s.uploaded_bytes / 1e3:.1f}")
+            (
+                r["board"],
+                r["address"],
+                r["runtime"],
+                *([r["chain"]] if several else []),
+                r["stage"],
+                f"{s.uploaded_bytes / 1e3:.1f}",
+            )
             for r, s in zip(rows, stages)
         ),
         text_columns=3,
@@ -97,6 +115,7 @@ def infer(
     output_file: Optional[Path] = typer.Option(
         None, "--output", metavar="FILE", help=".npz to write the answer to, by output name."
     ),
+    plan: Optional[Path] = _PLAN,
     insecure: bool = _INSECURE,
     codec: str = _CODEC,
     timeout_s: float = _TIMEOUT,
@@ -111,7 +130,8 @@ def infer(
         raise InputError(f"the answer cannot be written to {output_file}: its directory does not exist.")
     with Dispatcher(
         bundle,
-        _boards_source(boards),
+        parse_boards(boards),
+        plan=plan,
         insecure=insecure,
         codec=codec,
         open_timeout_s=timeout_s,
@@ -137,9 +157,12 @@ def bench(
     input_file: Optional[Path] = typer.Option(
         None, "--input", metavar="FILE", help="Input to repeat. (default: the bundle's sample)"
     ),
+    plan: Optional[Path] = _PLAN,
     insecure: bool = _INSECURE,
     codec: str = _CODEC,
-    window: Optional[int] = typer.Option(None, min=1, help="Most frames in flight. (default: two per stage)"),
+    window: Optional[int] = typer.Option(
+        None, min=1, help="Most frames in flight in a chain. (default: two per stage)"
+    ),
     timeout_s: float = _TIMEOUT,
     as_json: bool = _JSON,
 ) -> None:
@@ -154,7 +177,8 @@ def bench(
         _uploads() as on_upload,
         Dispatcher(
             opened,
-            _boards_source(boards),
+            parse_boards(boards),
+            plan=plan,
             insecure=insecure,
             codec=codec,
             window=window,
@@ -177,6 +201,9 @@ def bench(
         print(f"bits: {text}")
 
 
+app.command()(profile)
+
+
 @app.command()
 def status(
     boards: str = _BOARDS,
@@ -188,7 +215,7 @@ def status(
 
     Example: python -m dispatcher_client status --boards boards.yaml
     """
-    rows = run_in_loop(read_status(load_boards(_boards_source(boards)), insecure=insecure, timeout_s=timeout_s))
+    rows = run_in_loop(read_status(load_boards(parse_boards(boards)), insecure=insecure, timeout_s=timeout_s))
     if as_json:
         print_json(rows)
     else:
@@ -220,18 +247,18 @@ def undeploy(
     timeout_s: float = _TIMEOUT,
     as_json: bool = _JSON,
 ) -> None:
-    """Unload BUNDLE from the boards; stored partitions stay.
+    """Unload every splitting of BUNDLE; stored partitions stay.
 
     Example: python -m dispatcher_client undeploy parts/ --boards boards.yaml
     """
-    deployment_id = open_bundle(bundle).deployment_id
-    listed = load_boards(_boards_source(boards))
-    rows = run_in_loop(undeploy_everywhere(listed, deployment_id, insecure=insecure, timeout_s=timeout_s))
+    deployment_ids = [splitting.deployment_id for splitting in open_bundle(bundle).splittings]
+    listed = load_boards(parse_boards(boards))
+    rows = run_in_loop(undeploy_everywhere(listed, deployment_ids, insecure=insecure, timeout_s=timeout_s))
     if as_json:
         print_json(rows)
     else:
         print_table(
-            f"{deployment_id} is unloaded",
+            f"{_join(deployment_ids)} unloaded",
             ("board", "state", "stages"),
             ((r["board"], r["error"] or "unloaded", r["unloaded_stages"]) for r in rows),
             text_columns=2,
@@ -240,46 +267,15 @@ def undeploy(
         raise typer.Exit(1)
 
 
-def show_figures(figures: BenchFigures) -> None:
-    """Prints a bench's figures as a table and a few lines."""
-    print_table(
-        f"{figures.model}: {figures.frames} frames, at most {figures.window} in flight",
-        ("board", "stage", "compute ms", "share", "wait ms", "coding ms", "send ms", "in kB", "out kB", "alone ms"),
-        (
-            (
-                s.board,
-                s.stage,
-                f"{s.compute_ms:.2f}",
-                f"{s.share_of_compute:.0%}",
-                f"{s.wait_ms:.2f}",
-                f"{s.coding_ms:.2f}",
-                f"{s.send_ms:.2f}",
-                f"{s.received_bytes / 1e3:.1f}",
-                f"{s.sent_bytes / 1e3:.1f}",
-                f"{s.alone_ms:.2f}",
-            )
-            for s in figures.stages
-        ),
-    )
-    print(
-        f"throughput {figures.throughput_per_s:.1f} frames/s, {figures.share_of_bound:.0%} of the bound "
-        f"({figures.bound_per_s:.1f}, set by {figures.bound_by})"
-    )
-    print("the bound counts the boards alone; what gRPC and the dispatcher cost per frame shows in small models")
-    print(
-        f"latency ms: p50 {figures.latency_p50_ms:.2f}, p95 {figures.latency_p95_ms:.2f}, p99 {figures.latency_p99_ms:.2f} "
-        f"at full load; {figures.latency_alone_p50_ms:.2f} one at a time"
-    )
-
-
 def main() -> None:
     """Entry point of `python -m dispatcher_client` and of the installed command."""
     run(app, (DispatcherError, BundleError, TransportError))
 
 
-def _boards_source(text: str) -> str | list[str]:
-    """A path, unless it is a list of addresses; a file of that name wins."""
-    return text.split(",") if ":" in text and not Path(text).exists() else text
+def _join(deployment_ids: Iterable[str]) -> str:
+    """`a is`, or `a, b are`; two chains may serve one deployment."""
+    distinct = dict.fromkeys(deployment_ids)
+    return f"{', '.join(distinct)} {'are' if len(distinct) > 1 else 'is'}"
 
 
 def _read_values(path: Path) -> Values:

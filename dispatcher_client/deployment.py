@@ -6,23 +6,15 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bundle import Bundle
-from dispatcher_client.board_control import BoardControl
-from dispatcher_client.boards import Board
-from dispatcher_client.errors import BoardRefusedError, PlacementError
+from bundle import Bundle, BundleSplitting
+from dispatcher_client.placement import ChainPlacement, StagePlacement
+from fleet.board_control import BoardControl
+from fleet.errors import BoardRefusedError
 from protos.v1.control_plane_pb2 import Description, LoadStageRequest
 from protos.v1.manifest_pb2 import Partition
 from transport.boundary import boundary_bytes
 
 OnUpload = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class StagePlacement:
-    """Which board serves which partition."""
-
-    stage_index: int
-    board: Board
 
 
 @dataclass(frozen=True)
@@ -34,34 +26,29 @@ class DeployedStage:
     uploaded_bytes: int
 
 
-def place_in_order(bundle: Bundle, boards: Sequence[Board]) -> list[StagePlacement]:
-    """Partition k on board k; further boards are not used. Raises: PlacementError: fewer boards than partitions."""
-    n_partitions = len(bundle.manifest.partitions)
-    if len(boards) < n_partitions:
-        raise PlacementError(
-            f"{bundle.path} has {n_partitions} partitions and there are {len(boards)} boards. Add boards, name one twice "
-            f"to hold several partitions, or split with --parts {len(boards)}."
-        )
-    return [StagePlacement(index, board) for index, board in enumerate(boards[:n_partitions])]
-
-
 async def deploy(
     bundle: Bundle,
-    placements: Sequence[StagePlacement],
+    chains: Sequence[ChainPlacement],
     *,
     insecure: bool,
     timeout_s: float,
     on_upload: OnUpload = lambda board, sent_bytes, total_bytes: None,
 ) -> list[DeployedStage]:
-    """Loads every stage on its board, all boards at once; what is there already costs one question.
+    """Loads every stage of every chain on its board, all boards at once; what is there already costs one question.
 
     Args:
         on_upload: hears (board name, bytes sent so far, bytes in all) of an upload.
+    Returns: the stages, chain by chain.
     Raises: BoardError: the first board that cannot be reached or refuses. BundleError: a damaged bundle.
     """
-    for partition in bundle.manifest.partitions:
-        bundle.file_path(partition.file)  # before any board is touched: a damaged file must not be half deployed
-    tasks = [asyncio.ensure_future(_deploy_stage(bundle, p, insecure, timeout_s, on_upload)) for p in placements]
+    for chain in chains:
+        for partition in chain.splitting.partitions:
+            bundle.file_path(partition.file)  # before any board is touched: a damaged file must not be half deployed
+    tasks = [
+        asyncio.ensure_future(_deploy_stage(bundle, chain.splitting, stage, insecure, timeout_s, on_upload))
+        for chain in chains
+        for stage in chain.stages
+    ]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
@@ -71,9 +58,14 @@ async def deploy(
 
 
 async def _deploy_stage(
-    bundle: Bundle, placement: StagePlacement, insecure: bool, timeout_s: float, on_upload: OnUpload
+    bundle: Bundle,
+    splitting: BundleSplitting,
+    placement: StagePlacement,
+    insecure: bool,
+    timeout_s: float,
+    on_upload: OnUpload,
 ) -> DeployedStage:
-    partition = bundle.manifest.partitions[placement.stage_index]
+    partition = splitting.partitions[placement.stage_index]
     async with BoardControl(placement.board, insecure=insecure, timeout_s=timeout_s) as control:
         _require_room(placement, await control.describe(), partition)
         uploaded_bytes = 0
@@ -86,10 +78,11 @@ async def _deploy_stage(
 
             await control.upload(partition.file, bundle.file_path(partition.file), count)
         request = LoadStageRequest(
-            deployment_id=bundle.deployment_id,
+            deployment_id=splitting.deployment_id,
             stage_index=placement.stage_index,
             partition=partition,
             runtime_floor=bundle.manifest.runtime_floor,
+            threads=placement.board.threads or 0,
         )
         request.partition.file.ClearField("time_s")  # a time measured anew makes no other stage: nothing to load again
         await control.load(request)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from protos.v1.data_plane_pb2 import Error
+from fleet.errors import FleetError
 
-
-class DispatcherError(Exception):
-    """Base of everything this library raises on purpose."""
-
-
-class BoardsFileError(DispatcherError):
-    """boards.yaml cannot be read or does not follow its schema."""
+# One base for what boards and what this library raise on purpose: an application catches one name.
+DispatcherError = FleetError
 
 
 class InputError(DispatcherError):
@@ -18,7 +13,7 @@ class InputError(DispatcherError):
 
 
 class PlacementError(DispatcherError):
-    """There are fewer boards than partitions."""
+    """A plan does not fit the bundle and the boards, or there are fewer boards than partitions."""
 
 
 class BitIdentityError(DispatcherError):
@@ -29,10 +24,6 @@ class ChainClosedError(DispatcherError):
     """The chain is not open: not yet, not any more, or it broke earlier."""
 
 
-class CallbackError(DispatcherError):
-    """A call that waits was made from a callback, on the thread that it would wait for."""
-
-
 class OptionError(DispatcherError):
     """An option has a value that makes no sense."""
 
@@ -41,44 +32,9 @@ class ReplyTimeoutError(DispatcherError):
     """No answer came within the time-out."""
 
 
-class BoardError(DispatcherError):
-    """A board is at fault, or refuses; `board` is its name."""
-
-    def __init__(self, board: str, message: str) -> None:
-        super().__init__(f"board {board}: {message}")
-        self.board = board
+class MissingExtraError(DispatcherError):
+    """A command needs a part of boardline that is not installed here."""
 
 
-class BoardUnavailableError(BoardError):
-    """The board cannot be reached, or its stream broke."""
-
-
-class BoardRefusedError(BoardError):
-    """The board answers but will not serve: another version, not loaded, draining, no room."""
-
-
-class FrameRejectedError(BoardError):
-    """The board found the frame wrong; it serves on."""
-
-
-class ComputeFailedError(BoardError):
-    """The board's runtime refused to run the partition on this frame; it serves on."""
-
-
-class BoardDefectError(BoardError):
-    """A defect in the board's software; its log has the traceback."""
-
-
-_BY_CODE: dict[int, type[BoardError]] = {
-    Error.BAD_FRAME: FrameRejectedError,
-    Error.NOT_LOADED: BoardRefusedError,
-    Error.WRONG_VERSION: BoardRefusedError,
-    Error.PEER_UNAVAILABLE: BoardUnavailableError,
-    Error.COMPUTE_FAILED: ComputeFailedError,
-    Error.REFUSED: BoardRefusedError,
-}
-
-
-def from_wire(error: Error) -> BoardError:
-    """The typed error for what a board reported."""
-    return _BY_CODE.get(error.code, BoardDefectError)(error.board, error.message)
+class ProfilingError(DispatcherError):
+    """A model cannot be measured on the boards: it is none, or a link gives no figures."""

@@ -14,9 +14,11 @@ from tests.zoo import cache
 from transport.tensor_spec import Array
 
 
-def make_bundle(out: Path, name: str, mode: str, *, parts: int | None = None, cut_names: Sequence[str] = ()) -> Bundle:
-    """Splits a zoo model into a new bundle at `out`; without `parts` and `cut_names` it has one partition."""
-    return split_file(out, zoo_file(name, mode), parts=parts, cut_names=cut_names, sample=zoo.inputs(name))
+def make_bundle(
+    out: Path, name: str, mode: str, *, parts: int | None = None, cut_lists: Sequence[Sequence[str]] = ((),)
+) -> Bundle:
+    """Splits a zoo model into a new bundle at `out`; without `parts` and `cut_lists` it has one partition."""
+    return split_file(out, zoo_file(name, mode), parts=parts, cut_lists=cut_lists, sample=zoo.inputs(name))
 
 
 def split_file(
@@ -24,11 +26,11 @@ def split_file(
     model: Path,
     *,
     parts: int | None = None,
-    cut_names: Sequence[str] = (),
+    cut_lists: Sequence[Sequence[str]] = ((),),
     sample: Mapping[str, Array] | None = None,
 ) -> Bundle:
     """Splits a .tflite file into a new bundle at `out`."""
-    request = SplitRequest(model, "tflite", "as-is", parts, cut_names)
+    request = SplitRequest(model, "tflite", "as-is", parts, cut_lists)
     with BundleWriter(out) as writer:
         return split_model(load_model(model), request, writer, load_runtime(), sample, ignore_progress)
 

@@ -18,7 +18,7 @@ import numpy as np
 from bundle import Bundle, open_bundle
 from dispatcher_client import Dispatcher
 from dispatcher_client.bench import ReplyLog, run_bench
-from dispatcher_client.cli import show_figures
+from dispatcher_client.bench_table import show_figures
 from dispatcher_client.values import from_tensors, to_tensors
 from examples.local_boards import LocalBoards
 from runtime import Runner, load_runtime
@@ -116,7 +116,7 @@ def _run_whole(bundle: Bundle, images: np.ndarray[Any, Any]) -> list[np.ndarray[
     answers = []
     for image in images:
         tensors, is_real = to_tensors(manifest.inputs, image[None])
-        outputs = dict(zip((t.name for t in manifest.partitions[-1].leaving), runner.run(tensors)))
+        outputs = dict(zip((t.name for t in bundle.splittings[0].partitions[-1].leaving), runner.run(tensors)))
         answers.append(np.asarray(from_tensors(manifest.outputs, outputs, is_real)))
     return answers
 

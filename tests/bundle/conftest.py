@@ -14,7 +14,7 @@ from tests.bundles import make_bundle
 @pytest.fixture(scope="session")
 def whole_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """An int8 model in three parts, where a tensor is carried through the second; not to be changed."""
-    return make_bundle(tmp_path_factory.mktemp("bundle") / "whole", "residual", "int8", cut_names=("6", "7"))
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "whole", "residual", "int8", cut_lists=[("6", "7")])
 
 
 @pytest.fixture

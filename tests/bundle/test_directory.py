@@ -14,7 +14,7 @@ import pytest
 
 from bundle import Bundle, BundleError, BundleWriter, open_bundle
 from bundle.manifest import render_manifest
-from protos.v1.manifest_pb2 import Manifest, ModelFile, Partition
+from protos.v1.manifest_pb2 import Manifest, ModelFile, Partition, Splitting
 from protos.v1.tensor_pb2 import DType, TensorSpec
 
 IMAGE = TensorSpec(name="image", dtype=DType.INT8, shape=[3])
@@ -22,16 +22,17 @@ IMAGE = TensorSpec(name="image", dtype=DType.INT8, shape=[3])
 WRITE = """
 import numpy as np
 from bundle import BundleWriter
-from protos.v1.manifest_pb2 import Manifest, Partition
+from protos.v1.manifest_pb2 import Manifest, Partition, Splitting
 from protos.v1.tensor_pb2 import DType, TensorSpec
 
 def write(out, content, replace):
     image = [TensorSpec(name="image", dtype=DType.INT8, shape=[3])]
     with BundleWriter(out, replace=replace) as writer:
-        manifest = Manifest(format_version=1, model_name="tiny", inputs=image, outputs=image)
+        manifest = Manifest(format_version=2, model_name="tiny", inputs=image, outputs=image)
         manifest.whole.CopyFrom(writer.add_model(content, "whole"))
         file = writer.add_model(content)
-        manifest.partitions.append(Partition(file=file, stop_op=1, arriving=image, leaving=image))
+        part = Partition(file=file, stop_op=1, arriving=image, leaving=image)
+        manifest.splittings.append(Splitting(partitions=[part]))
         writer.finish(manifest, {"image": np.zeros(3, np.int8)}, {"image": np.ones(3, np.int8)})
 """
 # Kills a writer at its first, second, ... operation on files, until one lives to its end; prints what was found each time.
@@ -65,7 +66,7 @@ for count in itertools.count():
     if out.exists():
         bundle = open_bundle(out)
         bundle.load_sample()
-        files = [bundle.manifest.whole, bundle.manifest.partitions[0].file]
+        files = [bundle.manifest.whole, bundle.splittings[0].partitions[0].file]
         (found,) = {bundle.file_path(file).read_text() for file in files}
     print(json.dumps([killed, found]), flush=True)
     if not killed:
@@ -82,13 +83,14 @@ def write_tiny(out: Path, content: bytes = b"model", *, replace: bool = False) -
 
 def tiny_manifest(file: ModelFile) -> Manifest:
     part = Partition(file=file, stop_op=1, arriving=[IMAGE], leaving=[IMAGE])
-    manifest = Manifest(format_version=1, model_name="tiny", inputs=[IMAGE], outputs=[IMAGE], partitions=[part])
+    splitting = Splitting(partitions=[part])
+    manifest = Manifest(format_version=2, model_name="tiny", inputs=[IMAGE], outputs=[IMAGE], splittings=[splitting])
     manifest.whole.CopyFrom(file)
     return manifest
 
 
 def content_of(bundle: Bundle) -> bytes:
-    return bundle.file_path(bundle.manifest.partitions[0].file).read_bytes()
+    return bundle.file_path(bundle.splittings[0].partitions[0].file).read_bytes()
 
 
 def tree(directory: Path) -> dict[str, bytes]:
@@ -103,7 +105,7 @@ def test_bundle_comes_back_when_opened(whole_bundle: Bundle) -> None:
 
 
 def test_files_are_named_by_their_content(whole_bundle: Bundle) -> None:
-    files = [whole_bundle.manifest.whole, *(p.file for p in whole_bundle.manifest.partitions)]
+    files = [whole_bundle.manifest.whole, *(p.file for p in whole_bundle.splittings[0].partitions)]
     for file in files:
         path = whole_bundle.file_path(file)
         content = path.read_bytes()
@@ -131,7 +133,7 @@ def test_sample_comes_back_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_damaged_file_is_refused_naming_both_hashes(bundle_copy: Bundle) -> None:
-    file = bundle_copy.manifest.partitions[1].file
+    file = bundle_copy.splittings[0].partitions[1].file
     path = bundle_copy.file_path(file)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -141,7 +143,7 @@ def test_damaged_file_is_refused_naming_both_hashes(bundle_copy: Bundle) -> None
 
 
 def test_missing_file_is_refused_by_name(bundle_copy: Bundle) -> None:
-    file = bundle_copy.manifest.partitions[0].file
+    file = bundle_copy.splittings[0].partitions[0].file
     bundle_copy.file_path(file).unlink()
     with pytest.raises(BundleError, match=rf"{file.sha256}\.tflite is missing from the bundle\. Split the model again"):
         bundle_copy.file_path(file)

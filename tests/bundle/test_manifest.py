@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bundle import Bundle, BundleError
-from bundle.manifest import FORMAT_VERSION, deployment_id, parse_manifest, render_manifest
-from protos.v1.manifest_pb2 import Manifest, ModelFile, Partition
+from bundle.manifest import FORMAT_VERSION, parse_manifest, render_manifest
+from bundle.splitting import deployment_id
+from protos.v1.manifest_pb2 import Manifest, ModelFile, Partition, Splitting
 from protos.v1.tensor_pb2 import DType, Quantization, TensorSpec
 from tests.bundles import make_bundle
 
@@ -36,16 +37,20 @@ def partition(start_op: int, stop_op: int, takes: str, gives: str) -> Partition:
 
 
 def manifest() -> Manifest:
-    """Two partitions; a tensor is carried along through the second.
+    """Two splittings, the first into two partitions; a tensor is carried along through the second of them.
 
     a -> [0, 2) -> b, s -> [2, 5) -> c, s
+    a -> [0, 5) -> c, s
     """
     return Manifest(
         format_version=FORMAT_VERSION,
         model_name="model",
         inputs=[tensor("a")],
         outputs=[tensor("s"), tensor("c")],
-        partitions=[partition(0, 2, "a", "bs"), partition(2, 5, "bs", "cs")],
+        splittings=[
+            Splitting(partitions=[partition(0, 2, "a", "bs"), partition(2, 5, "bs", "cs")]),
+            Splitting(partitions=[partition(0, 5, "a", "cs")]),
+        ],
     )
 
 
@@ -59,7 +64,7 @@ def test_manifest_reads_as_the_contract_names_its_fields(whole_bundle: Bundle) -
     assert text.endswith("}\n")
     fields = json.loads(text)
     assert list(fields)[:4] == ["format_version", "model_name", "source", "whole"]
-    assert fields["format_version"] == 1
+    assert fields["format_version"] == 2
     assert isinstance(fields["whole"]["size_bytes"], int)
     (image,) = fields["inputs"]
     assert image["dtype"] == "INT8"
@@ -69,7 +74,7 @@ def test_manifest_reads_as_the_contract_names_its_fields(whole_bundle: Bundle) -
 
 @pytest.mark.parametrize(
     "text",
-    ["", "not json", "null", "5", "[1]", '{"a": 1', "[" * 100_000, '{"format_version": "one"}', '{"partitions": {}}'],
+    ["", "not json", "null", "5", "[1]", '{"a": 1', "[" * 100_000, '{"format_version": "one"}', '{"splittings": {}}'],
 )
 def test_manifest_is_refused_when_it_is_not_the_contracts_json(text: str) -> None:
     with pytest.raises(BundleError, match=r"does not follow protos/v1/manifest\.proto.*Split the model again"):
@@ -79,14 +84,14 @@ def test_manifest_is_refused_when_it_is_not_the_contracts_json(text: str) -> Non
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
 def test_any_json_is_refused_with_a_bundle_error(value: Any) -> None:
     with pytest.raises(BundleError):
-        parse_manifest(json.dumps({"format_version": 1, "partitions": value}))
+        parse_manifest(json.dumps({"format_version": 2, "splittings": value}))
     with pytest.raises(BundleError):
         parse_manifest(json.dumps(value))
 
 
 def test_manifest_is_refused_naming_the_field_when_it_is_unknown() -> None:
     fields = json.loads(render_manifest(manifest()))
-    fields["partitions"][1]["colour"] = "red"
+    fields["splittings"][0]["partitions"][1]["colour"] = "red"
     with pytest.raises(BundleError, match='no field named "colour"'):
         parse_manifest(json.dumps(fields))
 
@@ -98,8 +103,8 @@ def test_manifest_of_another_program_is_refused() -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"a_field_of_the_future": 1}])
 def test_manifest_is_refused_naming_both_versions_when_its_format_is_another(fields: dict[str, int]) -> None:
-    text = json.dumps({**json.loads(render_manifest(manifest())), "format_version": 2, **fields})
-    with pytest.raises(BundleError, match=r"has format version 2, this version reads 1\..*the version that made"):
+    text = json.dumps({**json.loads(render_manifest(manifest())), "format_version": 3, **fields})
+    with pytest.raises(BundleError, match=r"has format version 3, this version reads 2\..*the version that made"):
         parse_manifest(text)
 
 
@@ -109,23 +114,23 @@ def test_manifest_is_refused_when_it_has_no_version() -> None:
 
 
 def unlinked(broken: Manifest) -> None:
-    broken.partitions[1].arriving[0].name = "other"
+    broken.splittings[0].partitions[1].arriving[0].name = "other"
 
 
 def swapped(broken: Manifest) -> None:
-    broken.partitions[1].arriving.reverse()
+    broken.splittings[0].partitions[1].arriving.reverse()
 
 
 def retyped(broken: Manifest) -> None:
-    broken.partitions[1].arriving[0].dtype = DType.UINT8
+    broken.splittings[0].partitions[1].arriving[0].dtype = DType.UINT8
 
 
 def gap(broken: Manifest) -> None:
-    broken.partitions[1].start_op = 3
+    broken.splittings[0].partitions[1].start_op = 3
 
 
 def empty_part(broken: Manifest) -> None:
-    broken.partitions[0].stop_op = 0
+    broken.splittings[0].partitions[0].stop_op = 0
 
 
 def wrong_input(broken: Manifest) -> None:
@@ -137,15 +142,39 @@ def missing_output(broken: Manifest) -> None:
 
 
 def unknown_argument(broken: Manifest) -> None:
-    broken.partitions[1].inputs[0].name = "z"
+    broken.splittings[0].partitions[1].inputs[0].name = "z"
 
 
 def lost_carried(broken: Manifest) -> None:
-    broken.partitions[0].outputs.pop()
+    broken.splittings[0].partitions[0].outputs.pop()
 
 
 def no_parts(broken: Manifest) -> None:
-    del broken.partitions[:]
+    del broken.splittings[0].partitions[:]
+
+
+def no_splittings(broken: Manifest) -> None:
+    del broken.splittings[:]
+
+
+def shorter(broken: Manifest) -> None:
+    broken.splittings[1].partitions[0].stop_op = 4
+
+
+def other_inputs(broken: Manifest) -> None:
+    broken.splittings[1].partitions[0].arriving[0].name = "other"
+
+
+def other_outputs(broken: Manifest) -> None:
+    broken.splittings[1].partitions[0].leaving.pop()
+
+
+def short_order(broken: Manifest) -> None:
+    broken.operator_order.extend([1, 0, 2])
+
+
+def doubled_order(broken: Manifest) -> None:
+    broken.operator_order.extend([0, 1, 2, 3, 3])
 
 
 @pytest.mark.parametrize(
@@ -159,8 +188,14 @@ def no_parts(broken: Manifest) -> None:
         (empty_part, "partition 0 holds operators 0 to 0"),
         (unknown_argument, "partition 1 needs tensors that do not arrive there: z"),
         (lost_carried, "partition 0 needs tensors that do not arrive there: s"),
-        (missing_output, "last partition does not give the model's outputs"),
-        (no_parts, "names no partitions"),
+        (missing_output, "last partition of splitting 0 does not give the model's outputs"),
+        (no_parts, "splitting 0 names no partitions"),
+        (no_splittings, "names no splittings"),
+        (shorter, "cover different numbers of operators: 5, 4"),
+        (other_inputs, "splitting 1, partition 0 does not take what"),
+        (other_outputs, "last partition of splitting 1 does not give the model's outputs"),
+        (short_order, "operator_order has 3 operators, 3 of them distinct, expected 5"),
+        (doubled_order, "operator_order has 5 operators, 4 of them distinct, expected 5"),
     ],
 )
 def test_manifest_is_refused_when_its_chain_is_broken(damage: Callable[[Manifest], None], message: str) -> None:
@@ -181,7 +216,7 @@ def test_outputs_are_accepted_in_the_authors_order() -> None:
 def test_deployment_id_stays_when_only_measurements_and_origin_differ(times: list[float], file_name: str) -> None:
     measured = manifest()
     measured.whole.time_s = times[0]
-    for part, time_s in zip(measured.partitions, times[1:]):
+    for part, time_s in zip(measured.splittings[0].partitions, times[1:]):
         part.file.time_s = time_s
     measured.source.file_name = file_name
     measured.measured_on.processor = "another"
@@ -215,7 +250,7 @@ def test_deployment_id_changes_when_any_field_of_a_partition_does(
     change: Callable[[Partition], object], index: int
 ) -> None:
     changed = manifest()
-    change(changed.partitions[index])
+    change(changed.splittings[0].partitions[index])
     assert deployment_id(changed) != deployment_id(manifest())
 
 
@@ -223,11 +258,23 @@ def test_deployment_id_changes_when_a_partition_is_left_out_or_moved() -> None:
     ids = {deployment_id(manifest())}
     for reorder in (slice(None, None, -1), slice(1), slice(1, None)):
         changed = manifest()
-        parts = list(changed.partitions)[reorder]
-        del changed.partitions[:]
-        changed.partitions.extend(parts)
+        parts = list(changed.splittings[0].partitions)[reorder]
+        del changed.splittings[0].partitions[:]
+        changed.splittings[0].partitions.extend(parts)
         ids.add(deployment_id(changed))
     assert len(ids) == 4
+
+
+def test_every_splitting_is_a_deployment_of_its_own_whatever_stands_beside_it() -> None:
+    both, alone = manifest(), manifest()
+    del alone.splittings[0]
+    assert deployment_id(both, 0) != deployment_id(both, 1) == deployment_id(alone)
+
+
+def test_operator_order_is_accepted_when_it_names_every_operator_once() -> None:
+    ordered = manifest()
+    ordered.operator_order.extend([2, 0, 1, 9, 4])  # 9: operators whose inputs are all constant have no position
+    assert parse_manifest(render_manifest(ordered)) == ordered
 
 
 def test_deployment_id_begins_with_the_models_name() -> None:
@@ -237,7 +284,7 @@ def test_deployment_id_begins_with_the_models_name() -> None:
 
 
 def test_deployment_id_is_the_same_when_a_model_is_split_again(whole_bundle: Bundle, tmp_path: Path) -> None:
-    again = make_bundle(tmp_path / "again", "residual", "int8", cut_names=("6", "7"))
-    other = make_bundle(tmp_path / "other", "residual", "int8", cut_names=("6", "8"))
+    again = make_bundle(tmp_path / "again", "residual", "int8", cut_lists=[("6", "7")])
+    other = make_bundle(tmp_path / "other", "residual", "int8", cut_lists=[("6", "8")])
     assert again.deployment_id == whole_bundle.deployment_id
     assert other.deployment_id != whole_bundle.deployment_id

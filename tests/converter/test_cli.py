@@ -63,7 +63,7 @@ def run_process(*command: object) -> Outcome:
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(tmp_path_factory.mktemp("sound") / "parts", "residual", "int8", cut_names=("6", "7"))
+    return make_bundle(tmp_path_factory.mktemp("sound") / "parts", "residual", "int8", cut_lists=[("6", "7")])
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_model_is_split_and_the_bundle_verified(convert: Convert, tmp_path: Path
     assert (done.code, done.err) == (0, "")
     assert "3 partitions, bit-identical to the whole model" in done.out
     manifest = open_bundle(out).manifest
-    assert len(manifest.partitions) == 3
+    assert len(manifest.splittings[0].partitions) == 3
     assert (manifest.source.kind, manifest.source.quantize) == ("tflite", "as-is")
     assert [p.name for p in tmp_path.iterdir()] == ["parts"]
     verified = convert("verify", out)
@@ -116,7 +116,7 @@ keras.Model(image, x).save(sys.argv[1])
     arguments = ("--cut-at", "first,third", "--quantize", "int8", "--calibration", data, "--out", out, "--json")
     done = run_process(INSTALLED, "split", model, *arguments)
     assert (done.code, done.err) == (0, "")
-    partitions = json.loads(done.out)["partitions"]
+    partitions = json.loads(done.out)["splittings"][0]["partitions"]
     assert [p["stop_op"] for p in partitions[:2]] == [1, 3]
     assert {t["dtype"] for p in partitions for t in (*p["arriving"], *p["leaving"])} == {"int8"}
     bundle = open_bundle(out)
@@ -130,7 +130,7 @@ keras.Model(image, x).save(sys.argv[1])
 def test_installed_command_writes_nothing_but_json_to_the_screen(tmp_path: Path) -> None:
     done = run_process(INSTALLED, "split", RESIDUAL, "--cut-at", "6,7", "--out", tmp_path / "parts", "--json")
     assert (done.code, done.err) == (0, "")
-    split = json.loads(done.out)
+    (split,) = json.loads(done.out)["splittings"]
     assert split["deployment_id"] == open_bundle(tmp_path / "parts").deployment_id
     assert [p["stop_op"] for p in split["partitions"]] == [6, 7, 33]
 
@@ -144,7 +144,7 @@ def test_json_of_every_command_parses(convert: Convert, bundle: Bundle, tmp_path
     split = json.loads(convert("split", RESIDUAL, "--cut-at", "6,7", "--out", tmp_path / "again", "--json").out)
     inspected = json.loads(convert("inspect", tmp_path / "again", "--json").out)
     assert split == inspected
-    assert split["deployment_id"] == bundle.deployment_id
+    assert split["splittings"][0]["deployment_id"] == bundle.deployment_id
     cuts = json.loads(convert("cuts", RESIDUAL, "--json").out)
     assert [c["index"] for c in cuts] == list(range(1, 33))
     assert cuts[5]["bytes"] == sum(t["bytes"] for t in cuts[5]["crossing"])
@@ -172,6 +172,21 @@ def test_bundle_is_shown_as_a_table(convert: Convert, sound: Bundle) -> None:
         assert operators in done.out
 
 
+def test_every_splitting_is_shown_and_verified(convert: Convert, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "parts", "residual", "int8", cut_lists=[["6", "7"], ["9"]])
+    shown = convert("inspect", bundle.path)
+    assert (shown.code, shown.err) == (0, "")
+    for index, splitting in enumerate(bundle.splittings):
+        assert f"splitting {index}: {splitting.deployment_id}" in shown.out
+    assert "9-32" in shown.out
+    in_json = json.loads(convert("inspect", bundle.path, "--json").out)
+    assert [len(s["partitions"]) for s in in_json["splittings"]] == [3, 2]
+    verified = convert("verify", bundle.path)
+    assert verified.code == 0
+    assert "3 partitions against the whole model" in verified.out
+    assert "2 partitions against the whole model" in verified.out
+
+
 def test_sample_is_the_first_of_the_calibration_data(convert: Convert, tmp_path: Path) -> None:
     (image,) = zoo.inputs("residual").values()
     np.save(tmp_path / "images.npy", np.concatenate([image, image + 1]))
@@ -197,7 +212,7 @@ def test_bundle_is_replaced_when_forced(convert: Convert, bundle: Bundle) -> Non
     refused(convert("split", RESIDUAL, "--parts", "2", "--out", bundle.path), "holds a bundle already", "--force")
     assert open_bundle(bundle.path).deployment_id == before
     assert convert("split", RESIDUAL, "--cut-at", "9", "--out", bundle.path, "--force").code == 0
-    assert len(open_bundle(bundle.path).manifest.partitions) == 2
+    assert len(open_bundle(bundle.path).splittings[0].partitions) == 2
 
 
 def test_directory_is_left_alone_when_it_is_no_bundle_even_if_forced(convert: Convert, tmp_path: Path) -> None:
@@ -341,11 +356,11 @@ def test_usage_is_explained_with_status_2_when_a_value_is_impossible(
 
 
 def remove_partition(bundle: Bundle) -> None:
-    bundle.file_path(bundle.manifest.partitions[1].file).unlink()
+    bundle.file_path(bundle.splittings[0].partitions[1].file).unlink()
 
 
 def damage_partition(bundle: Bundle) -> None:
-    path = bundle.file_path(bundle.manifest.partitions[1].file)
+    path = bundle.file_path(bundle.splittings[0].partitions[1].file)
     path.write_bytes(path.read_bytes()[:-1])
 
 
@@ -358,7 +373,7 @@ def damage_manifest(bundle: Bundle) -> None:
 
 
 def newer_manifest(bundle: Bundle) -> None:
-    bundle.manifest.format_version = 2
+    bundle.manifest.format_version = 3
     (bundle.path / "manifest.json").write_text(render_manifest(bundle.manifest))
 
 
@@ -368,7 +383,7 @@ def remove_manifest(bundle: Bundle) -> None:
 
 def replace_by_text(bundle: Bundle) -> None:
     """A partition that is no model, with its hash put right."""
-    file = bundle.manifest.partitions[0].file
+    file = bundle.splittings[0].partitions[0].file
     bundle.file_path(file).write_text("TFL3, but not really")
     file.sha256 = hashlib.sha256(b"TFL3, but not really").hexdigest()
     (bundle.path / "manifest.json").write_text(render_manifest(bundle.manifest))
@@ -381,7 +396,7 @@ def replace_by_text(bundle: Bundle) -> None:
         (damage_partition, ["verify"], ["its SHA-256 is", "the manifest says", "Split the model again"]),
         (damage_sample, ["verify"], ["sample.npz is damaged"]),
         (damage_manifest, ["verify", "inspect"], ["does not follow protos/v1/manifest.proto", "Split the model again"]),
-        (newer_manifest, ["verify", "inspect"], ["format version 2, this version reads 1"]),
+        (newer_manifest, ["verify", "inspect"], ["format version 3, this version reads 2"]),
         (remove_manifest, ["verify", "inspect"], ["is not a bundle: it has no manifest.json"]),
         (replace_by_text, ["verify"], ["refuses the model"]),
     ],
@@ -400,7 +415,7 @@ def test_bundle_is_refused_with_the_command_to_make_one_when_there_is_none(conve
 
 
 def test_verifying_fails_naming_the_output_when_bits_differ(convert: Convert, bundle: Bundle) -> None:
-    file = bundle.manifest.partitions[2].file
+    file = bundle.splittings[0].partitions[2].file
     path = bundle.file_path(file)
     changed = with_one_byte_changed(path.read_bytes())
     path.write_bytes(changed)
@@ -437,7 +452,7 @@ def test_tflite_is_split_without_tensorflow_keras_and_h5py(tmp_path: Path) -> No
     place = ("--parts", "2", "--out", tmp_path / "parts", "--json")
     done = run_process(sys.executable, "-c", script, "split", RESIDUAL, *place)
     assert (done.code, done.err) == (0, "")
-    assert len(json.loads(done.out)["partitions"]) == 2
+    assert len(json.loads(done.out)["splittings"][0]["partitions"]) == 2
     refused(
         run_process(sys.executable, "-c", script, "cuts", text_file(tmp_path / "a.h5")), "a.h5", "h5py", "Install it"
     )

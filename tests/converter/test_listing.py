@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from converter.listing import list_model_cuts, list_partitions, short_tensor, summarize
+from converter.listing import list_model_cuts, list_splittings, short_tensor, summarize
 from converter.split_model import LoadedModel
 from partitioning import Graph, list_cuts
 from tests.bundles import load_zoo_model, make_bundle
@@ -78,14 +78,16 @@ def test_cut_after_an_operator_without_outputs_is_listed() -> None:
 
 
 def test_partitions_are_listed_with_boundaries_and_what_is_carried(tmp_path: Path) -> None:
-    bundle = make_bundle(tmp_path / "out", "residual", "int8", cut_names=("6", "7"))
-    rows = list_partitions(bundle)
+    bundle = make_bundle(tmp_path / "out", "residual", "int8", cut_lists=[("6", "7")])
+    (listed,) = list_splittings(bundle)
+    assert listed["deployment_id"] == bundle.deployment_id
+    rows = listed["partitions"]
     assert [(r["part"], r["start_op"], r["stop_op"], r["operators"]) for r in rows] == [
         (0, 0, 6, 6),
         (1, 6, 7, 1),
         (2, 7, 33, 26),
     ]
-    for row, partition in zip(rows, bundle.manifest.partitions):
+    for row, partition in zip(rows, bundle.splittings[0].partitions):
         assert row["sha256"] == partition.file.sha256
         assert row["size_bytes"] == partition.file.size_bytes
         assert row["time_ms"] == round(partition.file.time_s * 1e3, 3)
@@ -97,7 +99,8 @@ def test_partitions_are_listed_with_boundaries_and_what_is_carried(tmp_path: Pat
 
 
 def test_boundary_has_no_scale_when_it_is_not_quantised(tmp_path: Path) -> None:
-    rows = list_partitions(make_bundle(tmp_path / "out", "chain", "float32", cut_names=("3",)))
+    (listed,) = list_splittings(make_bundle(tmp_path / "out", "chain", "float32", cut_lists=[("3",)]))
+    rows = listed["partitions"]
     assert set(rows[0]["leaving"][0]) == {"name", "dtype", "shape"}
 
 

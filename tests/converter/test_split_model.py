@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bundle import Bundle, BundleWriter
+from bundle import Bundle, BundleWriter, Plan, PlannedChain, PlannedStage
+from bundle.plan_file import render_plan
 from converter.convert import ConvertedModel
 from converter.layer_names import KerasLayer
-from converter.split_model import LoadedModel, SplitRequest, VerificationError, split_model
+from converter.split_model import LoadedModel, SplitRequest, split_model
+from converter.splitting_writer import VerificationError
 from partitioning import CutError, Graph, InfeasibleSplitError, ModelFormatError
 from protos.v1.manifest_pb2 import RuntimeIdentity
 from protos.v1.tensor_pb2 import DType
@@ -37,7 +39,7 @@ def split(
     runtime: TfliteRuntime = RUNTIME,
     **changes: Any,
 ) -> Bundle:
-    request = SplitRequest(zoo_file(name, mode), "tflite", "as-is", parts, cut_names)
+    request = SplitRequest(zoo_file(name, mode), "tflite", "as-is", parts, [cut_names])
     with BundleWriter(out) as writer:
         return split_model(
             load_zoo_model(name, mode), replace(request, **changes), writer, runtime, None, ignore_progress
@@ -45,7 +47,7 @@ def split(
 
 
 def op_ranges(bundle: Bundle) -> list[tuple[int, int]]:
-    return [(p.start_op, p.stop_op) for p in bundle.manifest.partitions]
+    return [(p.start_op, p.stop_op) for p in bundle.splittings[0].partitions]
 
 
 @pytest.mark.parametrize("parts", [1, 2, 5, 15])
@@ -56,6 +58,28 @@ def test_model_is_split_into_as_many_parts_as_asked_for(tmp_path: Path, parts: i
     assert ranges[-1][1] == 15
     assert all(start < stop for start, stop in ranges)
     assert all(left[1] == right[0] for left, right in zip(ranges, ranges[1:]))
+
+
+def test_every_list_of_cuts_is_a_splitting_and_equal_partitions_share_a_file(tmp_path: Path) -> None:
+    heard: list[tuple[str, float | None]] = []
+    request = SplitRequest(zoo_file("chain", "int8"), "tflite", "as-is", None, [("3", "9"), ("9",), ()])
+    model = load_zoo_model("chain", "int8")
+    with BundleWriter(tmp_path / "out") as writer:
+        bundle = split_model(model, request, writer, RUNTIME, None, lambda what, share: heard.append((what, share)))
+    assert [s.cut_indices for s in bundle.splittings] == [(3, 9), (9,), ()]
+    first, second, whole = (splitting.partitions for splitting in bundle.splittings)
+    assert first[-1].file.sha256 == second[-1].file.sha256
+    assert [(p.start_op, p.stop_op) for p in whole] == [(0, 15)]
+    assert len(list((tmp_path / "out" / "partitions").iterdir())) == 5
+    assert heard[-1] == ("writing and checking partition 6 of 6", 5 / 6)
+    assert bundle.plan() is None
+
+
+def test_plan_that_the_splittings_are_for_is_kept(tmp_path: Path) -> None:
+    stages = (PlannedStage("pi1", 6), PlannedStage("pi2"))
+    plan = Plan("residual-int8", "throughput", (PlannedChain(stages),))
+    bundle = split(tmp_path / "out", "residual", "int8", cut_names=("6",), plan_text=render_plan(plan))
+    assert bundle.plan() == plan
 
 
 def test_split_is_refused_naming_the_most_parts_when_there_are_fewer_operators(tmp_path: Path) -> None:
@@ -97,7 +121,7 @@ def test_manifest_describes_source_whole_and_partitions(tmp_path: Path) -> None:
     assert manifest.model_name == "residual-int8"
     assert manifest.measured_on == RUNTIME.identity
     assert [int(n) for n in manifest.runtime_floor.split(".")] > [1, 0]
-    for partition in manifest.partitions:
+    for partition in manifest.splittings[0].partitions:
         content = bundle.file_path(partition.file).read_bytes()
         assert hashlib.sha256(content).hexdigest() == partition.file.sha256
         assert len(content) == partition.file.size_bytes
@@ -111,7 +135,7 @@ def test_boundaries_have_the_models_names_scales_and_order(tmp_path: Path) -> No
     """
     manifest = split(tmp_path / "out", "residual", "int8", cut_names=("6", "7")).manifest
     tensors = {t.name: t for t in load_zoo_model("residual", "int8").graph.tensors}
-    first, second, third = manifest.partitions
+    first, second, third = manifest.splittings[0].partitions
     assert list(first.arriving) == list(manifest.inputs)
     assert list(first.leaving) == list(second.arriving)
     assert list(second.leaving) == list(third.arriving)
@@ -133,7 +157,7 @@ def test_boundaries_have_the_models_names_scales_and_order(tmp_path: Path) -> No
 
 def test_float_boundaries_have_no_scale(tmp_path: Path) -> None:
     manifest = split(tmp_path / "out", "chain", "float32", parts=2).manifest
-    specs = [*manifest.inputs, *manifest.partitions[0].leaving, *manifest.outputs]
+    specs = [*manifest.inputs, *manifest.splittings[0].partitions[0].leaving, *manifest.outputs]
     assert all(s.dtype == DType.FLOAT32 and not s.HasField("quantization") for s in specs)
 
 
@@ -143,8 +167,8 @@ def test_several_inputs_and_outputs_arrive_and_leave(
     tmp_path: Path, name: str, mode: str, inputs: int, outputs: int
 ) -> None:
     bundle = make_bundle(tmp_path / "out", name, mode, parts=4)
-    assert len(bundle.manifest.inputs) == len(bundle.manifest.partitions[0].arriving) == inputs
-    assert len(bundle.manifest.outputs) == len(bundle.manifest.partitions[-1].leaving) == outputs
+    assert len(bundle.manifest.inputs) == len(bundle.splittings[0].partitions[0].arriving) == inputs
+    assert len(bundle.manifest.outputs) == len(bundle.splittings[0].partitions[-1].leaving) == outputs
     sample, answer = bundle.load_sample()
     assert sample.keys() == {t.name for t in bundle.manifest.inputs}
     assert answer.keys() == {t.name for t in bundle.manifest.outputs}

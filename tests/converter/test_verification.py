@@ -72,12 +72,21 @@ def test_bundle_is_verified_with_any_number_of_threads(sound: Bundle, threads: i
 
 
 def test_changed_weight_of_a_partition_is_noticed_though_its_hash_was_updated(bundle: Bundle) -> None:
-    change_weight(bundle, bundle.manifest.partitions[0].file)
+    change_weight(bundle, bundle.splittings[0].partitions[0].file)
     result = verify_bundle(save(bundle), RUNTIME)
     assert not result.is_identical
     assert set(result.differing) <= {t.alias for t in bundle.manifest.outputs}
     assert result.differing
     assert result.differing_from_record == ()
+
+
+def test_splitting_that_differs_is_told_from_one_that_does_not(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "out", "residual", "int8", cut_lists=[["9"], ["12"], []])
+    change_weight(bundle, bundle.splittings[1].partitions[0].file)
+    result = verify_bundle(save(bundle), RUNTIME)
+    assert not result.is_identical
+    assert [bool(names) for names in result.differing_by_splitting] == [False, True, False]
+    assert result.differing == result.differing_by_splitting[1]
 
 
 def test_changed_weight_of_the_whole_model_is_noticed_twice(bundle: Bundle) -> None:
@@ -88,7 +97,7 @@ def test_changed_weight_of_the_whole_model_is_noticed_twice(bundle: Bundle) -> N
 
 
 def test_changed_weight_is_refused_when_the_hash_tells(bundle: Bundle) -> None:
-    file = bundle.manifest.partitions[1].file
+    file = bundle.splittings[0].partitions[1].file
     path = bundle.file_path(file)
     path.write_bytes(with_one_byte_changed(path.read_bytes()))
     with pytest.raises(BundleError, match=f"{file.sha256}.*damaged or was changed"):

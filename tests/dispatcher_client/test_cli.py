@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +49,7 @@ def test_deploy_infer_status_and_undeploy_follow_one_another(
     status, out, _ = run("deploy", parts, "--boards", boards_file, "--json")
     assert status == 0
     deployed = json.loads(out)
-    assert deployed["deployment_id"] == bundle.deployment_id
+    assert deployed["deployment_ids"] == [bundle.deployment_id]
     assert [s["board"] for s in deployed["stages"]] == ["board1", "board2", "board3"]
 
     inputs, expected = bundle.load_sample()
@@ -151,3 +153,95 @@ def test_wrong_call_ends_with_one_clear_error(
     assert out == ""
     assert "Traceback" not in err
     assert all(word in err.replace("\n", " ") for word in words), err
+
+
+@pytest.fixture
+def plan_file(two_chains: Bundle, tmp_path: Path) -> str:
+    """The plan of the bundle with two chains, their boards exchanged."""
+    text = (two_chains.path / "plan.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "plan.yaml"
+    path.write_text(text.replace("board3", "other").replace("board1", "board3").replace("other", "board1"))
+    return str(path)
+
+
+def test_commands_follow_a_plan_of_two_chains(
+    run: Callable[..., tuple[int, str, str]], boards_file: str, two_chains: Bundle, plan_file: str, tmp_path: Path
+) -> None:
+    parts = str(two_chains.path)
+    status, out, _ = run("deploy", parts, "--boards", boards_file, "--plan", plan_file, "--json")
+    assert status == 0
+    deployed = json.loads(out)
+    assert deployed["deployment_ids"] == [s.deployment_id for s in two_chains.splittings]
+    places = [(s["chain"], s["stage"], s["board"]) for s in deployed["stages"]]
+    assert places == [(0, 0, "board3"), (0, 1, "board2"), (1, 0, "board1")]
+    status, out, _ = run("deploy", parts, "--boards", boards_file, "--plan", plan_file)
+    assert "are loaded" in out
+    assert "chain" in out
+
+    inputs, expected = two_chains.load_sample()
+    np.savez(tmp_path / "x.npz", **inputs)  # type: ignore[arg-type]
+    arguments = ("--boards", boards_file, "--plan", plan_file, "--input", str(tmp_path / "x.npz"), "--json")
+    status, out, _ = run("infer", parts, *arguments)
+    assert status == 0
+    (answer,) = json.loads(out).values()
+    assert np.array_equal(np.array(answer, np.int8), next(iter(expected.values())))
+
+    status, out, err = run("bench", parts, "--boards", boards_file, "--plan", plan_file, "--frames", "20")
+    assert (status, err) == (0, "")
+    for words in ("chain 0: ", "chain 1: ", "the sum over the chains", "at most 6 in flight", "board3"):
+        assert words in out
+
+    status, out, _ = run("undeploy", parts, "--boards", boards_file)
+    assert status == 0
+    assert "are unloaded" in out
+    rows = json.loads(run("status", "--boards", boards_file, "--json")[1])
+    ours = {s.deployment_id for s in two_chains.splittings}
+    assert not any(stage["deployment_id"] in ours for row in rows for stage in row["stages"])
+
+
+def test_chains_are_not_mentioned_when_there_is_one(
+    run: Callable[..., tuple[int, str, str]], boards_file: str, zoo_bundle: MakeBundle
+) -> None:
+    parts = str(zoo_bundle("mlp", "int8").path)
+    for command in (["deploy"], ["bench", "--frames", "5"]):
+        status, out, _ = run(command[0], parts, "--boards", boards_file, *command[1:])
+        assert status == 0
+        assert "chain" not in out.replace("chains", "")
+
+
+def test_boards_missing_from_the_bundles_plan_are_told_in_one_line(
+    boards: LocalBoards, two_chains: Bundle, tmp_path: Path
+) -> None:
+    addresses = ",".join(boards.addresses)  # addresses are names of their own
+    command = [
+        sys.executable,
+        "-m",
+        "dispatcher_client",
+        "deploy",
+        str(two_chains.path),
+        "--boards",
+        addresses,
+        "--json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert len(json.loads(done.stdout)["stages"]) == 2
+    assert done.stderr.count("\n") == 1
+    assert "needs board1, board2, board3, not among the boards given (127.0.0.1:" in done.stderr
+
+
+def test_plan_that_does_not_fit_ends_with_a_clear_error(
+    run: Callable[..., tuple[int, str, str]], boards_file: str, two_chains: Bundle, plan_file: str, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(Path(plan_file).read_text().replace("until: 9", "until: 8").replace("board2", "attic"))
+    parts = str(two_chains.path)
+    np.save(tmp_path / "x.npy", np.zeros(1))
+    for command, *options in (["deploy"], ["infer", "--input", str(tmp_path / "x.npy")], ["bench"]):
+        status, out, err = run(command, parts, "--boards", boards_file, "--plan", str(broken), *options)
+        assert (status, out) == (1, "")
+        assert "attic is not among the boards given" in err
+        assert "python -m converter split MODEL --plan FILE" in err
+    broken.write_text("chains: []")
+    status, _, err = run("deploy", parts, "--boards", boards_file, "--plan", str(broken))
+    assert status == 1
+    assert "broken.yaml:1: " in err

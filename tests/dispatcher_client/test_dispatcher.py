@@ -19,9 +19,9 @@ from dispatcher_client import (
     PlacementError,
 )
 from dispatcher_client.bench import ReplyLog
-from dispatcher_client.event_loop import run_in_loop
-from dispatcher_client.fleet import read_status
+from dispatcher_client.status import read_status
 from examples.local_boards import LocalBoards
+from fleet.event_loop import run_in_loop
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 from tests.node_service.stubs import TIMEOUT_S
 

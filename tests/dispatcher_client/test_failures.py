@@ -25,10 +25,10 @@ from dispatcher_client import (
     ReplyTimeoutError,
 )
 from dispatcher_client.chain import Chain
-from dispatcher_client.deployment import deploy, place_in_order
-from dispatcher_client.event_loop import run_in_loop
-from dispatcher_client.fleet import read_status, undeploy_everywhere
+from dispatcher_client.placement import place_in_order
+from dispatcher_client.status import read_status, undeploy_everywhere
 from examples.local_boards import LocalBoard, LocalBoards
+from fleet.event_loop import run_in_loop
 from protos.v1.data_plane_pb2 import Codec
 from runtime import load_runtime
 from tests.bundles import split_file
@@ -73,7 +73,7 @@ def test_board_whose_frames_would_be_too_large_is_refused_before_the_upload(
     with LocalBoards(1, store_root, ["--max-frame-mib", "1"]) as running:
         opened = Dispatcher(bundle, running.named)
         manifest = opened.manifest
-        manifest.partitions[0].arriving[0].shape[1] = 2**20
+        manifest.splittings[0].partitions[0].arriving[0].shape[1] = 2**20
         with pytest.raises(BoardRefusedError, match="--max-frame-mib"):
             opened.open()
 
@@ -133,12 +133,11 @@ def test_board_that_does_not_open_in_time_is_named_by_the_one_before_it(
         deployed = Dispatcher(bundle, running.named)
         deployed.open()
         deployed.close()
-        stages = run_in_loop(deploy(bundle, place_in_order(bundle, running.named), insecure=False, timeout_s=5))
         running.boards[2].process.send_signal(signal.SIGSTOP)
 
         async def open_chain() -> None:
-            placements = [s.placement for s in stages]
-            chain = Chain(bundle.deployment_id, placements, Codec.RAW, insecure=False, on_reply=lambda report: None)
+            placement = place_in_order(bundle, running.named)
+            chain = Chain(placement, Codec.RAW, insecure=False, on_reply=lambda report: None)
             try:
                 await chain.open(2.0)
             finally:
@@ -263,7 +262,7 @@ def test_unloaded_stage_refuses_frames_by_name(store_root: Path, zoo_bundle: Mak
     x = random_inputs(bundle, 0)
     with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
         chain.infer(x)
-        run_in_loop(undeploy_everywhere(running.named[1:2], bundle.deployment_id, insecure=False, timeout_s=5))
+        run_in_loop(undeploy_everywhere(running.named[1:2], [bundle.deployment_id], insecure=False, timeout_s=5))
         with pytest.raises(BoardRefusedError, match=r"board2: .*unloaded"):
             chain.infer(x)
 

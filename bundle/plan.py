@@ -1,0 +1,98 @@
+"""The plan: which board serves which part of the model, in one chain or in several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Union
+
+from bundle.errors import PlanError
+
+# A cut index, or the name of a layer or tensor, which only the converter can turn into one.
+CutName = Union[int, str]
+# Where something stands in a plan: ("chains", 0, "stages", 1, "until").
+Place = tuple[Union[str, int], ...]
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A board's part of the model: all that comes after the stage before and before `until`; None is the model's end."""
+
+    board: str
+    until: CutName | None = None
+
+
+@dataclass(frozen=True)
+class PlannedChain:
+    """Stages in the order in which frames pass them; the last one ends where the model does."""
+
+    stages: tuple[PlannedStage, ...]
+
+    @property
+    def cuts(self) -> tuple[CutName, ...]:
+        """Where the chain cuts the model, in order."""
+        return tuple(stage.until for stage in self.stages if stage.until is not None)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Chains over disjoint boards.
+
+    Attributes:
+        model: name of the model, as in its bundle's manifest.
+        objective: what the plan was made for, as "throughput".
+    Raises: PlanError: see `find_faults`.
+    """
+
+    model: str
+    objective: str
+    chains: tuple[PlannedChain, ...]
+
+    def __post_init__(self) -> None:
+        if not self.chains or not all(chain.stages for chain in self.chains):
+            raise PlanError("a plan needs at least one chain, and each of its chains at least one stage.")
+        faults = [f"chain {place[1]}, stage {place[3]}: {text}" for place, text in find_faults(self.chains)]
+        if faults:
+            raise PlanError("\n".join(faults))
+
+    @property
+    def board_names(self) -> tuple[str, ...]:
+        """Every board that the plan needs, chain by chain."""
+        return tuple(stage.board for chain in self.chains for stage in chain.stages)
+
+
+def find_faults(chains: Sequence[PlannedChain]) -> Iterator[tuple[Place, str]]:
+    """What is wrong with a plan whatever model and boards it is for: boards named twice, cuts missing, left over or falling."""
+    seen: dict[str, str] = {}
+    for chain_index, chain in enumerate(chains):
+        for index, stage in enumerate(chain.stages):
+            place = ("chains", chain_index, "stages", index)
+            if stage.board in seen:
+                yield (
+                    (*place, "board"),
+                    f"board {stage.board} has {seen[stage.board]} already. Give every stage a board of its own, or join the "
+                    "two stages into one.",
+                )
+            seen.setdefault(stage.board, f"stage {index} of chain {chain_index}")
+        yield from _wrong_cuts(chain, chain_index)
+
+
+def _wrong_cuts(chain: PlannedChain, chain_index: int) -> Iterator[tuple[Place, str]]:
+    reached = 0
+    for index, stage in enumerate(chain.stages):
+        place = ("chains", chain_index, "stages", index)
+        is_last = index + 1 == len(chain.stages)
+        if stage.until is None and not is_last:
+            yield place, f"board {stage.board} has no until: where does the next stage begin? Add one, as until: 34."
+        elif stage.until is not None and is_last:
+            yield (
+                (*place, "until"),
+                f"board {stage.board} ends at {stage.until}, and no stage comes after it. Remove until, or add a stage.",
+            )
+        elif isinstance(stage.until, int):
+            if stage.until <= reached:
+                yield (
+                    (*place, "until"),
+                    f"board {stage.board} ends at {stage.until}, where {reached} was reached before. Cuts must rise.",
+                )
+            reached = stage.until

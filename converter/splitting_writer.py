@@ -1,0 +1,105 @@
+"""Writes splittings into a bundle and proves each equal to the whole model on the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bundle import BundleWriter
+from converter.errors import ConverterError
+from converter.measurement import median_run_s
+from converter.tensor_specs import tensor_spec
+from partitioning import Graph, extract_partition, plan_partitions
+from partitioning.boundaries import PartitionSpec
+from protos.v1.manifest_pb2 import Partition, Splitting
+from runtime import Runner, TfliteRuntime
+from transport.tensor_spec import Array
+
+OnProgress = Callable[[str, "float | None"], None]
+
+
+class VerificationError(ConverterError):
+    """The partitions, run one after the other, do not give the whole model's bytes."""
+
+
+@dataclass(frozen=True)
+class WholeRun:
+    """The sample and the whole model's answer to it, by tensor index, and the median time of one run."""
+
+    inputs: Mapping[int, Array]
+    outputs: Mapping[int, Array]
+    time_s: float
+
+
+def run_whole(graph: Graph, data: bytes, runtime: TfliteRuntime, threads: int, inputs: Mapping[int, Array]) -> WholeRun:
+    """Runs the whole model on the sample. The interpreter is freed: its packed weights are as big as the model."""
+    runner = Runner(runtime, data, threads)
+    arguments = [inputs[t] for t in graph.inputs]
+    outputs = dict(zip(graph.outputs, runner.run(arguments)))
+    return WholeRun(inputs, outputs, median_run_s(runner, arguments))
+
+
+def write_splittings(
+    graph: Graph,
+    cut_lists: Sequence[Sequence[int]],
+    whole: WholeRun,
+    writer: BundleWriter,
+    runtime: TfliteRuntime,
+    threads: int,
+    on_progress: OnProgress,
+) -> list[Splitting]:
+    """Stores every splitting's partitions; those that several splittings have in common share their files.
+
+    Args:
+        cut_lists: the cut indices of each splitting, ascending and legal.
+        on_progress: hears (what is done, share done).
+    Raises: VerificationError: a partition computes other bits than the whole model.
+    """
+    plans = [plan_partitions(graph, cut_indices) for cut_indices in cut_lists]
+    n_parts, done = sum(map(len, plans)), 0
+    splittings = []
+    for specs in plans:
+        splitting = Splitting()
+        values = dict(whole.inputs)
+        for spec in specs:
+            on_progress(f"writing and checking partition {done + 1} of {n_parts}", done / n_parts)
+            splitting.partitions.append(_write_partition(graph, spec, writer, runtime, threads, values))
+            values = {t: values[t] for t in spec.leaving}  # the next part has nothing else either
+            done += 1
+        _require_equal(graph, whole.outputs, values)
+        splittings.append(splitting)
+    return splittings
+
+
+def _write_partition(
+    graph: Graph,
+    spec: PartitionSpec,
+    writer: BundleWriter,
+    runtime: TfliteRuntime,
+    threads: int,
+    values: dict[int, Array],
+) -> Partition:
+    """Stores one partition, runs it from its file on what the parts before computed, and adds what it computes."""
+    file = writer.add_model(extract_partition(graph, spec))
+    runner = Runner(runtime, writer.path_of(file), threads)
+    arguments = [values[t] for t in spec.inputs]
+    values.update(zip(spec.outputs, runner.run(arguments)))
+    file.time_s = median_run_s(runner, arguments)
+    return Partition(
+        file=file,
+        start_op=spec.start_op,
+        stop_op=spec.stop_op,
+        inputs=[tensor_spec(graph, t) for t in spec.inputs],
+        outputs=[tensor_spec(graph, t) for t in spec.outputs],
+        arriving=[tensor_spec(graph, t) for t in spec.arriving],
+        leaving=[tensor_spec(graph, t) for t in spec.leaving],
+    )
+
+
+def _require_equal(graph: Graph, expected: Mapping[int, Array], values: Mapping[int, Array]) -> None:
+    differing = [graph.tensors[t].name for t in graph.outputs if expected[t].tobytes() != values[t].tobytes()]
+    if differing:
+        raise VerificationError(
+            f"the partitions, run one after the other, give other bytes than the whole model in {', '.join(differing)}; "
+            "no bundle was written. Cut elsewhere, and please report the model: this should not happen."
+        )

@@ -1,0 +1,60 @@
+"""Many inputs, overlapped, with their answers in the inputs' order."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from typing import TypeVar
+
+from dispatcher_client.windows import Windows
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+def stream_in_order(inputs: Iterable[_In], submit: Callable[[_In], Future[_Out]], windows: Windows) -> Iterator[_Out]:
+    """Answers in order; an input is taken only while fewer than `windows.room_ahead()` are outstanding or unread.
+
+    Inputs are taken on a thread of its own, so a slow source (a camera) does not hold up answers that are ready. If the
+    stream is left early while the source is waiting for its next input, that thread ends when the source gives one.
+    Raises: what `submit` and its futures raise, at the place of the input that caused it; what `inputs` raises.
+    """
+    results: queue.Queue[Future[_Out] | BaseException | None] = queue.Queue()  # bounded by the room ahead
+    taken = read = 0  # each is written by one thread only
+    stopped = threading.Event()
+
+    def has_room() -> bool:
+        return stopped.is_set() or taken - read < windows.room_ahead()
+
+    def feed() -> None:
+        nonlocal taken
+        try:
+            source = iter(inputs)
+            while True:
+                windows.wait_until(has_room)
+                if stopped.is_set():
+                    return
+                try:
+                    value = next(source)
+                except StopIteration:
+                    results.put(None)
+                    return
+                taken += 1
+                results.put(submit(value))
+        except BaseException as error:
+            results.put(error)
+
+    threading.Thread(target=feed, name="boardline-stream", daemon=True).start()
+    try:
+        while (item := results.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            answer = item.result()
+            read += 1
+            windows.wake()
+            yield answer
+    finally:
+        stopped.set()
+        windows.wake()

@@ -1,0 +1,56 @@
+"""A bench's figures for people."""
+
+from __future__ import annotations
+
+from dispatcher_client.bench import BenchFigures
+from terminal import print_table
+
+
+def show_figures(figures: BenchFigures) -> None:
+    """Prints a bench's figures as a table and a few lines."""
+    several = len(figures.chains) > 1
+    print_table(
+        f"{figures.model}: {figures.frames} frames, at most {figures.window} in flight",
+        (
+            "board",
+            *(["chain"] if several else []),
+            "stage",
+            "compute ms",
+            "share",
+            "wait ms",
+            "coding ms",
+            "send ms",
+            "in kB",
+            "out kB",
+            "alone ms",
+        ),
+        (
+            (
+                s.board,
+                *([s.chain] if several else []),
+                s.stage,
+                f"{s.compute_ms:.2f}",
+                f"{s.share_of_compute:.0%}",
+                f"{s.wait_ms:.2f}",
+                f"{s.coding_ms:.2f}",
+                f"{s.send_ms:.2f}",
+                f"{s.received_bytes / 1e3:.1f}",
+                f"{s.sent_bytes / 1e3:.1f}",
+                f"{s.alone_ms:.2f}",
+            )
+            for s in figures.stages
+        ),
+    )
+    for chain in figures.chains if several else ():
+        print(
+            f"chain {chain.chain}: {chain.frames} frames, bound {chain.bound_per_s:.1f} frames/s, set by {chain.bound_by}"
+        )
+    print(
+        f"throughput {figures.throughput_per_s:.1f} frames/s, {figures.share_of_bound:.0%} of the bound "
+        f"({figures.bound_per_s:.1f}, {'the sum over the chains' if several else f'set by {figures.bound_by}'})"
+    )
+    print("the bound counts the boards alone; what gRPC and the dispatcher cost per frame shows in small models")
+    print(
+        f"latency ms: p50 {figures.latency_p50_ms:.2f}, p95 {figures.latency_p95_ms:.2f}, p99 {figures.latency_p99_ms:.2f} "
+        f"at full load; {figures.latency_alone_p50_ms:.2f} one at a time"
+    )

@@ -1,0 +1,137 @@
+"""Decides which board serves which partition: by a plan, or in the boards' order."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Union
+
+from bundle import Bundle, BundleSplitting, Plan, PlannedChain
+from bundle.plan_file import read_plan
+from dispatcher_client.errors import PlacementError
+from fleet.inventory import Board
+
+_log = logging.getLogger(__name__)
+_SPLIT_WITH_IT = "python -m converter split MODEL --plan FILE"
+
+PlanSource = Union[str, "os.PathLike[str]", Plan]
+
+
+@dataclass(frozen=True)
+class StagePlacement:
+    """Which board serves which partition of a chain's splitting."""
+
+    chain_index: int
+    stage_index: int
+    board: Board
+
+
+@dataclass(frozen=True)
+class ChainPlacement:
+    """A chain: the splitting that it serves, and a stage for each of its partitions, in order."""
+
+    splitting: BundleSplitting
+    stages: tuple[StagePlacement, ...]
+
+    @property
+    def route(self) -> str:
+        """The boards for people: `pi1 -> pi2`."""
+        return " -> ".join(stage.board.name for stage in self.stages)
+
+
+def place_chains(bundle: Bundle, boards: Sequence[Board], plan: PlanSource | None = None) -> tuple[ChainPlacement, ...]:
+    """By `plan`; without one by the bundle's own plan, if all its boards are there; else in order, as one chain.
+
+    Raises: PlanError: the plan cannot be read. PlacementError: it does not fit bundle and boards, or without one there are
+        fewer boards than partitions.
+    """
+    if plan is not None:
+        return _place_by_plan(bundle, boards, plan if isinstance(plan, Plan) else read_plan(plan))
+    own = bundle.plan()
+    if own is None:
+        return (place_in_order(bundle, boards),)
+    missing = _missing_boards(own, boards)
+    if not missing:
+        return _place_by_plan(bundle, boards, own)
+    in_order = place_in_order(bundle, boards)
+    _log.warning(
+        "the plan in %s needs %s, not among the boards given (%s); its first splitting is placed in their order: %s",
+        bundle.path,
+        ", ".join(missing),
+        _names(boards),
+        in_order.route,
+    )
+    return (in_order,)
+
+
+def place_in_order(bundle: Bundle, boards: Sequence[Board]) -> ChainPlacement:
+    """Partition k of the first splitting on board k; further boards are not used.
+
+    Raises: PlacementError: fewer boards than partitions.
+    """
+    splitting = bundle.splittings[0]
+    n_partitions = len(splitting.partitions)
+    if len(boards) < n_partitions:
+        raise PlacementError(
+            f"{bundle.path} has {n_partitions} partitions and there are {len(boards)} boards. Add boards, name one twice "
+            f"to hold several partitions, or split with --parts {len(boards)}."
+        )
+    return _on_boards(splitting, 0, boards[:n_partitions])
+
+
+def _place_by_plan(bundle: Bundle, boards: Sequence[Board], plan: Plan) -> tuple[ChainPlacement, ...]:
+    problems = list(_misfits(bundle, boards, plan))
+    if problems:
+        raise PlacementError("the plan does not fit:\n  " + "\n  ".join(problems))
+    by_name = {board.name: board for board in boards}
+    by_cuts = {splitting.cut_indices: splitting for splitting in bundle.splittings}
+    return tuple(
+        _on_boards(by_cuts[_indices(chain)], index, [by_name[stage.board] for stage in chain.stages])
+        for index, chain in enumerate(plan.chains)
+    )
+
+
+def _misfits(bundle: Bundle, boards: Sequence[Board], plan: Plan) -> Iterator[str]:
+    """Everything in a plan that this bundle or these boards do not have."""
+    if plan.model != bundle.manifest.model_name:
+        yield f"it is for the model {plan.model}, {bundle.path} holds {bundle.manifest.model_name}. Give the plan's bundle."
+    missing = _missing_boards(plan, boards)
+    if missing:
+        yield f"{', '.join(missing)} is not among the boards given ({_names(boards)}). Add it to boards.yaml, or plan anew."
+    known = {splitting.cut_indices for splitting in bundle.splittings}
+    for index, chain in enumerate(plan.chains):
+        names = [cut for cut in chain.cuts if isinstance(cut, str)]
+        if names:
+            yield (
+                f"chain {index} is cut at {', '.join(names)}: what that means only the converter knows. Split with the plan, "
+                f"which writes cut indices into the bundle's: {_SPLIT_WITH_IT}"
+            )
+        elif _indices(chain) not in known:
+            have = ", or ".join(_words(cuts) for cuts in sorted(known))
+            yield (
+                f"chain {index} is cut {_words(_indices(chain))}, but the splittings of {bundle.path} are cut {have}. Split "
+                f"with the plan: {_SPLIT_WITH_IT}"
+            )
+
+
+def _on_boards(splitting: BundleSplitting, chain_index: int, boards: Sequence[Board]) -> ChainPlacement:
+    stages = tuple(StagePlacement(chain_index, index, board) for index, board in enumerate(boards))
+    return ChainPlacement(splitting, stages)
+
+
+def _indices(chain: PlannedChain) -> tuple[int, ...]:
+    return tuple(cut for cut in chain.cuts if isinstance(cut, int))
+
+
+def _missing_boards(plan: Plan, boards: Sequence[Board]) -> list[str]:
+    return sorted(set(plan.board_names) - {board.name for board in boards})
+
+
+def _names(boards: Sequence[Board]) -> str:
+    return ", ".join(board.name for board in boards)
+
+
+def _words(cuts: Sequence[int]) -> str:
+    return f"at {', '.join(map(str, cuts))}" if cuts else "nowhere"

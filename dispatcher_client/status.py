@@ -1,0 +1,73 @@
+"""All boards at once: what each one is and serves, and unloading deployments from each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fleet.board_control import BoardControl
+from fleet.errors import BoardError
+from fleet.inventory import Board
+from protos.v1.control_plane_pb2 import Description
+
+
+async def read_status(boards: Sequence[Board], *, insecure: bool, timeout_s: float) -> list[dict[str, Any]]:
+    """One row per board, in order; a board that does not answer has its reason in `error`."""
+    return list(await asyncio.gather(*(_status(board, insecure, timeout_s) for board in boards)))
+
+
+async def undeploy_everywhere(
+    boards: Sequence[Board], deployment_ids: Iterable[str], *, insecure: bool, timeout_s: float
+) -> list[dict[str, Any]]:
+    """Unloads deployments from every board, each address once; one row per board, with the reason in `error` if it failed."""
+    wanted = tuple(deployment_ids)
+
+    async def undeploy(board: Board) -> dict[str, Any]:
+        row: dict[str, Any] = {"board": board.name, "unloaded_stages": 0, "error": ""}
+        try:
+            async with BoardControl(board, insecure=insecure, timeout_s=timeout_s) as control:
+                for deployment_id in wanted:
+                    row["unloaded_stages"] += await control.unload(deployment_id)
+        except BoardError as error:
+            row["error"] = str(error)
+        return row
+
+    distinct = {board.address: board for board in boards}
+    return list(await asyncio.gather(*(undeploy(board) for board in distinct.values())))
+
+
+async def _status(board: Board, insecure: bool, timeout_s: float) -> dict[str, Any]:
+    try:
+        async with BoardControl(board, insecure=insecure, timeout_s=timeout_s) as control:
+            return _row(board, await control.describe(), "")
+    except BoardError as error:
+        return _row(board, Description(), str(error))
+
+
+def _row(board: Board, described: Description, error: str) -> dict[str, Any]:
+    runtime = described.runtime
+    return {
+        "board": board.name,
+        "address": str(board.address),
+        "state": "" if error else ("draining" if described.draining else "serving"),
+        "error": error,
+        "software_version": described.software_version,
+        "runtime": f"{runtime.runtime} {runtime.version} {runtime.architecture}".strip(),
+        "processor": runtime.processor,
+        "threads": described.threads,
+        "cores": described.cores,
+        "memory_total_bytes": described.memory_total_bytes,
+        "memory_available_bytes": described.memory_available_bytes,
+        "stages": [
+            {
+                "deployment_id": s.deployment_id,
+                "stage": s.stage_index,
+                "partition_bytes": s.partition_bytes,
+                "frames": s.frames,
+                "failed_frames": s.failed_frames,
+                "streams": s.streams,
+            }
+            for s in described.stages
+        ],
+    }

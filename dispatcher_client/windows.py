@@ -1,0 +1,117 @@
+"""What may be in flight: a window for each chain, whose turn it is, and how far a stream may run ahead of its reader."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+# Enough for a mean that one answer does not move; a chain's one slow answer is forgotten after as many.
+_KEPT_LATENCIES = 16
+# Beyond it a chain waits for the slower one: one that is eight times slower adds at most an eighth to the throughput, and
+# unread answers take the application's memory.
+_MOST_ANSWERED_MEANWHILE = 8.0
+# The room ahead grows while an answer is out, and nothing happens that would tell.
+_LOOK_AGAIN_S = 0.05
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Room for one request in a chain's window."""
+
+    chain_index: int
+    number: int
+    taken_at_s: float
+
+
+class Windows:
+    """The windows of chains that serve the same model. Thread-safe."""
+
+    def __init__(self, sizes: Sequence[int], clock: Callable[[], float] = time.monotonic) -> None:
+        self.sizes = tuple(sizes)
+        self._clock = clock
+        self._numbers = itertools.count()
+        # In each chain the oldest comes first: a dict keeps the order of insertion.
+        self._taken: list[dict[int, float]] = [{} for _ in sizes]
+        self._latencies_s: list[deque[float]] = [deque(maxlen=_KEPT_LATENCIES) for _ in sizes]
+        self._changed = threading.Condition()
+
+    @property
+    def outstanding(self) -> tuple[int, ...]:
+        """Requests of each chain that have no answer yet."""
+        with self._changed:
+            return tuple(map(len, self._taken))
+
+    def take(self, choose: Callable[[Sequence[int]], int | None], timeout_s: float) -> Slot | None:
+        """Takes room in a chain as soon as there is some; None if there was none in time.
+
+        Args:
+            choose: gives the chain, or None to wait on, from the number of requests outstanding in each.
+        """
+        with self._changed:
+            found: list[int] = []
+
+            def try_to_choose() -> bool:
+                chain_index = choose([len(taken) for taken in self._taken])
+                found[:] = [] if chain_index is None else [chain_index]
+                return bool(found)
+
+            if not self._changed.wait_for(try_to_choose, timeout_s):
+                return None
+            slot = Slot(found[0], next(self._numbers), self._clock())
+            self._taken[slot.chain_index][slot.number] = slot.taken_at_s
+            return slot
+
+    def give_back(self, slot: Slot, *, answered: bool) -> None:
+        """Frees the room; the time that an answer took tells how fast the chain is."""
+        with self._changed:
+            del self._taken[slot.chain_index][slot.number]
+            if answered:
+                self._latencies_s[slot.chain_index].append(self._clock() - slot.taken_at_s)
+            self._changed.notify_all()
+
+    def wait_until(self, is_so: Callable[[], bool]) -> None:
+        """Waits for a claim about these windows or about anything whose changes are told by `wake`."""
+        with self._changed:
+            while not self._changed.wait_for(is_so, _LOOK_AGAIN_S if len(self.sizes) > 1 else None):
+                pass
+
+    def wake(self) -> None:
+        """Has every waiting thread look again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def room_ahead(self) -> int:
+        """How many answers may be outstanding or unread in a stream that keeps its order.
+
+            sum over chains c of  W[c] * (1 + min(8, max over other chains d of slowest[d] / mean[c]))
+
+        While the slowest answer of a chain d is out, chain c answers at most W[c] * slowest[d] / mean[c] requests and has
+        W[c] more in flight; with room for these it never waits for d. Of one chain nothing overtakes: its window is enough.
+        What has been out longer than any answer took counts as the slowest; before the first answer the ratio is 1.
+        """
+        with self._changed:
+            means_s = [statistics.fmean(kept) if kept else None for kept in self._latencies_s]
+            now_s = self._clock()
+            slowest_s = [
+                max([now_s - next(iter(taken.values()), now_s), *kept])
+                for taken, kept in zip(self._taken, self._latencies_s)
+            ]
+        room = 0.0
+        for chain_index, size in enumerate(self.sizes):
+            mean_s = means_s[chain_index]
+            others_s = max((s for index, s in enumerate(slowest_s) if index != chain_index), default=None)
+            room += size
+            if others_s is not None:
+                room += size * (min(_MOST_ANSWERED_MEANWHILE, others_s / mean_s) if mean_s else 1.0)
+        return int(room)
+
+
+def least_outstanding(outstanding: Sequence[int], sizes: Sequence[int], candidates: Sequence[int]) -> int | None:
+    """The candidate with the fewest requests outstanding among those with room, the first of equals; None: all are full."""
+    with_room = [index for index in candidates if outstanding[index] < sizes[index]]
+    return min(with_room, key=lambda index: outstanding[index], default=None)
