@@ -1,0 +1,106 @@
+"""`python -m converter plan`: which part of a model should run on which board, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Optional
+
+import typer
+
+from bundle import Plan, open_bundle
+from bundle.directory import MANIFEST_NAME
+from bundle.plan_file import read_plan
+from converter import planning_options as options
+from converter.errors import OptionError
+from converter.planned_split import PlannedSplit, parse_cuts, parse_pins, resolve_plan
+from converter.split_model import LoadedModel
+from fleet.event_loop import run_in_loop
+from fleet.inventory import load_inventory, parse_boards
+from partitioning import list_cuts, resolve_cuts
+from planner.board_profiles import ProfileSettings
+from planner.boards_plan import PlanWishes, check_plan, plan_on_boards
+from planner.explain import print_plan
+from planner.plot import plot_plan, require_format
+from planner.progress import shown_progress
+from planner.sources import open_model
+from terminal import print_json
+
+
+def plan(
+    source: Path = typer.Argument(..., metavar="BUNDLE", help="Bundle, or .tflite file, to plan for the boards."),
+    boards: str = typer.Option(..., metavar="FILE", help="boards.yaml, or addresses separated by commas."),
+    explain: bool = options.EXPLAIN,
+    check: Optional[Path] = typer.Option(
+        None, metavar="FILE", help="plan.yaml: do not search, say what this plan would do."
+    ),
+    plot: Optional[Path] = options.PLOT,
+    out: Optional[Path] = typer.Option(
+        None, metavar="FILE", help="plan.yaml to write: edit it, check it, split with it."
+    ),
+    cut_at: Optional[str] = typer.Option(
+        None, metavar="NAME,...", help="Exactly these cuts: tensor names or cut indices, in order."
+    ),
+    objective: str = options.OBJECTIVE,
+    max_boards: Optional[int] = options.MAX_BOARDS,
+    chains: Optional[int] = options.CHAINS,
+    pin: Optional[list[str]] = options.PIN,
+    confidence: float = options.CONFIDENCE,
+    budget_s: float = options.BUDGET,
+    timeout_s: float = options.TIMEOUT,
+    fresh: bool = options.FRESH,
+    insecure: bool = options.INSECURE,
+    as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
+) -> None:
+    """Say which part of the model should run on which board, how fast that is, and why nothing is faster.
+
+    Example: python -m converter plan parts/ --boards boards.yaml --explain --plot plan.svg
+    """
+    if plot is not None:
+        require_format(plot)
+    settings = ProfileSettings(confidence, budget_s, insecure, timeout_s, fresh)
+    inventory = load_inventory(parse_boards(boards))
+    model = open_model(source)
+    loaded = LoadedModel.of_graph(model.graph)
+    fixed = None if cut_at is None else resolve_cuts(model.graph, list_cuts(model.graph), parse_cuts(cut_at))
+    wishes = PlanWishes(objective, max_boards, parse_pins(pin or []), fixed, chains)
+    if check is None:
+        work = partial(plan_on_boards, model, inventory, wishes, settings)
+    else:
+        work = partial(check_plan, model, resolve_plan(model.name, loaded, read_plan(check)), inventory, settings)
+    with shown_progress() as listeners:
+        found = run_in_loop(work(listeners))
+    if plot is not None:
+        plot_plan(found.report, model, plot)
+    if out is not None:
+        _write_text(out, PlannedSplit.from_plan(found.plan, found.report).plan_text)
+    if as_json:
+        print_json(found.report.as_json())
+        return
+    print_plan(found.report, explain=explain)
+    print(_what_next(source, found.plan, out))
+
+
+def _what_next(source: Path, plan: Plan, out: Path | None) -> str:
+    """Whether a bundle is split as the plan wants it, and what to do if it is not."""
+    write = f"{out}" if out is not None else "plan.yaml, once --out plan.yaml has written it"
+    if (source / MANIFEST_NAME).is_file():
+        bundle = open_bundle(source)
+        known = {splitting.cut_indices for splitting in bundle.splittings}
+        if all(chain.cuts in known for chain in plan.chains):
+            if _same_placement(bundle.plan(), plan):
+                return f"{source} is split and planned like this already"
+            return f"{source} is split like this already: deploy and run it with --plan {write}"
+    return f"to split like this: python -m converter split MODEL --out BUNDLE --plan {write}"
+
+
+def _same_placement(one: Plan | None, other: Plan) -> bool:
+    return one is not None and replace(one, objective=other.objective) == other
+
+
+def _write_text(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OptionError(f"{path} cannot be written: {error}.") from error

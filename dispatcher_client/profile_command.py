@@ -1,0 +1,63 @@
+"""`python -m dispatcher_client profile`: how fast a model's pieces, the links and the codecs are on each board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from dispatcher_client.errors import MissingExtraError, ProfilingError
+from fleet.event_loop import run_in_loop
+from fleet.inventory import load_inventory, parse_boards
+from terminal import print_json
+
+_CODECS_BUDGET_S = 2.0
+
+
+def profile(
+    source: Path = typer.Argument(..., metavar="BUNDLE", help="Bundle, or .tflite file, to measure on the boards."),
+    boards: str = typer.Option(..., metavar="FILE", help="boards.yaml, or addresses separated by commas."),
+    confidence: float = typer.Option(
+        0.02,
+        min=0.001,
+        max=0.5,
+        help="How well a plan's stages are to be known; pieces are measured to three times this.",
+    ),
+    budget_s: float = typer.Option(
+        3.0, "--budget-s", min=0.05, help="Limit for measuring one stage; a third for a piece."
+    ),
+    timeout_s: float = typer.Option(30.0, "--timeout-s", min=0.1, help="Limit for each answer of a board."),
+    fresh: bool = typer.Option(False, "--fresh", help="Measure again what the boards have measured before."),
+    insecure: bool = typer.Option(False, "--insecure", help="Allow plaintext off loopback."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON, with every piece, instead of tables."),
+) -> None:
+    """Measure the model's pieces on every board, the links between them, and their codecs; boards keep what they measured.
+
+    Example: python -m dispatcher_client profile parts/ --boards boards.yaml
+    """
+    try:  # an application needs none of this, and a small client does not install it
+        from partitioning.errors import PartitioningError
+        from planner.board_profiles import ProfileSettings, measure_codecs
+        from planner.boards_plan import measure_fleet
+        from planner.errors import PlannerError
+        from planner.profile_report import print_profile, profile_rows
+        from planner.progress import shown_progress
+        from planner.sources import open_model
+    except ImportError as error:
+        raise MissingExtraError(
+            f"profiling needs the package {error.name}, which is not installed here: pip install 'boardline[planner]'."
+        ) from error
+    inventory = load_inventory(parse_boards(boards))
+    settings = ProfileSettings(confidence, budget_s, insecure, timeout_s, fresh)
+    try:
+        model = open_model(source)
+        with shown_progress() as listeners:
+            measured = run_in_loop(measure_fleet(model, inventory, settings, listeners))
+            listeners.on_step("measuring codecs")
+            run_in_loop(measure_codecs(measured.records, settings, _CODECS_BUDGET_S))
+    except (PlannerError, PartitioningError) as error:
+        raise ProfilingError(str(error)) from error
+    if as_json:
+        print_json(profile_rows(model, measured.records, measured.links))
+    else:
+        print_profile(model, measured.records, measured.links)

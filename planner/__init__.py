@@ -1,0 +1,1 @@
+"""Plans on real boards: measures partitions and links, has `partitioning.planning` choose, explains and draws."""

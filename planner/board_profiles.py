@@ -1,0 +1,144 @@
+"""Has every board measure what a plan wants to know of it; what a board knows already costs one question."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from fleet.board_control import BoardControl
+from fleet.inventory import Board
+from planner.model import PlannerModel, Range
+from protos.v1.control_plane_pb2 import CodecSpeed, Description, Profile, ProfileHeader, ProfileKey
+
+OnProfile = Callable[[str, int, int], None]
+
+_ROUGHER = 3
+
+
+@dataclass(frozen=True)
+class ProfileSettings:
+    """How exact a measurement must be: 95 % confidence within a share of the mean, or a time limit per partition.
+
+    `rough` has the limits for the many pieces that are only looked through for good cuts.
+    """
+
+    confidence: float = 0.02
+    budget_s: float = 3.0
+    insecure: bool = False
+    timeout_s: float = 30.0
+    fresh: bool = False
+
+    @property
+    def rough(self) -> ProfileSettings:
+        """For pieces: their sum is known better than each of them, and the chosen stages are measured whole."""
+        return replace(self, confidence=_ROUGHER * self.confidence, budget_s=self.budget_s / _ROUGHER)
+
+
+@dataclass
+class BoardRecord:
+    """What is known of one board: what it says of itself, and its profiles by range of operators."""
+
+    board: Board
+    description: Description
+    profiles: dict[Range, Profile] = field(default_factory=dict)
+    codec_speeds: list[CodecSpeed] = field(default_factory=list)
+
+
+async def describe_boards(boards: Sequence[Board], settings: ProfileSettings) -> dict[str, BoardRecord]:
+    """A record of each board, without profiles. Raises: BoardError: a board cannot be reached or refuses."""
+
+    async def describe(board: Board) -> BoardRecord:
+        async with BoardControl(board, insecure=settings.insecure, timeout_s=settings.timeout_s) as control:
+            return BoardRecord(board, await control.describe())
+
+    return {record.board.name: record for record in await asyncio.gather(*map(describe, boards))}
+
+
+async def profile_boards(
+    model: PlannerModel,
+    wanted: Mapping[str, Iterable[Range]],
+    records: Mapping[str, BoardRecord],
+    settings: ProfileSettings,
+    on_profile: OnProfile = lambda board, done, total: None,
+) -> None:
+    """Adds the wanted profiles to the records: all boards at once, on each board one partition after the other.
+
+    Args:
+        wanted: board name -> ranges of operators; those that the record has are left as they are.
+        on_profile: hears (board, done, total).
+    Raises: BoardError.
+    """
+
+    async def work(name: str, ranges: Sequence[Range]) -> None:
+        record = records[name]
+        async with BoardControl(record.board, insecure=settings.insecure, timeout_s=settings.timeout_s) as control:
+            await _profile_board(model, ranges, record, control, settings, on_profile)
+
+    missing = {name: [r for r in ranges if r not in records[name].profiles] for name, ranges in wanted.items()}
+    tasks = [asyncio.ensure_future(work(name, ranges)) for name, ranges in missing.items() if ranges]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def measure_codecs(records: Mapping[str, BoardRecord], settings: ProfileSettings, budget_s: float) -> None:
+    """Adds to each record how fast the board's codecs are, all boards at once. Raises: BoardError."""
+
+    async def work(record: BoardRecord) -> None:
+        async with BoardControl(record.board, insecure=settings.insecure, timeout_s=settings.timeout_s) as control:
+            record.codec_speeds = list(await control.measure_codecs(budget_s))
+
+    await asyncio.gather(*map(work, records.values()))
+
+
+def flag_notes(records: Mapping[str, BoardRecord]) -> list[str]:
+    """What should be said of measurements that the boards have flagged: one sentence per board and kind of flag."""
+    notes = []
+    for name, record in records.items():
+        flagged: dict[str, list[str]] = {}
+        for profile in record.profiles.values():
+            for flag in profile.flags:
+                flagged.setdefault(flag.split(":")[0], []).append(flag)
+        for kind, flags in flagged.items():
+            notes.append(
+                f"board {name}: {len(flags)} of {len(record.profiles)} measurements are {kind} (for instance: {flags[0]}). "
+                "They were used and not kept: measure again when the board is quiet and cool."
+            )
+    return notes
+
+
+async def _profile_board(
+    model: PlannerModel,
+    ranges: Sequence[Range],
+    record: BoardRecord,
+    control: BoardControl,
+    settings: ProfileSettings,
+    on_profile: OnProfile,
+) -> None:
+    name = record.board.name
+    keys = {ops: ProfileKey(sha256=model.segment(ops).sha256, threads=record.board.threads or 0) for ops in ranges}
+    known = {} if settings.fresh else {p.key.sha256: p for p in await control.find_profiles(list(keys.values()))}
+    for done, (ops, key) in enumerate(keys.items()):
+        on_profile(name, done, len(keys))
+        profile = known.get(key.sha256)
+        if profile is None:
+            segment = model.segment(ops)
+            header = ProfileHeader(
+                key=key,
+                size_bytes=len(segment.data),
+                runtime_floor=model.runtime_floor,
+                confidence=settings.confidence,
+                budget_s=settings.budget_s,
+            )
+            profile = await control.profile(header, segment.data, _timeout_s(settings))
+        record.profiles[ops] = profile
+    on_profile(name, len(keys), len(keys))
+
+
+def _timeout_s(settings: ProfileSettings) -> float:
+    """Upload, start of the measuring process on a slow board, load, warm-up and runs."""
+    return settings.timeout_s + 60.0 + 4 * settings.budget_s

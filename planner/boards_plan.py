@@ -1,0 +1,321 @@
+"""Plans a model for the boards of an inventory: measures what is not known, plans, and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bundle.plan import Plan, PlannedChain, PlannedStage
+from fleet.inventory import Inventory
+from partitioning.planning import (
+    Chain,
+    ChainProblem,
+    ChainSet,
+    Objective,
+    PlannedChains,
+    Wishes,
+    build_problem,
+    fix_cuts,
+    judge_chain,
+)
+from planner.board_profiles import BoardRecord, OnProfile, ProfileSettings, describe_boards, profile_boards
+from planner.costs import FleetCosts, assemble_costs
+from planner.errors import WishError
+from planner.link_probe import ProbeBudget
+from planner.links import MeasuredLinks, OnLink, measure_links
+from planner.model import PlannerModel, Range
+from planner.report import Alternative, PlanReport, describe_chains
+from planner.revision import RevisedPlan, explain_infeasible, plan_and_revise
+
+OBJECTIVES = tuple(objective.value for objective in Objective)
+
+
+@dataclass(frozen=True)
+class PlanWishes:
+    """What a user wants of a plan, in the user's words.
+
+    Attributes:
+        pins: part of the chain, from 0 -> name of the board that computes it.
+        cuts: exactly these cut indices; None leaves them to the planner.
+        n_chains: how many chains side by side; None for the best number.
+    """
+
+    objective: str = "throughput"
+    max_boards: int | None = None
+    pins: Mapping[int, str] = field(default_factory=dict)
+    cuts: Sequence[int] | None = None
+    n_chains: int | None = None
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who hears of progress: (board, done, total) of profiles, (done, total) of links."""
+
+    on_profile: OnProfile = lambda board, done, total: None
+    on_link: OnLink = lambda done, total: None
+    on_step: Callable[[str], None] = lambda what: None
+
+
+@dataclass(frozen=True)
+class FleetMeasurements:
+    """What was measured: a record of each board, and all links."""
+
+    records: dict[str, BoardRecord]
+    links: MeasuredLinks
+
+
+@dataclass(frozen=True)
+class BoardsPlan:
+    """A plan as users keep it, what it is expected to do, and why."""
+
+    plan: Plan
+    report: PlanReport
+
+
+async def measure_fleet(
+    model: PlannerModel,
+    inventory: Inventory,
+    settings: ProfileSettings,
+    listeners: Listeners,
+    link_budget: ProbeBudget | None = None,
+) -> FleetMeasurements:
+    """Profiles all pieces of the model on all boards, then measures the links, which would disturb the profiles.
+
+    Raises: BoardError, ProbeError.
+    """
+    _require_distinct(inventory)
+    listeners.on_step("asking the boards")
+    records = await describe_boards(inventory.boards, settings)
+    listeners.on_step("profiling")
+    await profile_boards(model, dict.fromkeys(records, model.pieces), records, settings.rough, listeners.on_profile)
+    listeners.on_step("measuring links")
+    links = await measure_links(inventory, insecure=settings.insecure, budget=link_budget, on_link=listeners.on_link)
+    return FleetMeasurements(records, links)
+
+
+async def plan_on_boards(
+    model: PlannerModel,
+    inventory: Inventory,
+    wishes: PlanWishes,
+    settings: ProfileSettings,
+    listeners: Listeners,
+    measured: FleetMeasurements | None = None,
+) -> BoardsPlan:
+    """The best plan for these boards, its stages measured whole.
+
+    Args:
+        measured: what `measure_fleet` gave for this model and inventory; measured first without it.
+    Raises: InfeasiblePlanError: nothing fits, and the smallest change that would. WishError, PlanningError: wishes that make
+        no sense. BoardError, ProbeError.
+    """
+    search_wishes = _resolve(wishes, inventory)
+    model = model.with_positions(wishes.cuts or ())
+    measured = await _measured(model, inventory, settings, listeners, measured)
+    require_sensors(wishes, measured.records)
+
+    def restrict(problem: ChainProblem) -> ChainProblem:
+        if wishes.cuts is None:
+            return problem
+        return fix_cuts(problem, [model.position_index(cut) for cut in wishes.cuts])
+
+    listeners.on_step("planning, and measuring the chosen stages whole")
+    revised = await plan_and_revise(
+        model, measured.records, measured.links, search_wishes, settings, restrict, listeners.on_profile
+    )
+    plan = _to_plan(model, revised.costs, wishes.objective, revised.planned.chains)
+    return BoardsPlan(plan, _report(model, revised, wishes.objective))
+
+
+async def check_plan(
+    model: PlannerModel,
+    plan: Plan,
+    inventory: Inventory,
+    settings: ProfileSettings,
+    listeners: Listeners,
+    measured: FleetMeasurements | None = None,
+) -> BoardsPlan:
+    """What a plan made elsewhere, by hand for instance, is expected to do on these boards; its cuts must be indices.
+
+    Raises: WishError: a board or cut that does not exist. InfeasiblePlanError: a stage does not fit its board's memory.
+    """
+    cuts = sorted({cut for chain in plan.chains for cut in _indices(chain)})
+    model = model.with_positions(cuts)
+    names = [board.name for board in inventory.boards]
+    unknown = sorted(set(plan.board_names) - set(names))
+    if unknown:
+        raise WishError(
+            f"the plan uses {', '.join(unknown)}, which the boards do not name. They are: {', '.join(names)}."
+        )
+    measured = await _measured(model, inventory, settings, listeners, measured)
+    chains = tuple(
+        Chain(
+            tuple(names.index(stage.board) for stage in chain.stages),
+            (0, *(model.position_index(cut) for cut in _indices(chain)), len(model.positions) - 1),
+        )
+        for chain in plan.chains
+    )
+    listeners.on_step("measuring the plan's stages whole")
+    await profile_boards(
+        model, _stages_by_board(model, names, chains), measured.records, settings, listeners.on_profile
+    )
+    costs = assemble_costs(model, measured.records, measured.links)
+    problem = build_problem(costs.model, costs.boards, costs.links)
+    judged = ChainSet(chains, tuple(judge_chain(problem, chain) for chain in chains))
+    if not all(cost.bottleneck_s < float("inf") for cost in judged.costs):
+        raise WishError(_too_big(model, costs, problem, chains))
+    report = PlanReport(
+        model=model.name,
+        objective=plan.objective,
+        chains=describe_chains(model, costs, problem, chains),
+        rate_per_s=judged.rate_per_s,
+        latency_s=min(cost.latency_s for cost in judged.costs),
+        energy_j=judged.costs[0].energy_j,
+        certified_gap=None,
+        left_out=_left_out(costs, judged),
+        notes=costs.notes,
+    )
+    return BoardsPlan(plan, report)
+
+
+async def _measured(
+    model: PlannerModel,
+    inventory: Inventory,
+    settings: ProfileSettings,
+    listeners: Listeners,
+    known: FleetMeasurements | None,
+) -> FleetMeasurements:
+    """What is known, and the pieces that a cut of the user's has added."""
+    if known is None:
+        return await measure_fleet(model, inventory, settings, listeners)
+    wanted = dict.fromkeys(known.records, model.pieces)
+    await profile_boards(model, wanted, known.records, settings.rough, listeners.on_profile)
+    return known
+
+
+def require_sensors(wishes: PlanWishes, records: Mapping[str, BoardRecord]) -> None:
+    """Raises WishError if energy is to be saved and a board cannot measure any."""
+    without = [n for n, r in records.items() if not all(p.HasField("run_j") for p in r.profiles.values())]
+    if wishes.objective == Objective.ENERGY.value and without:
+        raise WishError(
+            f"energy cannot be planned for: {', '.join(sorted(without))} have no energy sensor that the service can read. "
+            "Plan for throughput or latency, or leave these boards out of boards.yaml."
+        )
+
+
+def _require_distinct(inventory: Inventory) -> None:
+    names = [board.name for board in inventory.boards]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise WishError(
+            f"{', '.join(twice)} is named twice: a plan gives each board one stage at most. Name each once."
+        )
+
+
+def _resolve(wishes: PlanWishes, inventory: Inventory) -> Wishes:
+    names = [board.name for board in inventory.boards]
+    unknown = sorted(set(wishes.pins.values()) - set(names))
+    if unknown:
+        raise WishError(f"parts are pinned to {', '.join(unknown)}; the boards are {', '.join(names)}.")
+    pins = {part: names.index(name) for part, name in wishes.pins.items()}
+    return Wishes(Objective(wishes.objective), wishes.max_boards, pins, wishes.n_chains)
+
+
+def _indices(chain: PlannedChain) -> list[int]:
+    names = [cut for cut in chain.cuts if isinstance(cut, str)]
+    if names:
+        raise WishError(f"cuts {', '.join(names)} are names; they must be made indices before a plan is checked.")
+    return [int(cut) for cut in chain.cuts]
+
+
+def _to_plan(model: PlannerModel, costs: FleetCosts, objective: str, chains: Sequence[Chain]) -> Plan:
+    return Plan(model.name, objective, tuple(_to_chain(model, costs, chain) for chain in chains))
+
+
+def _to_chain(model: PlannerModel, costs: FleetCosts, chain: Chain) -> PlannedChain:
+    ends = [model.positions[p] for p in chain.positions[1:-1]]
+    untils: list[int | None] = [*ends, None]
+    return PlannedChain(tuple(PlannedStage(costs.names[b], until) for b, until in zip(chain.boards, untils)))
+
+
+def _report(model: PlannerModel, revised: RevisedPlan, objective: str) -> PlanReport:
+    planned, costs = revised.planned, revised.costs
+    notes = list(costs.notes)
+    if not revised.agrees:
+        notes.append(
+            f"after {revised.rounds} rounds two measurements of a stage still differ by {revised.repeat_error:.0%}: a board is too "
+            "noisy or too hot for a prediction within 5%. The plan is the best of the stages that were measured."
+        )
+    return PlanReport(
+        model=model.name,
+        objective=objective,
+        chains=describe_chains(model, costs, revised.problem, planned.chains),
+        rate_per_s=planned.rate_per_s,
+        latency_s=min(cost.latency_s for cost in planned.costs),
+        energy_j=planned.costs[0].energy_j,
+        certified_gap=_gap(planned, objective),
+        left_out=_left_out(costs, planned),
+        alternatives=_alternatives(costs, planned),
+        notes=tuple(notes),
+        rounds=revised.rounds,
+        estimate_error=revised.estimate_error,
+        repeat_error=revised.repeat_error,
+    )
+
+
+def _gap(planned: PlannedChains, objective: str) -> float:
+    if planned.proven or planned.lower_bound == 0:
+        return 0.0
+    return planned.value(Objective(objective)) / planned.lower_bound - 1
+
+
+def _alternatives(costs: FleetCosts, planned: PlannedChains) -> tuple[Alternative, ...]:
+    found = []
+    if planned.n_boards > 1:
+        found.append(_alternative(f"at most {planned.n_boards - 1} boards", costs, planned.fewer_boards))
+    if planned.other_number is not None:
+        n = len(planned.other_number.chains)
+        found.append(_alternative(f"{n} chain{'s' if n > 1 else ''}", costs, planned.other_number))
+    return tuple(found)
+
+
+def _alternative(what: str, costs: FleetCosts, chains: ChainSet | None) -> Alternative:
+    if chains is None:
+        return Alternative(what, None, None, "")
+    boards = " | ".join(" > ".join(costs.names[b] for b in chain.boards) for chain in chains.chains)
+    return Alternative(what, chains.rate_per_s, min(cost.latency_s for cost in chains.costs), boards)
+
+
+def _left_out(costs: FleetCosts, chains: ChainSet) -> tuple[str, ...]:
+    used = {board for chain in chains.chains for board in chain.boards}
+    return tuple(name for index, name in enumerate(costs.names) if index not in used)
+
+
+def _stages_by_board(model: PlannerModel, names: Sequence[str], chains: Sequence[Chain]) -> dict[str, list[Range]]:
+    wanted: dict[str, list[Range]] = {}
+    for chain in chains:
+        for board, start, stop in zip(chain.boards, chain.positions[:-1], chain.positions[1:]):
+            wanted.setdefault(names[board], []).append((model.positions[start], model.positions[stop]))
+    return wanted
+
+
+def _too_big(model: PlannerModel, costs: FleetCosts, problem: ChainProblem, chains: Sequence[Chain]) -> str:
+    stages = [stage for chain in describe_chains(model, costs, problem, chains) for stage in chain.stages]
+    lines = [
+        f"stage {s.stage} on {s.board} needs {s.memory_bytes / 2**20:.1f} MiB of {s.memory_limit_bytes / 2**20:.1f}"
+        for s in stages
+        if s.memory_bytes > s.memory_limit_bytes
+    ]
+    return f"the plan does not fit: {'; '.join(lines)}. Move a cut, or give the stage to a board with more memory."
+
+
+__all__ = [
+    "OBJECTIVES",
+    "BoardsPlan",
+    "FleetMeasurements",
+    "Listeners",
+    "PlanWishes",
+    "check_plan",
+    "explain_infeasible",
+    "measure_fleet",
+    "plan_on_boards",
+]

@@ -1,0 +1,114 @@
+"""A plan on the terminal: its stages, what limits it, and the plans next to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bundle.plan import Plan
+from planner.report import Alternative, ChainReport, PlanReport, StageReport
+from terminal import print_table
+
+_MS = 1e3
+_MIB = 2**20
+_BAR_CELLS = 12
+_COLUMNS = ("board", "busy", "stage", "operators", "in kB", "link ms", "compute ms", "busy ms", "MiB", "of MiB")
+
+
+def print_plan(report: PlanReport, *, explain: bool = False) -> None:
+    """Tables on stdout, one per chain, and what they promise; with `explain` also why nothing else is better."""
+    for index, chain in enumerate(report.chains):
+        several = len(report.chains) > 1
+        title = f"{report.model}, chain {index + 1} of {len(report.chains)}" if several else report.model
+        print_table(title, _COLUMNS, _rows(chain), text_columns=2)
+    lines = [_headline(report), *_limits(report)]
+    if explain:
+        lines += [*(_compare(report, other) for other in report.alternatives), *_left_out(report), *_revision(report)]
+    for line in [*lines, *(f"note: {note}" for note in report.notes)]:
+        print(line)
+
+
+def comment_plan(report: PlanReport, plan: Plan) -> tuple[list[str], list[list[str]]]:
+    """What `bundle.plan_file.render_plan` writes as comments: lines above, and one per stage."""
+    header = [f"made for {plan.objective}: {_headline(report)}", *_limits(report)]
+    stages = [
+        [f"{stage.stage_s * _MS:.2f} ms, {stage.memory_bytes / _MIB:.0f} MiB" for stage in chain.stages]
+        for chain in report.chains
+    ]
+    return header, stages
+
+
+def _rows(chain: ChainReport) -> Iterator[Sequence[object]]:
+    for stage in chain.stages:
+        yield _stage_row(stage, chain.bottleneck_s)
+    share = chain.answer_link_s / chain.bottleneck_s
+    yield (
+        "(answer)",
+        _bar(share),
+        "",
+        "",
+        f"{chain.answer_bytes / 1e3:.1f}",
+        f"{chain.answer_link_s * _MS:.2f}",
+        "",
+        "",
+        "",
+        "",
+    )
+
+
+def _stage_row(stage: StageReport, bottleneck_s: float) -> Sequence[object]:
+    limit = stage.memory_limit_bytes
+    return (
+        stage.board,
+        _bar(max(stage.stage_s, stage.link_s) / bottleneck_s),
+        stage.stage,
+        f"{stage.start_op}-{stage.stop_op - 1}",
+        f"{stage.arriving_bytes / 1e3:.1f}",
+        f"{stage.link_s * _MS:.2f}",
+        f"{stage.compute_s * _MS:.2f}",
+        f"{stage.stage_s * _MS:.2f}",
+        f"{stage.memory_bytes / _MIB:.1f}",
+        "any" if limit == float("inf") else f"{limit / _MIB:.0f}",
+    )
+
+
+def _bar(share: float) -> str:
+    """How much of the time between two answers the step is busy: full for the slowest."""
+    full = round(share * _BAR_CELLS)
+    return "█" * full + "·" * (_BAR_CELLS - full) + f" {share:4.0%}"
+
+
+def _headline(report: PlanReport) -> str:
+    proof = {None: "as given, not searched for", 0.0: "proven the best for these measurements"}.get(
+        report.certified_gap, f"within {report.certified_gap or 0:.1%} of the best for these measurements"
+    )
+    joules = "" if report.energy_j is None else f", {report.energy_j:.3g} J per frame"
+    return f"at most {report.rate_per_s:.2f} frames/s, {report.latency_s * _MS:.1f} ms for one frame alone{joules}; {proof}"
+
+
+def _limits(report: PlanReport) -> Iterator[str]:
+    for index, chain in enumerate(report.chains):
+        name = f"chain {index + 1} is" if len(report.chains) > 1 else "it is"
+        yield f"{name} limited by {chain.limited_by}: {chain.bottleneck_s * _MS:.2f} ms per frame"
+
+
+def _compare(report: PlanReport, other: Alternative) -> str:
+    if other.rate_per_s is None or other.latency_s is None:
+        return f"with {other.what}: no plan fits"
+    if report.objective == "latency":
+        change = other.latency_s / report.latency_s - 1
+        return f"with {other.what} at best {other.latency_s * _MS:.1f} ms ({change:+.1%}): {other.boards}"
+    change = other.rate_per_s / report.rate_per_s - 1
+    return f"with {other.what} at best {other.rate_per_s:.2f} frames/s ({change:+.1%}): {other.boards}"
+
+
+def _left_out(report: PlanReport) -> Iterator[str]:
+    if report.left_out and report.certified_gap is not None:
+        yield f"left out: {', '.join(report.left_out)}; no plan with them that was found is better"
+
+
+def _revision(report: PlanReport) -> Iterator[str]:
+    if report.rounds:
+        yield (
+            f"planned {report.rounds} times with the chosen stages measured whole: sums of their pieces were up to "
+            f"{report.estimate_error:.1%} off, measuring again differed by {report.repeat_error:.1%} at most"
+        )

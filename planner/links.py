@@ -1,0 +1,203 @@
+"""Links between all machines: what boards.yaml says, and the rest measured, disjoint pairs at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fleet.inventory import DISPATCHER, Board, Inventory
+from planner.link_probe import ProbeBudget, ProbeHop, ProbeResult, probe
+
+OnLink = Callable[[int, int], None]
+
+# A frame is a tensor between two layers, some 0.1 to 3 MB; two sizes give a slope, so that what a frame costs whatever its
+# size does not count as bytes. The larger one is cut down on slow links: a probe must stay short.
+_SMALL_BYTES = 64 * 2**10
+_LARGE_BYTES = 2**20
+_LARGE_SHARE_OF_BUDGET = 0.1
+# Enough in flight that the sender packs the next frame while one is on the wire.
+_WINDOW = 4
+
+
+@dataclass(frozen=True)
+class TransportCost:
+    """Processor seconds that a service spends on a frame: fixed, and per byte that comes in or goes out."""
+
+    frame_cpu_s: float
+    receive_cpu_s_per_byte: float
+    send_cpu_s_per_byte: float
+
+
+@dataclass(frozen=True)
+class LinkSpeed:
+    """One direction of a link under gRPC: a frame of n bytes takes frame_s + n / bytes_per_s when frames follow closely."""
+
+    bytes_per_s: float
+    frame_s: float
+    round_trip_s: float
+    is_measured: bool
+
+
+@dataclass(frozen=True)
+class MeasuredLinks:
+    """Every ordered pair of names (boards and `dispatcher`), and what moving frames costs each board."""
+
+    speeds: dict[tuple[str, str], LinkSpeed]
+    transport: dict[str, TransportCost]
+
+
+@dataclass(frozen=True)
+class _Direction:
+    """Frames from `sender` to `receiver`; None is the dispatcher."""
+
+    sender: Board | None
+    receiver: Board | None
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return _name(self.sender), _name(self.receiver)
+
+
+async def measure_links(
+    inventory: Inventory,
+    *,
+    insecure: bool,
+    budget: ProbeBudget | None = None,
+    on_link: OnLink = lambda done, total: None,
+) -> MeasuredLinks:
+    """Measures dispatcher to board and back for each board, and each pair of boards that boards.yaml says nothing of.
+
+    Raises: BoardError, ProbeError.
+    """
+    settings = budget or ProbeBudget()
+    boards = list(inventory.boards)
+    meter = _Meter(insecure, settings)
+    wanted = _wanted(inventory, boards)
+    for round_ in _rounds(wanted):
+        await asyncio.gather(*(meter.measure(direction) for direction in round_))
+        on_link(len(meter.speeds), len(wanted))
+    speeds = dict(meter.speeds)
+    for one in [*boards, None]:
+        for other in [*boards, None]:
+            if one is not other:
+                names = (_name(one), _name(other))
+                speeds[names] = _known(inventory, names, speeds.get(names), meter)
+    return MeasuredLinks(speeds, meter.transport())
+
+
+class _Meter:
+    """Collects what the probes of all directions give."""
+
+    def __init__(self, insecure: bool, budget: ProbeBudget) -> None:
+        self._insecure = insecure
+        self._budget = budget
+        self.speeds: dict[tuple[str, str], LinkSpeed] = {}
+        self.round_trip_s: dict[str, float] = {}
+        self._fixed_cpu_s: dict[str, float] = {}
+        self._receive: dict[str, float] = {}
+        self._send: dict[str, float] = {}
+
+    async def measure(self, direction: _Direction) -> None:
+        """Three transfers: empty frames one at a time, small frames, large frames."""
+        empty = await self._probe(direction, 0, 1)
+        small = await self._probe(direction, _SMALL_BYTES, _WINDOW)
+        per_byte_s = small.frame_s / _SMALL_BYTES
+        affordable = int(self._budget.seconds * _LARGE_SHARE_OF_BUDGET / per_byte_s)
+        large_bytes = max(2 * _SMALL_BYTES, min(_LARGE_BYTES, affordable))
+        large = await self._probe(direction, large_bytes, _WINDOW)
+        slope_s = (large.frame_s - small.frame_s) / (large_bytes - _SMALL_BYTES)
+        if slope_s <= 0:  # noise: the large frames were no slower; then all of it is bytes
+            slope_s = large.frame_s / large_bytes
+        frame_s = max(0.0, large.frame_s - slope_s * large_bytes)
+        self.speeds[direction.names] = LinkSpeed(1 / slope_s, frame_s, self._trip_s(direction, empty), True)
+        self._note_cpu(direction, empty, large, large_bytes)
+
+    async def _probe(self, direction: _Direction, size_bytes: int, window: int) -> ProbeResult:
+        hops, own_bytes = _route(direction, size_bytes)
+        return await probe(hops, own_bytes, window, insecure=self._insecure, budget=self._budget)
+
+    def _trip_s(self, direction: _Direction, empty: ProbeResult) -> float:
+        """Between two boards: the whole way less the way to the first; the dispatcher's links are measured before."""
+        if direction.sender is None and direction.receiver is not None:
+            self.round_trip_s[direction.receiver.name] = empty.frame_s
+        if direction.sender is None or direction.receiver is None:
+            return empty.frame_s
+        return max(0.0, empty.frame_s - self.round_trip_s[direction.sender.name])
+
+    def _note_cpu(self, direction: _Direction, empty: ProbeResult, large: ProbeResult, large_bytes: int) -> None:
+        """Between board and dispatcher only: there the board does nothing else than this."""
+        board = direction.receiver or direction.sender
+        assert board is not None, "a link joins two machines"
+        if direction.sender is not None and direction.receiver is not None:
+            return
+        per_byte_s = max(0.0, (large.cpu_s[0] - empty.cpu_s[0]) / large_bytes)
+        self._fixed_cpu_s[board.name] = empty.cpu_s[0]
+        (self._receive if direction.sender is None else self._send)[board.name] = per_byte_s
+
+    def transport(self) -> dict[str, TransportCost]:
+        """Of each board that was measured."""
+        return {
+            name: TransportCost(self._fixed_cpu_s[name], self._receive[name], self._send[name])
+            for name in self._fixed_cpu_s
+        }
+
+
+def _route(direction: _Direction, size_bytes: int) -> tuple[list[ProbeHop], int]:
+    """The hops of a probe whose only large frames go in this direction, and what the dispatcher sends."""
+    if direction.sender is None:
+        assert direction.receiver is not None, "a link joins two machines"
+        return [ProbeHop(direction.receiver, 0)], size_bytes
+    if direction.receiver is None:
+        return [ProbeHop(direction.sender, size_bytes)], 0
+    return [ProbeHop(direction.sender, size_bytes), ProbeHop(direction.receiver, 0)], 0
+
+
+def _wanted(inventory: Inventory, boards: Sequence[Board]) -> list[_Direction]:
+    """The dispatcher's links first: they also say what moving frames costs a board."""
+    to_boards = [_Direction(None, board) for board in boards]
+    from_boards = [_Direction(board, None) for board in boards]
+    between = [
+        _Direction(one, other)
+        for one in boards
+        for other in boards
+        if one is not other and inventory.known_bytes_per_s(one.name, other.name) is None
+    ]
+    return [*to_boards, *from_boards, *between]
+
+
+def _rounds(directions: Sequence[_Direction]) -> list[list[_Direction]]:
+    """Greedy rounds in which no machine takes part twice; one direction to or from the dispatcher per round."""
+    rounds: list[tuple[list[_Direction], set[str]]] = []
+    first = 0
+    for direction in directions:
+        between_boards = DISPATCHER not in direction.names
+        if not between_boards:
+            rounds.append(([direction], set(direction.names)))
+            first = len(rounds)
+            continue
+        for members, busy in rounds[first:]:
+            if busy.isdisjoint(direction.names):
+                members.append(direction)
+                busy.update(direction.names)
+                break
+        else:
+            rounds.append(([direction], set(direction.names)))
+    return [members for members, _ in rounds]
+
+
+def _known(inventory: Inventory, names: tuple[str, str], measured: LinkSpeed | None, meter: _Meter) -> LinkSpeed:
+    """What boards.yaml says counts; what it leaves out is as measured."""
+    written = inventory.known_bytes_per_s(*names)
+    if written is None:
+        assert measured is not None, "every pair that boards.yaml leaves out was measured"
+        return measured
+    trips = [link.round_trip_s for link in inventory.links if link.between == set(names)]
+    trip_s = next((t for t in trips if t is not None), None)
+    if trip_s is None:
+        trip_s = max(meter.round_trip_s.get(name, 0.0) for name in names)
+    return LinkSpeed(written, 0.0 if measured is None else measured.frame_s, trip_s, False)
+
+
+def _name(board: Board | None) -> str:
+    return DISPATCHER if board is None else board.name
