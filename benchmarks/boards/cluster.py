@@ -1,0 +1,164 @@
+"""A running cluster of emulated boards, as tests and benchmarks use it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from benchmarks.boards.cgroups import BoardGroup, ClusterGroups, mounted_hierarchies
+from benchmarks.boards.errors import SpecError
+from benchmarks.boards.inside import call_inside, command_inside
+from benchmarks.boards.interruption import ExitOnSignal, uninterrupted
+from benchmarks.boards.leftovers import remove_cluster, remove_orphans, work_directory
+from benchmarks.boards.network import NAMESPACES, Port, board_host, dispatcher_port, make_network
+from benchmarks.boards.node import EmulatedBoard
+from benchmarks.boards.ownership import namespace_name, new_cluster_id
+from benchmarks.boards.preflight import require_able
+from benchmarks.boards.spec import DISPATCHER, BoardSpec, overload_warning, require_cluster
+
+if TYPE_CHECKING:
+    from dispatcher_client import Board
+
+_T = TypeVar("_T")
+
+
+class EmulatedBoards:
+    """Boards on this machine, with a namespace for the dispatcher; all of it is gone at the end, however that comes.
+
+    with EmulatedBoards([BoardSpec("pi1", cores=0.4, link_bits_per_s=1e9), BoardSpec("pi2", cores=0.2)]) as boards:
+        boards.run(["ip", "address"])  # a command where the dispatcher is
+        boards.call(measure, bundle, boards.named)  # a function there, in a process of its own
+
+    Boards start without their CPU quota and have it when `with` begins, because loading Python takes a second
+    of CPU time, ten at a tenth of a core, and says nothing about a chain.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[BoardSpec],
+        *,
+        dispatcher_link_bits_per_s: float | None = None,
+        node_arguments: Sequence[str] = ("--threads", "1"),
+        start_timeout_s: float = 60.0,
+    ) -> None:
+        """Raises: SpecError: no boards, too many, or two of one name."""
+        require_cluster(specs)
+        self.specs = list(specs)
+        self.boards: list[EmulatedBoard] = []
+        # What of "rate", "delay", "cpu" and "memory" this machine cannot emulate, with the reason.
+        self.not_emulated: dict[str, str] = {}
+        self.cluster_id = new_cluster_id()
+        self._is_open = False
+        self._dispatcher = dispatcher_port(dispatcher_link_bits_per_s)
+        self._node_arguments = node_arguments
+        self._start_timeout_s = start_timeout_s
+        self._exit_on_signal = ExitOnSignal()
+
+    @property
+    def named(self) -> list[Board]:
+        """Each as the dispatcher takes it, in order; reachable from inside only, and with `insecure=True`."""
+        from dispatcher_client import Board  # takes longer than all else that `run` and `down` do
+
+        return [Board(board.spec.name, board.address) for board in self.boards]
+
+    @property
+    def warning(self) -> str | None:
+        """Why figures measured on these boards would not hold on this machine, if they would not."""
+        return overload_warning(self.specs, len(os.sched_getaffinity(0)))
+
+    @property
+    def dispatcher_namespace(self) -> Path:
+        """The namespace to run the dispatcher in."""
+        return NAMESPACES / namespace_name(self.cluster_id, DISPATCHER)
+
+    def command(self, argv: Sequence[str], *, on: str | None = None) -> list[str]:
+        """A command line, for subprocess and the like, that runs `argv` where the dispatcher is.
+
+        Args: on: the name of a board to run it there instead, under the board's quota and memory limit.
+        """
+        if on is None:
+            return command_inside(self.dispatcher_namespace, argv)
+        board = self._board(on)
+        return command_inside(board.namespace, argv, board.group.join_files)
+
+    def run(self, argv: Sequence[str], *, on: str | None = None, **options: Any) -> subprocess.CompletedProcess[Any]:
+        """Runs `argv` as `command` has it; options are those of subprocess.run."""
+        options.setdefault("check", True)
+        return subprocess.run(self.command(argv, on=on), **options)
+
+    def call(self, function: Callable[..., _T], *args: Any, timeout_s: float = 300.0) -> _T:
+        """What function(*args) gives where the dispatcher is. It runs in a new process; all of it is pickled.
+
+        Raises: CallError: no answer in time, or the process ended without one; and whatever the function raises.
+        """
+        return call_inside(self.dispatcher_namespace, function, args, timeout_s)
+
+    def __enter__(self) -> EmulatedBoards:
+        """Raises: CannotEmulateError, BoardStartError."""
+        require_able()
+        remove_orphans()
+        self._is_open = True
+        atexit.register(self.close)  # a signal may come between here and `with`
+        self._exit_on_signal.begin()
+        try:
+            self._make()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends and removes everything; a second time does nothing."""
+        if not self._is_open:
+            return
+        with uninterrupted():
+            remove_cluster(self.cluster_id)
+            for board in self.boards:
+                board.end()
+            self._is_open = False
+            self._exit_on_signal.end()
+            atexit.unregister(self.close)
+
+    def _make(self) -> None:
+        directory = work_directory(self.cluster_id)
+        directory.mkdir(mode=0o700)  # fails if somebody made one: what is in it could not be trusted
+        self.not_emulated = make_network(self.cluster_id, [self._dispatcher, *map(self._port, range(len(self.specs)))])
+        groups = ClusterGroups(self.cluster_id, mounted_hierarchies())
+        self.not_emulated.update(groups.missing)
+        for index, spec in enumerate(self.specs):
+            namespace = NAMESPACES / namespace_name(self.cluster_id, spec.name)
+            board = EmulatedBoard(spec, board_host(index), namespace, groups.make(spec.name), directory)
+            self._limit_memory(board.group, spec)
+            self.boards.append(board)
+            board.start(self._node_arguments)
+        deadline_s = time.monotonic() + self._start_timeout_s
+        for board in self.boards:
+            board.wait_until_it_serves(deadline_s)
+        for board in self.boards:
+            if board.spec.cores is not None and "cpu" not in self.not_emulated:
+                board.group.limit_cpu(board.spec.cores)
+
+    def _limit_memory(self, group: BoardGroup, spec: BoardSpec) -> None:
+        if spec.memory_bytes is not None and "memory" not in self.not_emulated:
+            group.limit_memory(spec.memory_bytes)
+
+    def _port(self, board_index: int) -> Port:
+        spec = self.specs[board_index]
+        return Port(spec.name, board_host(board_index), spec.link_bits_per_s, spec.delay_s)
+
+    def _board(self, name: str) -> EmulatedBoard:
+        for board in self.boards:
+            if board.spec.name == name:
+                return board
+        raise SpecError(f"there is no board {name!r}; there are {', '.join(s.name for s in self.specs)}.")
