@@ -53,3 +53,23 @@ def every_chain(problem: ChainProblem, boards: tuple[int, ...] | None = None) ->
 def cheapest_by_trying(problem: ChainProblem) -> ChainCost:
     """The least cost over every chain."""
     return min(judge_chain(problem, chain) for chain in every_chain(problem))
+
+
+def cluster_problem(
+    generator: np.random.Generator, n_operators: int, n_boards: int, *, equal_speeds: bool, wireless: bool
+) -> ChainProblem:
+    """Boards whose every pair has a link of its own, equal in all else or unlike in all; the model seldom fits one of them.
+
+    wireless: links slow down with distance in a square, as SEIFER's do, so a board at its edge has no fast link at all; else
+        speeds are independent of one another. On average what crosses a cut takes as long as two operators.
+    """
+    boards = random_problem(generator, n_operators, n_boards, 1 if equal_speeds else n_boards)
+    if not wireless:
+        links = random_problem(generator, n_operators, n_boards, n_boards)
+        return ChainProblem(boards.stage_s, links.link_s, links.crossing_bytes)
+    place_m = generator.uniform(0, 150, (n_boards + 1, 2))
+    distance_m2 = np.square(place_m[:, None] - place_m[None]).sum(axis=2)
+    np.fill_diagonal(distance_m2, 1.0)  # a link that no chain uses
+    bytes_per_s = np.log2(1 + 283230 / distance_m2) / 6
+    crossing_bytes = generator.uniform(0, 8, n_operators + 1)
+    return ChainProblem(boards.stage_s, crossing_bytes / bytes_per_s[:, :, None], crossing_bytes)

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fleet.inventory import DISPATCHER
-from partitioning.planning import BoardCosts, LinkCosts, ModelCosts
-from partitioning.planning.cost_model import MeasuredStage
+from partitioning.planning import BoardCosts, LinkCosts, MeasuredStage, ModelCosts
 from planner.board_profiles import BoardRecord, flag_notes
 from planner.links import LinkSpeed, MeasuredLinks, TransportCost
 from planner.model import PlannerModel, Range

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from partitioning.planning import Chain, ChainProblem
-from partitioning.planning.cost_model import stage_bytes
+from partitioning.planning import Chain, ChainProblem, stage_bytes
 from planner.costs import FleetCosts
 from planner.model import PlannerModel
 

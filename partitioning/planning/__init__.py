@@ -2,7 +2,15 @@
 
 from partitioning.planning.board_types import group_boards
 from partitioning.planning.chain_search import ChainSearch
-from partitioning.planning.cost_model import BoardCosts, LinkCosts, MeasuredStage, ModelCosts, build_problem
+from partitioning.planning.cluster_search import ClusterPlan, UndecidedPlanError, plan_cluster
+from partitioning.planning.cost_model import (
+    BoardCosts,
+    LinkCosts,
+    MeasuredStage,
+    ModelCosts,
+    build_problem,
+    stage_bytes,
+)
 from partitioning.planning.infeasibility import Infeasibility, diagnose
 from partitioning.planning.judge import Chain, ChainCost, Objective, judge_chain
 from partitioning.planning.large_plan import PlanTooLargeError
@@ -18,6 +26,7 @@ __all__ = [
     "ChainProblem",
     "ChainSearch",
     "ChainSet",
+    "ClusterPlan",
     "Infeasibility",
     "InfeasiblePlanError",
     "LinkCosts",
@@ -28,6 +37,7 @@ __all__ = [
     "PlannedChains",
     "PlanningError",
     "SideBySide",
+    "UndecidedPlanError",
     "Wishes",
     "build_problem",
     "choose_for_each_number",
@@ -38,4 +48,6 @@ __all__ = [
     "is_exact",
     "judge_chain",
     "plan_chains",
+    "plan_cluster",
+    "stage_bytes",
 ]
