@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from bundle.partition_message import tensor_spec
 from converter.errors import CalibrationError
-from converter.tensor_specs import tensor_spec
 from partitioning import Graph, ModelFormatError, Tensor
 from transport.errors import TensorError
 from transport.tensor_spec import Array, check_array, quantize

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from bundle import Bundle, BundleWriter
 from bundle.manifest import FORMAT_VERSION
+from bundle.partition_message import tensor_spec
 from converter.convert import ConvertedModel
 from converter.layer_names import locate_layers
 from converter.measurement import measure_operators
 from converter.sample import make_sample
 from converter.splitting_writer import OnProgress, run_whole, write_splittings
-from converter.tensor_specs import tensor_spec
 from partitioning import Cut, Graph, list_cuts, resolve_cuts, split_minimax
 from partitioning.ordering import narrowed
 from partitioning.runtime_floor import read_runtime_floor

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bundle import BundleWriter
+from bundle.partition_message import partition_message
 from converter.errors import ConverterError
 from converter.measurement import median_run_s
-from converter.tensor_specs import tensor_spec
 from partitioning import Graph, extract_partition, plan_partitions
 from partitioning.boundaries import PartitionSpec
 from protos.v1.manifest_pb2 import Partition, Splitting
@@ -85,15 +85,7 @@ def _write_partition(
     arguments = [values[t] for t in spec.inputs]
     values.update(zip(spec.outputs, runner.run(arguments)))
     file.time_s = median_run_s(runner, arguments)
-    return Partition(
-        file=file,
-        start_op=spec.start_op,
-        stop_op=spec.stop_op,
-        inputs=[tensor_spec(graph, t) for t in spec.inputs],
-        outputs=[tensor_spec(graph, t) for t in spec.outputs],
-        arriving=[tensor_spec(graph, t) for t in spec.arriving],
-        leaving=[tensor_spec(graph, t) for t in spec.leaving],
-    )
+    return partition_message(graph, spec, file)
 
 
 def _require_equal(graph: Graph, expected: Mapping[int, Array], values: Mapping[int, Array]) -> None:

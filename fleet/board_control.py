@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -59,9 +60,11 @@ class BoardControl:
         reply = await self._call(self._stub.FindMissing, request, self._timeout_s)
         return set(reply.sha256)
 
-    async def upload(self, file: ModelFile, path: Path, on_bytes: Callable[[int], None]) -> None:
-        """Sends a partition in chunks; `on_bytes` hears of each chunk's size."""
-        await self._call(self._stub.PutPartition, _chunks(file, path, on_bytes), _UPLOAD_TIMEOUT_S)
+    async def upload(
+        self, file: ModelFile, source: Path | bytes, on_bytes: Callable[[int], None] = lambda chunk_bytes: None
+    ) -> None:
+        """Sends a partition in chunks, from its file or from memory; `on_bytes` hears of each chunk's size."""
+        await self._call(self._stub.PutPartition, _chunks(file, source, on_bytes), _UPLOAD_TIMEOUT_S)
 
     async def load(self, request: messages.LoadStageRequest) -> messages.LoadedStage:
         """Loads a stored partition as a stage."""
@@ -121,11 +124,11 @@ def _translate(board: Board, error: grpc.aio.AioRpcError, timeout_s: float) -> B
 
 
 async def _chunks(
-    file: ModelFile, path: Path, on_bytes: Callable[[int], None]
+    file: ModelFile, source: Path | bytes, on_bytes: Callable[[int], None]
 ) -> AsyncIterator[messages.PutPartitionRequest]:
     header = messages.PartitionHeader(sha256=file.sha256, size_bytes=file.size_bytes)
     yield messages.PutPartitionRequest(header=header)
-    with path.open("rb") as stream:
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):
             yield messages.PutPartitionRequest(chunk=chunk)
             on_bytes(len(chunk))

@@ -13,9 +13,9 @@ from pathlib import Path
 from node_service.energy import EnergyCounter
 from node_service.process_memory import ProcessMemory
 from node_service.processor_wait import ProcessorWait
-from node_service.random_inputs import random_inputs
 from node_service.run_times import WARM_UP_SHARE, Clocks, RunTimes, time_runs, warm_up
 from runtime import Runner, TfliteRuntime
+from runtime.random_inputs import random_inputs
 from transport.tensor_spec import Array
 
 

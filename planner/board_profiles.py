@@ -37,11 +37,15 @@ class ProfileSettings:
 
 @dataclass
 class BoardRecord:
-    """What is known of one board: what it says of itself, and its profiles by range of operators."""
+    """What is known of one board: what it says of itself, and its measurements by range of operators.
+
+    `service_cpu_s` is the processor time per frame of stages that were tried in service.
+    """
 
     board: Board
     description: Description
     profiles: dict[Range, Profile] = field(default_factory=dict)
+    service_cpu_s: dict[Range, float] = field(default_factory=dict)
     codec_speeds: list[CodecSpeed] = field(default_factory=list)
 
 

@@ -21,7 +21,7 @@ from partitioning.planning import (
 from planner.board_profiles import BoardRecord, OnProfile, ProfileSettings, describe_boards, profile_boards
 from planner.costs import FleetCosts, assemble_costs
 from planner.errors import WishError
-from planner.link_probe import ProbeBudget
+from planner.exchange import ExchangeBudget
 from planner.links import MeasuredLinks, OnLink, measure_links
 from planner.model import PlannerModel, Range
 from planner.report import Alternative, PlanReport, describe_chains
@@ -77,7 +77,7 @@ async def measure_fleet(
     inventory: Inventory,
     settings: ProfileSettings,
     listeners: Listeners,
-    link_budget: ProbeBudget | None = None,
+    link_budget: ExchangeBudget | None = None,
 ) -> FleetMeasurements:
     """Profiles all pieces of the model on all boards, then measures the links, which would disturb the profiles.
 

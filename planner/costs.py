@@ -95,6 +95,7 @@ def _board_costs(
         columns["working_bytes"][first] = stage.working_bytes + empty_bytes
         columns["op_joules"][first] = np.nan if stage.joules is None else stage.joules * scale
     whole = {ops for member in kind for ops in member.profiles} - set(model.pieces)
+    whole |= {ops for member in kind for ops in member.service_cpu_s}
     costs = [transport[member.board.name] for member in kind]
     has_joules = bool(np.isfinite(columns["op_joules"]).all())
     return BoardCosts(
@@ -102,7 +103,7 @@ def _board_costs(
         op_s=columns["op_s"],
         op_cpu_s=columns["op_cpu_s"],
         cores=statistics.median(_cores(model, member) for member in kind),
-        frame_cpu_s=statistics.median(c.frame_cpu_s for c in costs),
+        frame_cpu_s=statistics.median(c.frame_cpu_s for c in costs) + _extra_cpu_s(model, kind, transport),
         receive_cpu_s_per_byte=statistics.median(c.receive_cpu_s_per_byte for c in costs),
         send_cpu_s_per_byte=statistics.median(c.send_cpu_s_per_byte for c in costs),
         memory_bytes=_memory_bytes(record, kind),
@@ -131,13 +132,30 @@ def _sum_to_whole(model: PlannerModel, kind: Sequence[BoardRecord]) -> float:
 def _median_stage(kind: Sequence[BoardRecord], ops: Range) -> MeasuredStage:
     profiles = [member.profiles[ops] for member in kind if ops in member.profiles]
     joules = [p.run_j for p in profiles if p.HasField("run_j")]
+    in_service = [member.service_cpu_s[ops] for member in kind if ops in member.service_cpu_s]
     return MeasuredStage(
         compute_s=_median(profiles, "run_s"),
         compute_cpu_s=_median(profiles, "run_cpu_s"),
         resident_bytes=_median(profiles, "resident_bytes"),
         working_bytes=_median(profiles, "working_bytes"),
         joules=statistics.median(joules) if joules else None,
+        service_cpu_s=statistics.median(in_service) if in_service else None,
     )
+
+
+def _extra_cpu_s(model: PlannerModel, kind: Sequence[BoardRecord], transport: Mapping[str, TransportCost]) -> float:
+    """What a stage in service takes beyond computing and moving measured alone, as seen in the stages that were tried."""
+    extra = []
+    for member in kind:
+        cost = transport[member.board.name]
+        for (first, last), in_service_s in member.service_cpu_s.items():
+            moving_s = (
+                cost.frame_cpu_s
+                + cost.receive_cpu_s_per_byte * model.crossing_bytes(first)
+                + cost.send_cpu_s_per_byte * model.crossing_bytes(last)
+            )
+            extra.append(in_service_s - member.profiles[first, last].run_cpu_s - moving_s)
+    return max(0.0, statistics.median(extra)) if extra else 0.0
 
 
 def _median(profiles: Sequence[Profile], name: str) -> float:

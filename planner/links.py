@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fleet.inventory import DISPATCHER, Board, Inventory
-from planner.link_probe import ProbeBudget, ProbeHop, ProbeResult, probe
+from planner.exchange import ExchangeBudget, SteadyState
+from planner.link_probe import ProbeHop, probe
 
 OnLink = Callable[[int, int], None]
 
@@ -63,14 +64,14 @@ async def measure_links(
     inventory: Inventory,
     *,
     insecure: bool,
-    budget: ProbeBudget | None = None,
+    budget: ExchangeBudget | None = None,
     on_link: OnLink = lambda done, total: None,
 ) -> MeasuredLinks:
     """Measures dispatcher to board and back for each board, and each pair of boards that boards.yaml says nothing of.
 
     Raises: BoardError, ProbeError.
     """
-    settings = budget or ProbeBudget()
+    settings = budget or ExchangeBudget()
     boards = list(inventory.boards)
     meter = _Meter(insecure, settings)
     wanted = _wanted(inventory, boards)
@@ -89,7 +90,7 @@ async def measure_links(
 class _Meter:
     """Collects what the probes of all directions give."""
 
-    def __init__(self, insecure: bool, budget: ProbeBudget) -> None:
+    def __init__(self, insecure: bool, budget: ExchangeBudget) -> None:
         self._insecure = insecure
         self._budget = budget
         self.speeds: dict[tuple[str, str], LinkSpeed] = {}
@@ -113,11 +114,11 @@ class _Meter:
         self.speeds[direction.names] = LinkSpeed(1 / slope_s, frame_s, self._trip_s(direction, empty), True)
         self._note_cpu(direction, empty, large, large_bytes)
 
-    async def _probe(self, direction: _Direction, size_bytes: int, window: int) -> ProbeResult:
+    async def _probe(self, direction: _Direction, size_bytes: int, window: int) -> SteadyState:
         hops, own_bytes = _route(direction, size_bytes)
         return await probe(hops, own_bytes, window, insecure=self._insecure, budget=self._budget)
 
-    def _trip_s(self, direction: _Direction, empty: ProbeResult) -> float:
+    def _trip_s(self, direction: _Direction, empty: SteadyState) -> float:
         """Between two boards: the whole way less the way to the first; the dispatcher's links are measured before."""
         if direction.sender is None and direction.receiver is not None:
             self.round_trip_s[direction.receiver.name] = empty.frame_s
@@ -125,7 +126,7 @@ class _Meter:
             return empty.frame_s
         return max(0.0, empty.frame_s - self.round_trip_s[direction.sender.name])
 
-    def _note_cpu(self, direction: _Direction, empty: ProbeResult, large: ProbeResult, large_bytes: int) -> None:
+    def _note_cpu(self, direction: _Direction, empty: SteadyState, large: SteadyState, large_bytes: int) -> None:
         """Between board and dispatcher only: there the board does nothing else than this."""
         board = direction.receiver or direction.sender
         assert board is not None, "a link joins two machines"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,11 +21,14 @@ from planner.board_profiles import BoardRecord, OnProfile, ProfileSettings, prof
 from planner.costs import FleetCosts, assemble_costs
 from planner.links import MeasuredLinks
 from planner.model import PlannerModel, Range
+from planner.stage_trial import try_stage
 
 # Agreement that ends the revision, and the rounds after which it ends without.
 _AGREEMENT = 0.05
 _MAX_ROUNDS = 8
-OnRound = Callable[[int, int], None]
+Restrict = Callable[[ChainProblem], ChainProblem]
+# Board, first position, last position: an index into `ChainProblem.stage_s`.
+Stage = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ async def plan_and_revise(
     links: MeasuredLinks,
     wishes: Wishes,
     settings: ProfileSettings,
-    restrict: Callable[[ChainProblem], ChainProblem] = lambda problem: problem,
+    restrict: Restrict = lambda problem: problem,
     on_profile: OnProfile = lambda board, done, total: None,
 ) -> RevisedPlan:
     """The best plan, after its stages were measured as whole partitions on their boards.
@@ -69,41 +73,70 @@ async def plan_and_revise(
     """
     estimate_error = repeat_error = 0.0
     for round_ in range(1, _MAX_ROUNDS + 1):
-        costs = assemble_costs(model, records, links)
-        problem = restrict(build_problem(costs.model, costs.boards, costs.links))
+        costs, problem = _costs(model, records, links, restrict)
         planned = _plan(costs, problem, wishes)
-        predicted = _chosen_stages(model, costs, planned)
-        new = {key: s for key, s in predicted.items() if not _is_measured(model, costs, *key)}
+        chosen = _chosen_stages(planned)
+        new = [stage for stage in chosen if not _is_measured(model, costs, stage)]
+        # New stages first; once there are none, all of them anew: does what the plan counts on hold?
+        await _measure(
+            model, costs, new or chosen, records, settings if new else replace(settings, fresh=True), on_profile
+        )
+        error = _largest_change(problem, _costs(model, records, links, restrict)[1], new or chosen)
         if new:
-            await _measure(model, new, records, settings, on_profile)
-            estimate_error = _largest_error(new, records)
+            estimate_error = error
             continue
-        await _measure(model, predicted, records, replace(settings, fresh=True), on_profile)
-        repeat_error = _largest_error(predicted, records)
+        repeat_error = error
         if repeat_error <= _AGREEMENT:
             return RevisedPlan(costs, problem, planned, round_, estimate_error, repeat_error, True)
-    costs = assemble_costs(model, records, links)
-    problem = restrict(_measured_only(model, costs, build_problem(costs.model, costs.boards, costs.links)))
-    planned = _plan(costs, problem, wishes)
-    return RevisedPlan(costs, problem, planned, _MAX_ROUNDS, estimate_error, repeat_error, False)
+    costs, problem = _costs(model, records, links, restrict)
+    problem = _measured_only(model, costs, problem)
+    return RevisedPlan(costs, problem, _plan(costs, problem, wishes), _MAX_ROUNDS, estimate_error, repeat_error, False)
+
+
+async def measure_stages(
+    model: PlannerModel,
+    wanted: Mapping[str, Sequence[Range]],
+    records: Mapping[str, BoardRecord],
+    settings: ProfileSettings,
+    on_profile: OnProfile,
+) -> None:
+    """Measures whole partitions, board by board: alone first, and then in service. Raises: BoardError, ProbeError."""
+    for name, ranges in wanted.items():
+        for ops in ranges:
+            records[name].profiles.pop(ops, None)
+    await profile_boards(model, wanted, records, settings, on_profile)
+
+    async def try_all(name: str, ranges: Sequence[Range]) -> None:
+        for ops in ranges:
+            records[name].service_cpu_s[ops] = await try_stage(model, ops, records[name], settings)
+
+    await asyncio.gather(*(try_all(name, ranges) for name, ranges in wanted.items()))
 
 
 async def _measure(
     model: PlannerModel,
-    stages: Mapping[tuple[str, Range], float],
+    costs: FleetCosts,
+    stages: Sequence[Stage],
     records: Mapping[str, BoardRecord],
     settings: ProfileSettings,
     on_profile: OnProfile,
 ) -> None:
     wanted: dict[str, list[Range]] = {}
-    for name, ops in sorted(stages):
-        records[name].profiles.pop(ops, None)
-        wanted.setdefault(name, []).append(ops)
-    await profile_boards(model, wanted, records, settings, on_profile)
+    for board, start, stop in stages:
+        wanted.setdefault(costs.names[board], []).append((model.positions[start], model.positions[stop]))
+    await measure_stages(model, wanted, records, settings, on_profile)
 
 
-def _largest_error(predicted: Mapping[tuple[str, Range], float], records: Mapping[str, BoardRecord]) -> float:
-    return max(abs(s / records[name].profiles[ops].run_s - 1) for (name, ops), s in predicted.items())
+def _costs(
+    model: PlannerModel, records: Mapping[str, BoardRecord], links: MeasuredLinks, restrict: Restrict
+) -> tuple[FleetCosts, ChainProblem]:
+    costs = assemble_costs(model, records, links)
+    return costs, restrict(build_problem(costs.model, costs.boards, costs.links))
+
+
+def _largest_change(before: ChainProblem, after: ChainProblem, stages: Sequence[Stage]) -> float:
+    """The largest relative change of a stage's time; infinite if a stage no longer fits its board's memory."""
+    return max(abs(float(after.stage_s[stage]) / float(before.stage_s[stage]) - 1) for stage in stages)
 
 
 def _plan(costs: FleetCosts, problem: ChainProblem, wishes: Wishes) -> PlannedChains:
@@ -135,29 +168,25 @@ def explain_infeasible(costs: FleetCosts, otherwise: str) -> str:
     return f"{' '.join(lines)}. Or quantise the model: --quantize int8 takes about a quarter of float32."
 
 
-def _chosen_stages(model: PlannerModel, costs: FleetCosts, planned: PlannedChains) -> dict[tuple[str, Range], float]:
-    """(board, operators) of each stage of the plan, with the seconds of computing that the plan counts on."""
-    predicted = {}
-    for chain in planned.chains:
-        for board_index, start, stop in zip(chain.boards, chain.positions[:-1], chain.positions[1:]):
-            board = costs.boards[board_index]
-            ops = (model.positions[start], model.positions[stop])
-            whole = board.measured.get(ops)
-            predicted[board.name, ops] = float(np.sum(board.op_s[slice(*ops)])) if whole is None else whole.compute_s
-    return predicted
+def _chosen_stages(planned: PlannedChains) -> list[Stage]:
+    return [
+        (board, start, stop)
+        for chain in planned.chains
+        for board, start, stop in zip(chain.boards, chain.positions[:-1], chain.positions[1:])
+    ]
 
 
-def _is_measured(model: PlannerModel, costs: FleetCosts, name: str, ops: Range) -> bool:
-    board = costs.boards[costs.names.index(name)]
-    return ops in board.measured or ops in model.pieces
+def _is_measured(model: PlannerModel, costs: FleetCosts, stage: Stage) -> bool:
+    board, start, stop = stage
+    whole = costs.boards[board].measured.get((model.positions[start], model.positions[stop]))
+    return whole is not None and whole.service_cpu_s is not None
 
 
 def _measured_only(model: PlannerModel, costs: FleetCosts, problem: ChainProblem) -> ChainProblem:
     """The problem without the stages that are only estimated."""
     stage_s = np.full_like(problem.stage_s, np.inf)
     for index, board in enumerate(costs.boards):
-        ranges = [*model.pieces, *board.measured]
-        for first, last in ranges:
+        for first, last in board.measured:
             i, j = model.position_index(first), model.position_index(last)
             stage_s[index, i, j] = problem.stage_s[index, i, j]
     return replace(problem, stage_s=stage_s)

@@ -46,6 +46,8 @@ class MeasuredStage:
         resident_bytes: memory that it keeps.
         working_bytes: memory that it needs while it runs.
         joules: per inference; None if the board has no sensor, then the operators' sum holds, if there is one.
+        service_cpu_s: processor seconds per frame with the stage in service: computing, moving its frames, and what the two
+            cost each other; None if that was not measured, then computing and moving are added.
     """
 
     compute_s: float
@@ -53,6 +55,7 @@ class MeasuredStage:
     resident_bytes: float
     working_bytes: float
     joules: float | None = None
+    service_cpu_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,8 @@ def _stage_s(model: ModelCosts, board: BoardCosts) -> FloatArray:
     received_cpu_s = board.receive_cpu_s_per_byte * crossing_bytes[:, None]
     sent_cpu_s = board.send_cpu_s_per_byte * crossing_bytes[None, :]
     move_cpu_s = board.frame_cpu_s + received_cpu_s + sent_cpu_s
-    stage_s = np.maximum(np.maximum(compute_s, move_cpu_s), (cpu_s + move_cpu_s) / board.cores)
+    service_cpu_s = _with_measured(cpu_s + move_cpu_s, model, board, lambda stage: stage.service_cpu_s)
+    stage_s = np.maximum(np.maximum(compute_s, move_cpu_s), service_cpu_s / board.cores)
     stage_s[stage_bytes(model, board) > board.memory_bytes] = np.inf
     return _forwards(stage_s)
 

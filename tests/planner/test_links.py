@@ -8,11 +8,12 @@ from examples.local_boards import LocalBoards
 from fleet.errors import BoardUnavailableError
 from fleet.event_loop import run_in_loop
 from fleet.inventory import DISPATCHER, Board, Inventory, Link
-from planner.link_probe import ProbeBudget, ProbeHop, probe
+from planner.exchange import ExchangeBudget
+from planner.link_probe import ProbeHop, probe
 from planner.links import _rounds, _wanted, measure_links
 from transport.address import Address
 
-BRIEF = ProbeBudget(seconds=0.1, frames=60)
+BRIEF = ExchangeBudget(seconds=0.1, frames=60)
 
 
 def test_every_pair_is_measured_both_ways_and_says_what_moving_costs(boards: LocalBoards) -> None:
@@ -76,7 +77,7 @@ def test_no_machine_is_in_two_measurements_at_once() -> None:
 def test_probe_sends_the_bytes_between_the_boards_and_not_from_here(boards: LocalBoards) -> None:
     one, two, _ = boards.named
     result = run_in_loop(
-        probe([ProbeHop(one, 200_000), ProbeHop(two, 0)], 0, 2, insecure=False, budget=ProbeBudget(0.1, 20))
+        probe([ProbeHop(one, 200_000), ProbeHop(two, 0)], 0, 2, insecure=False, budget=ExchangeBudget(0.1, 20))
     )
     assert 1 <= result.frames <= 20
     assert len(result.cpu_s) == 2
@@ -86,11 +87,11 @@ def test_probe_sends_the_bytes_between_the_boards_and_not_from_here(boards: Loca
 def test_board_that_does_not_answer_is_named() -> None:
     nobody = Board("pi9", Address("127.0.0.1", 1))
     with pytest.raises(BoardUnavailableError, match="pi9"):
-        run_in_loop(probe([ProbeHop(nobody, 0)], 0, 1, insecure=False, budget=ProbeBudget(0.1, 5, timeout_s=5)))
+        run_in_loop(probe([ProbeHop(nobody, 0)], 0, 1, insecure=False, budget=ExchangeBudget(0.1, 5, timeout_s=5)))
 
 
 def test_board_behind_the_first_that_does_not_answer_is_named(boards: LocalBoards) -> None:
     nobody = Board("pi9", Address("127.0.0.1", 1))
     hops = [ProbeHop(boards.named[0], 10), ProbeHop(nobody, 0)]
     with pytest.raises(BoardUnavailableError, match="pi9"):
-        run_in_loop(probe(hops, 0, 1, insecure=False, budget=ProbeBudget(0.1, 5, timeout_s=5)))
+        run_in_loop(probe(hops, 0, 1, insecure=False, budget=ExchangeBudget(0.1, 5, timeout_s=5)))

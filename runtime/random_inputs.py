@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from runtime import ComputeError, Port
+from runtime.errors import ComputeError
+from runtime.runner import Port
 
 _SEED = 20
 # Quantised tensors have these types; wider integers are sizes, axes and indices, where most values would be out of range.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from node_service.random_inputs import random_inputs
 from runtime import ComputeError, Port
+from runtime.random_inputs import random_inputs
 
 
 def one(dtype: object, *shape: int) -> np.ndarray:

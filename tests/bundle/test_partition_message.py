@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from converter.tensor_specs import tensor_spec
+from bundle.partition_message import tensor_spec
 from partitioning import Graph
 from protos.v1.tensor_pb2 import DType, Quantization, TensorSpec
 from tests.partitioning.graph_builder import ModelBuilder

@@ -1,12 +1,27 @@
-"""The graph's tensors as the contracts describe them."""
+"""A graph's partitions and tensors as the contracts describe them."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from partitioning import Graph
+from partitioning.boundaries import PartitionSpec
+from protos.v1.manifest_pb2 import ModelFile, Partition
 from protos.v1.tensor_pb2 import Quantization, TensorSpec
 from transport.tensor_spec import wire_dtype
+
+
+def partition_message(graph: Graph, spec: PartitionSpec, file: ModelFile) -> Partition:
+    """A partition whose file was written from `spec`."""
+    return Partition(
+        file=file,
+        start_op=spec.start_op,
+        stop_op=spec.stop_op,
+        inputs=[tensor_spec(graph, t) for t in spec.inputs],
+        outputs=[tensor_spec(graph, t) for t in spec.outputs],
+        arriving=[tensor_spec(graph, t) for t in spec.arriving],
+        leaving=[tensor_spec(graph, t) for t in spec.leaving],
+    )
 
 
 def tensor_spec(graph: Graph, tensor_index: int) -> TensorSpec:
