@@ -23,6 +23,11 @@ class BoardError(FleetError):
     def __init__(self, board: str, message: str) -> None:
         super().__init__(f"board {board}: {message}")
         self.board = board
+        self._message = message
+
+    def __reduce__(self) -> tuple[type[BoardError], tuple[str, str]]:
+        """An error that a process of its own has met must reach the one that waits for it."""
+        return type(self), (self.board, self._message)
 
 
 class BoardUnavailableError(BoardError):

@@ -182,13 +182,15 @@ def _link_costs(names: Sequence[str], links: MeasuredLinks, kinds: Mapping[str, 
     ends = [*names, DISPATCHER]
     bytes_per_s = np.full((len(ends), len(ends)), np.inf)
     frame_s = np.zeros((len(ends), len(ends)))
+    delay_s = np.zeros((len(ends), len(ends)))
     for i, sender in enumerate(ends):
         for j, receiver in enumerate(ends):
             if i != j:
                 alike = _alike_links(sender, receiver, links, kinds)
                 bytes_per_s[i, j] = statistics.median(link.bytes_per_s for link in alike)
                 frame_s[i, j] = statistics.median(link.frame_s for link in alike)
-    return LinkCosts(bytes_per_s, frame_s)
+                delay_s[i, j] = statistics.median(link.round_trip_s for link in alike) / 2
+    return LinkCosts(bytes_per_s, frame_s, delay_s)
 
 
 def _alike_links(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from partitioning.planning import Chain, ChainProblem, stage_bytes
+from partitioning.planning import Chain, ChainProblem, judge_chain, stage_bytes
 from planner.costs import FleetCosts
 from planner.model import PlannerModel
 
@@ -118,7 +118,7 @@ def _describe(
         answer_bytes=float(problem.crossing_bytes[end]),
         answer_link_s=answer_s,
         bottleneck_s=steps[slowest],
-        latency_s=sum(steps.values()),
+        latency_s=judge_chain(problem, chain).latency_s,
         limited_by=slowest,
     )
 

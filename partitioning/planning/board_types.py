@@ -39,4 +39,5 @@ def _interchangeable(problem: ChainProblem, one: int, other: int) -> bool:
             return False
     exchanged = np.arange(problem.n_boards + 1)
     exchanged[[one, other]] = other, one
-    return np.array_equal(problem.link_s, problem.link_s[np.ix_(exchanged, exchanged)])
+    between = [problem.link_s] if problem.delay_s is None else [problem.link_s, problem.delay_s]
+    return all(np.array_equal(costs, costs[np.ix_(exchanged, exchanged)]) for costs in between)

@@ -102,10 +102,18 @@ class BoardCosts:
 
 @dataclass(frozen=True)
 class LinkCosts:
-    """Every pair's link, the dispatcher last: (n_boards + 1, n_boards + 1) bytes per second, and seconds per frame."""
+    """Every pair's link, the dispatcher last.
+
+    Attributes:
+        bytes_per_s: (n_boards + 1, n_boards + 1).
+        frame_s: (n_boards + 1, n_boards + 1) seconds that a frame occupies the link whatever its size.
+        delay_s: (n_boards + 1, n_boards + 1) seconds on the way beyond that, which frames that follow do not wait for; None
+            for none.
+    """
 
     bytes_per_s: FloatArray
     frame_s: FloatArray
+    delay_s: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if not (self.bytes_per_s > 0).all() or not np.isfinite(self.frame_s).all():
@@ -135,6 +143,7 @@ def build_problem(model: ModelCosts, boards: Sequence[BoardCosts], links: LinkCo
         links.frame_s[:, :, None] + crossing_bytes / links.bytes_per_s[:, :, None],
         crossing_bytes,
         np.array(known) if len(known) == len(boards) else None,
+        links.delay_s,
     )
 
 

@@ -64,7 +64,8 @@ def judge_chain(problem: ChainProblem, chain: Chain) -> ChainCost:
     stages = [float(problem.stage_s[run]) for run in runs]
     stops = (problem.dispatcher, *chain.boards, problem.dispatcher)
     links = [float(problem.link_s[hop]) for hop in zip(stops[:-1], stops[1:], chain.positions)]
+    delays = [] if problem.delay_s is None else [float(problem.delay_s[hop]) for hop in zip(stops[:-1], stops[1:])]
     moved_bytes = float(sum(problem.crossing_bytes[position] for position in chain.positions))
     stage_j = problem.stage_j
     energy_j = None if stage_j is None else sum(float(stage_j[run]) for run in runs)
-    return ChainCost(max(*stages, *links), sum(stages) + sum(links), moved_bytes, energy_j)
+    return ChainCost(max(*stages, *links), sum(stages) + sum(links) + sum(delays), moved_bytes, energy_j)

@@ -31,16 +31,20 @@ class ChainProblem:
         stage_s: (n_boards, n_positions, n_positions) seconds that a board needs for what lies between two positions, all
             of its own costs included; inf where it cannot (too little memory), and wherever the second position is not
             after the first.
-        link_s: (n_boards + 1, n_boards + 1, n_positions) seconds from one board to another for what crosses a position.
+        link_s: (n_boards + 1, n_boards + 1, n_positions) seconds that what crosses a position occupies the link from one board
+            to another.
         crossing_bytes: (n_positions,) bytes that cross.
         stage_j: (n_boards, n_positions, n_positions) joules per inference of the same stages, or None if they were not
             measured; where stage_s is inf it may hold anything.
+        delay_s: (n_boards + 1, n_boards + 1) seconds that a frame is on its way beyond that, while others follow it: it counts
+            in the latency and not in the slowest step. None for none.
     """
 
     stage_s: FloatArray
     link_s: FloatArray
     crossing_bytes: FloatArray
     stage_j: FloatArray | None = None
+    delay_s: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n_boards, n_positions, _ = self.stage_s.shape
@@ -52,6 +56,8 @@ class ChainProblem:
         }
         if self.stage_j is not None:
             expected["stage_j"] = stages
+        if self.delay_s is not None:
+            expected["delay_s"] = (n_boards + 1, n_boards + 1)
         for name, shape in expected.items():
             found = getattr(self, name)
             if found.shape != shape or n_boards < 1 or n_positions < 2:
@@ -63,6 +69,11 @@ class ChainProblem:
         rows, columns = np.tril_indices(n_positions)
         if np.isfinite(self.stage_s[:, rows, columns]).any():
             raise PlanningError("stage_s must be inf where the second position is not after the first.")
+
+    @property
+    def passing_s(self) -> FloatArray:
+        """(n_boards + 1, n_boards + 1, n_positions) seconds from one board to another for one frame: occupation and delay."""
+        return self.link_s if self.delay_s is None else self.link_s + self.delay_s[:, :, None]
 
     @property
     def n_boards(self) -> int:

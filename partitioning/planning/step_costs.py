@@ -30,13 +30,8 @@ class StepCosts(NamedTuple):
 
 
 def seconds_by_type(problem: ChainProblem, types: Sequence[Sequence[int]]) -> StepCosts:
-    """The problem's seconds, looked up by boards of each type."""
-    firsts = [members[0] for members in types]
-    link = problem.link_s[np.ix_(firsts, firsts)]
-    for t, members in enumerate(types):
-        link[t, t] = problem.link_s[members[0], members[1]] if len(members) > 1 else np.inf
-    first, last = problem.link_s[problem.dispatcher, firsts, 0], problem.link_s[firsts, problem.dispatcher, problem.end]
-    return StepCosts(problem.stage_s[firsts], link, first, last)
+    """The seconds that steps are occupied, looked up by boards of each type."""
+    return _by_type(problem, types, problem.link_s)
 
 
 def pairs_by_type(
@@ -44,17 +39,27 @@ def pairs_by_type(
 ) -> StepCosts:
     """Steps that take limit_s at most as the first two costs that the objective adds up; the others as infinite.
 
-    Those are (seconds, bytes), or (joules, seconds) for energy, which needs a problem with joules. They are complex numbers:
-    numpy orders those by real part and then by imaginary part.
+    Those are (seconds until a frame has passed, bytes), or (joules, seconds) for energy, which needs a problem with joules.
+    They are complex numbers: numpy orders those by real part and then by imaginary part.
     """
     seconds = seconds_by_type(problem, types)
     nothing, crossing = np.zeros(1), problem.crossing_bytes
-    major, minor = seconds, StepCosts(nothing, crossing, crossing[0], crossing[-1])
+    passing = _by_type(problem, types, problem.passing_s)
+    major, minor = passing, StepCosts(nothing, crossing, crossing[0], crossing[-1])
     if objective is Objective.ENERGY:
         assert problem.stage_j is not None
         stage_j = problem.stage_j[[members[0] for members in types]]
-        major, minor = StepCosts(stage_j, nothing, nothing, nothing), seconds
+        major, minor = StepCosts(stage_j, nothing, nothing, nothing), passing
     return StepCosts(*(_paired(s <= limit_s, a, b) for s, a, b in zip(seconds, major, minor)))
+
+
+def _by_type(problem: ChainProblem, types: Sequence[Sequence[int]], between_s: Array) -> StepCosts:
+    firsts = [members[0] for members in types]
+    link = between_s[np.ix_(firsts, firsts)]
+    for t, members in enumerate(types):
+        link[t, t] = between_s[members[0], members[1]] if len(members) > 1 else np.inf
+    first, last = between_s[problem.dispatcher, firsts, 0], between_s[firsts, problem.dispatcher, problem.end]
+    return StepCosts(problem.stage_s[firsts], link, first, last)
 
 
 def _paired(is_possible: Array, major: Array, minor: Array) -> Array:

@@ -32,7 +32,14 @@ def renamed(problem: ChainProblem, order: Any) -> ChainProblem:
         problem.link_s[np.ix_(ends, ends)],
         problem.crossing_bytes,
         None if problem.stage_j is None else problem.stage_j[order],
+        None if problem.delay_s is None else problem.delay_s[np.ix_(ends, ends)],
     )
+
+
+def with_delays(generator: np.random.Generator, problem: ChainProblem) -> ChainProblem:
+    """With whole seconds on the way between any two boards."""
+    size = problem.n_boards + 1
+    return replace(problem, delay_s=generator.integers(0, 4, (size, size)).astype(np.float64))
 
 
 def least_key(
@@ -113,6 +120,7 @@ def test_search_equals_trying_every_chain_that_keeps_to_pins_limits_and_cuts(obj
     for _ in range(80):
         n_boards = int(generator.integers(1, 5))
         problem = integer_problem(generator, int(generator.integers(1, 6)), n_boards)
+        problem = with_delays(generator, problem) if generator.random() < 0.5 else problem
         kinds = np.arange(n_boards) % int(generator.integers(1, n_boards + 1))
         problem = with_joules(generator, renamed(problem, kinds) if generator.random() < 0.3 else problem)
         problem.stage_s[generator.random(problem.stage_s.shape) < 0.1] = np.inf
@@ -161,6 +169,22 @@ def test_optimum_is_the_same_when_boards_are_renamed_and_pins_with_them(objectiv
                 after.best()
             continue
         assert objective.key(judge_chain(after.problem, after.best())) == pytest.approx(expected, rel=1e-12)
+
+
+def test_time_on_the_way_counts_in_the_latency_and_not_in_the_slowest_step() -> None:
+    # Two boards halve the slowest step, and the way between them costs more than that saves one frame.
+    stage_s = np.array([[[np.inf, 1, 2], [np.inf, np.inf, 1], [np.inf] * 3]] * 2)
+    delay_s = np.zeros((3, 3))
+    delay_s[0, 1] = delay_s[1, 0] = 5.0
+    problem = ChainProblem(stage_s, np.zeros((3, 3, 3)), np.zeros(3), delay_s=delay_s)
+    chain = ChainSearch(problem).best()
+    assert len(chain.boards) == 2
+    assert judge_chain(problem, chain).bottleneck_s == 1
+    assert judge_chain(problem, chain).latency_s == 7
+    assert len(ChainSearch(problem, objective=Objective.LATENCY).best().boards) == 1
+    assert group_boards(problem) == [[0, 1]]
+    delay_s[0, 2] = 1.0
+    assert group_boards(ChainProblem(stage_s, np.zeros((3, 3, 3)), np.zeros(3), delay_s=delay_s)) == [[0], [1]]
 
 
 def test_least_energy_is_not_the_greatest_throughput() -> None:
