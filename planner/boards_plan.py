@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bundle.plan import Plan, PlannedChain, PlannedStage
-from fleet.inventory import Inventory
+from fleet.inventory import DISPATCHER, Inventory
 from partitioning.planning import (
     Chain,
     ChainProblem,
@@ -123,7 +123,8 @@ async def plan_on_boards(
         model, measured.records, measured.links, search_wishes, settings, restrict, listeners.on_profile
     )
     plan = _to_plan(model, revised.costs, wishes.objective, revised.planned.chains)
-    return BoardsPlan(plan, _report(model, revised, wishes.objective))
+    limit = _dispatcher_limit(model, measured.links, revised.planned.rate_per_s)
+    return BoardsPlan(plan, _report(model, revised, wishes.objective, limit))
 
 
 async def check_plan(
@@ -172,9 +173,25 @@ async def check_plan(
         energy_j=judged.costs[0].energy_j,
         certified_gap=None,
         left_out=_left_out(costs, judged),
-        notes=costs.notes,
+        notes=(*costs.notes, *_dispatcher_limit(model, measured.links, judged.rate_per_s)),
     )
     return BoardsPlan(plan, report)
+
+
+def _dispatcher_limit(model: PlannerModel, links: MeasuredLinks, rate_per_s: float) -> list[str]:
+    """A note if this machine cannot send inputs and take answers as fast as the boards could."""
+    cost = links.transport[DISPATCHER]
+    frame_s = (
+        cost.frame_cpu_s
+        + cost.send_cpu_s_per_byte * model.crossing_bytes(0)
+        + cost.receive_cpu_s_per_byte * model.crossing_bytes(model.positions[-1])
+    )
+    if rate_per_s * frame_s < 1:
+        return []
+    return [
+        f"this machine takes {frame_s * 1e3:.2f} ms of one core to send a frame and take its answer: one dispatcher gives the "
+        f"boards {1 / frame_s:.0f} frames/s at most, less than they could do."
+    ]
 
 
 async def _measured(
@@ -237,9 +254,9 @@ def _to_chain(model: PlannerModel, costs: FleetCosts, chain: Chain) -> PlannedCh
     return PlannedChain(tuple(PlannedStage(costs.names[b], until) for b, until in zip(chain.boards, untils)))
 
 
-def _report(model: PlannerModel, revised: RevisedPlan, objective: str) -> PlanReport:
+def _report(model: PlannerModel, revised: RevisedPlan, objective: str, limit: Sequence[str]) -> PlanReport:
     planned, costs = revised.planned, revised.costs
-    notes = list(costs.notes)
+    notes = [*costs.notes, *limit]
     if not revised.agrees:
         notes.append(
             f"after {revised.rounds} rounds two measurements of a stage still differ by {revised.repeat_error:.0%}: a board is too "

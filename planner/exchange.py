@@ -35,10 +35,11 @@ class ExchangeBudget:
 
 @dataclass(frozen=True)
 class SteadyState:
-    """Per frame: seconds between replies, and processor seconds of each hop's service."""
+    """Per frame: seconds between replies, and processor seconds of each hop's service and of this process."""
 
     frame_s: float
     cpu_s: tuple[float, ...]
+    own_cpu_s: float
     frames: int
 
 
@@ -46,6 +47,7 @@ class SteadyState:
 class _Reply:
     at_s: float
     cpu_ns: tuple[int, ...]
+    own_cpu_s: float
 
 
 async def exchange(
@@ -107,7 +109,8 @@ async def _run(
             await call.write(pack_frame(Header(request_id=sent), payload))
         message = await asyncio.wait_for(call.read(), budget.timeout_s)
         now_s = time.perf_counter()
-        replies.append(_Reply(now_s, tuple(t.service_cpu_ns for t in _header(message, first).timings)))
+        cpu_ns = tuple(t.service_cpu_ns for t in _header(message, first).timings)
+        replies.append(_Reply(now_s, cpu_ns, time.process_time()))
         if now_s > stop_s and len(replies) > _WARM_UP_FRAMES + 1:
             break
     return replies
@@ -128,7 +131,8 @@ def _evaluate(replies: Sequence[_Reply], boards: Sequence[Board]) -> SteadyState
         raise ProbeError(f"too few replies while {_route(boards)} was measured: {len(replies)}.")
     begin, end, frames = replies[first], replies[-1], len(replies) - 1 - first
     cpu_s = tuple((b - a) / _NS_PER_S / frames for a, b in zip(begin.cpu_ns, end.cpu_ns))
-    return SteadyState((end.at_s - begin.at_s) / frames, cpu_s, frames)
+    own_cpu_s = (end.own_cpu_s - begin.own_cpu_s) / frames
+    return SteadyState((end.at_s - begin.at_s) / frames, cpu_s, own_cpu_s, frames)
 
 
 def _route(boards: Sequence[Board]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -42,7 +43,7 @@ class LinkSpeed:
 
 @dataclass(frozen=True)
 class MeasuredLinks:
-    """Every ordered pair of names (boards and `dispatcher`), and what moving frames costs each board."""
+    """Every ordered pair of names (boards and `dispatcher`), and what moving frames costs each of them."""
 
     speeds: dict[tuple[str, str], LinkSpeed]
     transport: dict[str, TransportCost]
@@ -95,9 +96,9 @@ class _Meter:
         self._budget = budget
         self.speeds: dict[tuple[str, str], LinkSpeed] = {}
         self.round_trip_s: dict[str, float] = {}
-        self._fixed_cpu_s: dict[str, float] = {}
-        self._receive: dict[str, float] = {}
-        self._send: dict[str, float] = {}
+        self._fixed_cpu_s: dict[str, list[float]] = {}
+        self._receive: dict[str, list[float]] = {}
+        self._send: dict[str, list[float]] = {}
 
     async def measure(self, direction: _Direction) -> None:
         """Three transfers: empty frames one at a time, small frames, large frames."""
@@ -127,20 +128,29 @@ class _Meter:
         return max(0.0, empty.frame_s - self.round_trip_s[direction.sender.name])
 
     def _note_cpu(self, direction: _Direction, empty: SteadyState, large: SteadyState, large_bytes: int) -> None:
-        """Between board and dispatcher only: there the board does nothing else than this."""
+        """Between board and dispatcher only, one direction at a time: there neither does anything else."""
         board = direction.receiver or direction.sender
         assert board is not None, "a link joins two machines"
         if direction.sender is not None and direction.receiver is not None:
             return
-        per_byte_s = max(0.0, (large.cpu_s[0] - empty.cpu_s[0]) / large_bytes)
-        self._fixed_cpu_s[board.name] = empty.cpu_s[0]
-        (self._receive if direction.sender is None else self._send)[board.name] = per_byte_s
+        to_board = direction.sender is None
+        for name, receives, empty_s, large_s in (
+            (board.name, to_board, empty.cpu_s[0], large.cpu_s[0]),
+            (DISPATCHER, not to_board, empty.own_cpu_s, large.own_cpu_s),
+        ):
+            self._fixed_cpu_s.setdefault(name, []).append(empty_s)
+            per_byte = self._receive if receives else self._send
+            per_byte.setdefault(name, []).append(max(0.0, (large_s - empty_s) / large_bytes))
 
     def transport(self) -> dict[str, TransportCost]:
-        """Of each board that was measured."""
+        """Of each machine that was measured; the dispatcher's is the median over the boards."""
         return {
-            name: TransportCost(self._fixed_cpu_s[name], self._receive[name], self._send[name])
-            for name in self._fixed_cpu_s
+            name: TransportCost(
+                statistics.median(fixed_s),
+                statistics.median(self._receive[name]),
+                statistics.median(self._send[name]),
+            )
+            for name, fixed_s in self._fixed_cpu_s.items()
         }
 
 

@@ -62,4 +62,4 @@ def links(names: Sequence[str], mbit_s: float = 800.0, **others: float) -> Measu
             own = others.get(f"{a}_{b}", others.get(f"{b}_{a}", mbit_s))
             if a != b:
                 speeds[a, b] = LinkSpeed(own * 1e6 / 8, 1e-4, 1e-3, True)
-    return MeasuredLinks(speeds, {name: TransportCost(1e-3, 1e-9, 2e-9) for name in names})
+    return MeasuredLinks(speeds, {name: TransportCost(1e-3, 1e-9, 2e-9) for name in ends})
