@@ -25,10 +25,10 @@ from converter.worker_request import QUANTIZE_MODES
 from fleet.errors import FleetError
 from partitioning import PartitioningError
 from planner.board_profiles import ProfileSettings
-from planner.boards_plan import PlanWishes
 from planner.errors import PlannerError
 from planner.explain import print_plan
 from planner.report import PlanReport
+from planner.wishes import PlanWishes
 from runtime import TfliteRuntimeError, load_runtime
 from runtime.loading import RUNTIME_CHOICES
 from terminal import command_app, one_of, print_json, print_table, progress, run
@@ -97,9 +97,14 @@ def split(
     Example: python -m converter split model.h5 --boards boards.yaml --quantize int8 --calibration images/ --out parts/
     """
     _require_one_way(boards, parts, cut_at, plan_file)
+    if boards is None:
+        wished = options.given_wishes(objective, max_boards, chains, pin)
+        options.refuse_ignored(
+            "without --boards", "they say what is wished of a plan", {**wished, "--fresh": fresh or None}
+        )
     settings = ProfileSettings(confidence, budget_s, insecure, timeout_s, fresh)
-    fleet = None if boards is None else reachable_boards(boards, settings)
     wishes = PlanWishes(objective, max_boards, parse_pins(pin or []), None, chains)
+    fleet = None if boards is None else reachable_boards(boards, wishes, settings)
     given = None if plan_file is None else read_plan(plan_file)
     tflite_runtime = load_runtime(runtime)
     names = [] if cut_at is None else [parse_cuts(cut_at)]
@@ -241,9 +246,10 @@ def _require_one_way(boards: str | None, parts: int | None, cut_at: str | None, 
         if value is not None
     ]
     if given not in (["--boards"], ["--parts"], ["--cut-at"], ["--plan"], ["--boards", "--cut-at"]):
+        said = f"{' and '.join(given) or 'nothing'} {'were' if len(given) > 1 else 'was'} said"
         raise OptionError(
-            f"{' and '.join(given) or 'nothing'} was said: say --boards FILE (plans for the boards you have), --parts N, "
-            "--cut-at NAME,NAME,... (the `cuts` command lists the names) or --plan FILE; --boards goes with --cut-at."
+            f"{said}: say --boards FILE (plans for the boards you have), --parts N, --cut-at NAME,NAME,... (the `cuts` command "
+            "lists the names) or --plan FILE; --boards goes with --cut-at."
         )
 
 

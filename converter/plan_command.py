@@ -20,11 +20,12 @@ from fleet.event_loop import run_in_loop
 from fleet.inventory import load_inventory, parse_boards
 from partitioning import list_cuts, resolve_cuts
 from planner.board_profiles import ProfileSettings
-from planner.boards_plan import PlanWishes, check_plan, plan_on_boards
+from planner.boards_plan import check_plan, plan_on_boards
 from planner.explain import print_plan
 from planner.plot import plot_plan, require_format
 from planner.progress import shown_progress
 from planner.sources import open_model
+from planner.wishes import PlanWishes, resolve_wishes
 from terminal import print_json
 
 
@@ -57,14 +58,21 @@ def plan(
 
     Example: python -m converter plan parts/ --boards boards.yaml --explain --plot plan.svg
     """
+    wished = options.given_wishes(objective, max_boards, chains, pin)
+    if check is not None:
+        options.refuse_ignored("with --check", "it says what the given plan does", {**wished, "--cut-at": cut_at})
     if plot is not None:
         require_format(plot)
+    for path in (plot, out):
+        _require_writable(path)
     settings = ProfileSettings(confidence, budget_s, insecure, timeout_s, fresh)
+    wishes = PlanWishes(objective, max_boards, parse_pins(pin or []), None, chains)
     inventory = load_inventory(parse_boards(boards))
+    resolve_wishes(wishes, inventory)
     model = open_model(source)
     loaded = LoadedModel.of_graph(model.graph)
     fixed = None if cut_at is None else resolve_cuts(model.graph, list_cuts(model.graph), parse_cuts(cut_at))
-    wishes = PlanWishes(objective, max_boards, parse_pins(pin or []), fixed, chains)
+    wishes = replace(wishes, cuts=fixed)
     if check is None:
         work = partial(plan_on_boards, model, inventory, wishes, settings)
     else:
@@ -97,6 +105,14 @@ def _what_next(source: Path, plan: Plan, out: Path | None) -> str:
 
 def _same_placement(one: Plan | None, other: Plan) -> bool:
     return one is not None and replace(one, objective=other.objective) == other
+
+
+def _require_writable(path: Path | None) -> None:
+    """Before minutes of measuring. Raises: OptionError: no file can be written there."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise OptionError(f"{path} cannot be written: its directory does not exist.")
+    if path is not None and path.is_dir():
+        raise OptionError(f"{path} cannot be written: it is a directory.")
 
 
 def _write_text(path: Path, text: str) -> None:

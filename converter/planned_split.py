@@ -13,11 +13,12 @@ from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory, load_inventory, parse_boards
 from partitioning import resolve_cuts
 from planner.board_profiles import ProfileSettings, describe_boards
-from planner.boards_plan import PlanWishes, plan_on_boards
+from planner.boards_plan import plan_on_boards
 from planner.explain import comment_plan
 from planner.model import PlannerModel
 from planner.progress import shown_progress
 from planner.report import PlanReport
+from planner.wishes import PlanWishes, resolve_wishes
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,13 @@ class PlannedSplit:
         return cls(tuple(cut_lists), render_plan(plan, header, stages), report)
 
 
-def reachable_boards(text: str, settings: ProfileSettings) -> Inventory:
+def reachable_boards(text: str, wishes: PlanWishes, settings: ProfileSettings) -> Inventory:
     """The boards of a --boards option, each of which has answered: before a model is converted for minutes.
 
-    Raises: BoardsFileError, AddressError, BoardError.
+    Raises: BoardsFileError, AddressError, BoardError. WishError, PlanningError: wishes that they cannot meet.
     """
     inventory = load_inventory(parse_boards(text))
+    resolve_wishes(wishes, inventory)
     run_in_loop(describe_boards(inventory.boards, settings))
     return inventory
 

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 from fleet.errors import CallbackError
 
 _T = TypeVar("_T")
+# A board answers in milliseconds; one that does not must not keep a user who has pressed Ctrl-C.
+_TIDYING_TIMEOUT_S = 10.0
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
 _thread: threading.Thread | None = None
@@ -36,10 +38,28 @@ def require_other_thread(what: str) -> None:
 
 
 def run_in_loop(work: Coroutine[Any, Any, _T]) -> _T:
-    """Runs a coroutine in the shared loop and waits for it; if the wait is interrupted, the work is cancelled."""
-    future = asyncio.run_coroutine_threadsafe(work, shared_loop())
+    """Runs a coroutine in the shared loop and waits for it.
+
+    If the wait is interrupted (Ctrl-C), the work is cancelled and has up to ten seconds to tidy up: the loop's thread ends
+    with the process, and what the work has put on boards would stay there. A second interruption ends that wait too.
+    """
+    loop, over = shared_loop(), threading.Event()
+    tasks: list[asyncio.Task[_T]] = []
+
+    def begin() -> None:
+        tasks.append(loop.create_task(work))
+        tasks[0].add_done_callback(end)
+
+    def end(task: asyncio.Task[_T]) -> None:
+        if not task.cancelled():
+            task.exception()  # nobody may be left to ask, which the loop would complain of
+        over.set()
+
+    loop.call_soon_threadsafe(begin)
     try:
-        return future.result()
+        over.wait()
     except BaseException:
-        future.cancel()
+        loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+        over.wait(_TIDYING_TIMEOUT_S)
         raise
+    return tasks[0].result()

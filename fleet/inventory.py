@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ BoardsSource = Union[str, "os.PathLike[str]", Sequence[Union[str, Board]], Inven
 
 def parse_boards(text: str) -> str | list[str]:
     """What a --boards option names: a path, unless it is a list of addresses; a file of that name wins."""
-    return text.split(",") if ":" in text and not Path(text).exists() else text
+    return [part.strip() for part in text.split(",")] if ":" in text and not Path(text).exists() else text
 
 
 def load_boards(source: BoardsSource) -> list[Board]:
@@ -96,10 +97,36 @@ def _read_file(path: str) -> Inventory:
     document = read_yaml(path, __package__, "boards.schema.json", BoardsFileError, _EXAMPLE)
     content = document.content
     _require_distinct_names(document)
+    _require_finite(document)
     boards = tuple(_board(document, index, entry) for index, entry in enumerate(content["boards"]))
     names = {board.name for board in boards} | {DISPATCHER}
     links = tuple(_link(document, index, entry, names) for index, entry in enumerate(content.get("links", [])))
+    _require_distinct_pairs(document, links)
     return Inventory(boards, links)
+
+
+def _require_finite(document: YamlDocument) -> None:
+    """YAML has .inf and .nan, of which no schema rids it."""
+    for list_name in ("boards", "links"):
+        for index, entry in enumerate(document.content.get(list_name, [])):
+            for key, value in entry.items():
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise document.error(
+                        (list_name, index, key), f"{key} is {value}, expected a number. Without it, it is measured."
+                    )
+
+
+def _require_distinct_pairs(document: YamlDocument, links: Sequence[Link]) -> None:
+    first_line: dict[frozenset[str], int] = {}
+    for index, link in enumerate(links):
+        place = ("links", index)
+        if link.between in first_line:
+            raise document.error(
+                place,
+                f"the link between {' and '.join(sorted(link.between))} is described on line {first_line[link.between]} already; "
+                "a link is the same both ways. Remove one.",
+            )
+        first_line[link.between] = document.line(place)
 
 
 def _require_distinct_names(document: YamlDocument) -> None:
@@ -128,8 +155,9 @@ def _board(document: YamlDocument, index: int, entry: dict[str, Any]) -> Board:
     return Board(
         name=entry["name"],
         address=address,
-        memory_bytes=None if memory_mib is None else memory_mib * 2**20,
-        threads=entry.get("threads"),
+        # To a JSON schema 4.0 is an integer.
+        memory_bytes=None if memory_mib is None else int(memory_mib) * 2**20,
+        threads=None if entry.get("threads") is None else int(entry["threads"]),
         group=entry.get("group"),
         link_bytes_per_s=None if link_mbit_s is None else link_mbit_s * _BYTES_PER_S_PER_MBIT_S,
     )

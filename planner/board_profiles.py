@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fleet.board_control import BoardControl
+from fleet.errors import BoardError
 from fleet.inventory import Board
+from fleet.together import together
 from planner.model import PlannerModel, Range
 from protos.v1.control_plane_pb2 import CodecSpeed, Description, Profile, ProfileHeader, ProfileKey
 
 OnProfile = Callable[[str, int, int], None]
 
 _ROUGHER = 3
+# A mean that is known to no more than half of itself says nothing; boards refuse to be asked for 1 and more.
+_ROUGHEST = 0.5
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class ProfileSettings:
     @property
     def rough(self) -> ProfileSettings:
         """For pieces: their sum is known better than each of them, and the chosen stages are measured whole."""
-        return replace(self, confidence=_ROUGHER * self.confidence, budget_s=self.budget_s / _ROUGHER)
+        return replace(self, confidence=min(_ROUGHER * self.confidence, _ROUGHEST), budget_s=self.budget_s / _ROUGHER)
 
 
 @dataclass
@@ -50,13 +53,20 @@ class BoardRecord:
 
 
 async def describe_boards(boards: Sequence[Board], settings: ProfileSettings) -> dict[str, BoardRecord]:
-    """A record of each board, without profiles. Raises: BoardError: a board cannot be reached or refuses."""
+    """A record of each board, without profiles. Raises: BoardError: boards cannot be reached or refuse; all are named."""
 
-    async def describe(board: Board) -> BoardRecord:
-        async with BoardControl(board, insecure=settings.insecure, timeout_s=settings.timeout_s) as control:
-            return BoardRecord(board, await control.describe())
+    async def describe(board: Board) -> BoardRecord | BoardError:
+        try:
+            async with BoardControl(board, insecure=settings.insecure, timeout_s=settings.timeout_s) as control:
+                return BoardRecord(board, await control.describe())
+        except BoardError as error:
+            return error
 
-    return {record.board.name: record for record in await asyncio.gather(*map(describe, boards))}
+    found = await together(map(describe, boards))
+    errors = [one for one in found if isinstance(one, BoardError)]
+    if errors:
+        raise _joined(errors)
+    return {one.board.name: one for one in found if isinstance(one, BoardRecord)}
 
 
 async def profile_boards(
@@ -65,11 +75,14 @@ async def profile_boards(
     records: Mapping[str, BoardRecord],
     settings: ProfileSettings,
     on_profile: OnProfile = lambda board, done, total: None,
+    *,
+    replace_known: bool = False,
 ) -> None:
     """Adds the wanted profiles to the records: all boards at once, on each board one partition after the other.
 
     Args:
-        wanted: board name -> ranges of operators; those that the record has are left as they are.
+        wanted: board name -> ranges of operators; those that the record has are left as they are,
+        replace_known: or asked for again, to be as exact as the settings say.
         on_profile: hears (board, done, total).
     Raises: BoardError.
     """
@@ -79,14 +92,10 @@ async def profile_boards(
         async with BoardControl(record.board, insecure=settings.insecure, timeout_s=settings.timeout_s) as control:
             await _profile_board(model, ranges, record, control, settings, on_profile)
 
-    missing = {name: [r for r in ranges if r not in records[name].profiles] for name, ranges in wanted.items()}
-    tasks = [asyncio.ensure_future(work(name, ranges)) for name, ranges in missing.items() if ranges]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    missing = {
+        name: [r for r in ranges if replace_known or r not in records[name].profiles] for name, ranges in wanted.items()
+    }
+    await together(work(name, ranges) for name, ranges in missing.items() if ranges)
 
 
 async def measure_codecs(records: Mapping[str, BoardRecord], settings: ProfileSettings, budget_s: float) -> None:
@@ -96,7 +105,7 @@ async def measure_codecs(records: Mapping[str, BoardRecord], settings: ProfileSe
         async with BoardControl(record.board, insecure=settings.insecure, timeout_s=settings.timeout_s) as control:
             record.codec_speeds = list(await control.measure_codecs(budget_s))
 
-    await asyncio.gather(*map(work, records.values()))
+    await together(map(work, records.values()))
 
 
 def flag_notes(records: Mapping[str, BoardRecord]) -> list[str]:
@@ -125,7 +134,8 @@ async def _profile_board(
 ) -> None:
     name = record.board.name
     keys = {ops: ProfileKey(sha256=model.segment(ops).sha256, threads=record.board.threads or 0) for ops in ranges}
-    known = {} if settings.fresh else {p.key.sha256: p for p in await control.find_profiles(list(keys.values()))}
+    kept = [] if settings.fresh else await control.find_profiles(list(keys.values()))
+    known = {p.key.sha256: p for p in kept if p.run_half_width_s <= settings.confidence * p.run_s}
     for done, (ops, key) in enumerate(keys.items()):
         on_profile(name, done, len(keys))
         profile = known.get(key.sha256)
@@ -141,6 +151,13 @@ async def _profile_board(
             profile = await control.profile(header, segment.data, _timeout_s(settings))
         record.profiles[ops] = profile
     on_profile(name, len(keys), len(keys))
+
+
+def _joined(errors: Sequence[BoardError]) -> BoardError:
+    """One error that names every board that is at fault; of the first one's kind."""
+    first = errors[0]
+    text = "\n".join(map(str, errors))
+    return type(first)(first.board, text[len(f"board {first.board}: ") :])
 
 
 def _timeout_s(settings: ProfileSettings) -> float:

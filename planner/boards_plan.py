@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from bundle.plan import Plan, PlannedChain, PlannedStage
 from fleet.inventory import DISPATCHER, Inventory
@@ -11,9 +12,9 @@ from partitioning.planning import (
     Chain,
     ChainProblem,
     ChainSet,
+    InfeasiblePlanError,
     Objective,
     PlannedChains,
-    Wishes,
     build_problem,
     fix_cuts,
     judge_chain,
@@ -25,26 +26,8 @@ from planner.exchange import ExchangeBudget
 from planner.links import MeasuredLinks, OnLink, measure_links
 from planner.model import PlannerModel, Range
 from planner.report import Alternative, PlanReport, describe_chains
-from planner.revision import RevisedPlan, explain_infeasible, plan_and_revise
-
-OBJECTIVES = tuple(objective.value for objective in Objective)
-
-
-@dataclass(frozen=True)
-class PlanWishes:
-    """What a user wants of a plan, in the user's words.
-
-    Attributes:
-        pins: part of the chain, from 0 -> name of the board that computes it.
-        cuts: exactly these cut indices; None leaves them to the planner.
-        n_chains: how many chains side by side; None for the best number.
-    """
-
-    objective: str = "throughput"
-    max_boards: int | None = None
-    pins: Mapping[int, str] = field(default_factory=dict)
-    cuts: Sequence[int] | None = None
-    n_chains: int | None = None
+from planner.revision import AGREEMENT, RevisedPlan, plan_and_revise, try_stages, unrestricted
+from planner.wishes import OBJECTIVES, PlanWishes, require_distinct, require_sensors, resolve_wishes
 
 
 @dataclass(frozen=True)
@@ -83,14 +66,20 @@ async def measure_fleet(
 
     Raises: BoardError, ProbeError.
     """
-    _require_distinct(inventory)
+    require_distinct(inventory)
     listeners.on_step("asking the boards")
     records = await describe_boards(inventory.boards, settings)
     listeners.on_step("profiling")
     await profile_boards(model, dict.fromkeys(records, model.pieces), records, settings.rough, listeners.on_profile)
     listeners.on_step("measuring links")
-    links = await measure_links(inventory, insecure=settings.insecure, budget=link_budget, on_link=listeners.on_link)
+    budget = link_budget or _link_budget(settings)
+    links = await measure_links(inventory, insecure=settings.insecure, budget=budget, on_link=listeners.on_link)
     return FleetMeasurements(records, links)
+
+
+def _link_budget(settings: ProfileSettings) -> ExchangeBudget:
+    """The usual one, but no longer than a partition may take, and as patient as the user is."""
+    return ExchangeBudget(min(ExchangeBudget.seconds, settings.budget_s), timeout_s=settings.timeout_s)
 
 
 async def plan_on_boards(
@@ -108,16 +97,13 @@ async def plan_on_boards(
     Raises: InfeasiblePlanError: nothing fits, and the smallest change that would. WishError, PlanningError: wishes that make
         no sense. BoardError, ProbeError.
     """
-    search_wishes = _resolve(wishes, inventory)
+    search_wishes = resolve_wishes(wishes, inventory)
     model = model.with_positions(wishes.cuts or ())
     measured = await _measured(model, inventory, settings, listeners, measured)
     require_sensors(wishes, measured.records)
 
-    def restrict(problem: ChainProblem) -> ChainProblem:
-        if wishes.cuts is None:
-            return problem
-        return fix_cuts(problem, [model.position_index(cut) for cut in wishes.cuts])
-
+    cut_positions = None if wishes.cuts is None else [model.position_index(cut) for cut in wishes.cuts]
+    restrict = unrestricted if cut_positions is None else partial(fix_cuts, cut_positions=cut_positions)
     listeners.on_step("planning, and measuring the chosen stages whole")
     revised = await plan_and_revise(
         model, measured.records, measured.links, search_wishes, settings, restrict, listeners.on_profile
@@ -139,6 +125,7 @@ async def check_plan(
 
     Raises: WishError: a board or cut that does not exist. InfeasiblePlanError: a stage does not fit its board's memory.
     """
+    require_distinct(inventory)
     cuts = sorted({cut for chain in plan.chains for cut in _indices(chain)})
     model = model.with_positions(cuts)
     names = [board.name for board in inventory.boards]
@@ -156,14 +143,14 @@ async def check_plan(
         for chain in plan.chains
     )
     listeners.on_step("measuring the plan's stages whole")
-    await profile_boards(
-        model, _stages_by_board(model, names, chains), measured.records, settings, listeners.on_profile
-    )
-    costs = assemble_costs(model, measured.records, measured.links)
-    problem = build_problem(costs.model, costs.boards, costs.links)
-    judged = ChainSet(chains, tuple(judge_chain(problem, chain) for chain in chains))
+    wanted = _stages_by_board(model, names, chains)
+    await profile_boards(model, wanted, measured.records, settings, listeners.on_profile, replace_known=True)
+    costs, problem, judged = _judge(model, measured, chains)
     if not all(cost.bottleneck_s < float("inf") for cost in judged.costs):
-        raise WishError(_too_big(model, costs, problem, chains))
+        raise InfeasiblePlanError(_too_big(model, costs, problem, chains))
+    # Only now: what does not fit a board must not be put into service there.
+    await try_stages(model, wanted, measured.records, settings)
+    costs, problem, judged = _judge(model, measured, chains)
     report = PlanReport(
         model=model.name,
         objective=plan.objective,
@@ -176,6 +163,14 @@ async def check_plan(
         notes=(*costs.notes, *_dispatcher_limit(model, measured.links, judged.rate_per_s)),
     )
     return BoardsPlan(plan, report)
+
+
+def _judge(
+    model: PlannerModel, measured: FleetMeasurements, chains: tuple[Chain, ...]
+) -> tuple[FleetCosts, ChainProblem, ChainSet]:
+    costs = assemble_costs(model, measured.records, measured.links)
+    problem = build_problem(costs.model, costs.boards, costs.links)
+    return costs, problem, ChainSet(chains, tuple(judge_chain(problem, chain) for chain in chains))
 
 
 def _dispatcher_limit(model: PlannerModel, links: MeasuredLinks, rate_per_s: float) -> list[str]:
@@ -209,34 +204,6 @@ async def _measured(
     return known
 
 
-def require_sensors(wishes: PlanWishes, records: Mapping[str, BoardRecord]) -> None:
-    """Raises WishError if energy is to be saved and a board cannot measure any."""
-    without = [n for n, r in records.items() if not all(p.HasField("run_j") for p in r.profiles.values())]
-    if wishes.objective == Objective.ENERGY.value and without:
-        raise WishError(
-            f"energy cannot be planned for: {', '.join(sorted(without))} have no energy sensor that the service can read. "
-            "Plan for throughput or latency, or leave these boards out of boards.yaml."
-        )
-
-
-def _require_distinct(inventory: Inventory) -> None:
-    names = [board.name for board in inventory.boards]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise WishError(
-            f"{', '.join(twice)} is named twice: a plan gives each board one stage at most. Name each once."
-        )
-
-
-def _resolve(wishes: PlanWishes, inventory: Inventory) -> Wishes:
-    names = [board.name for board in inventory.boards]
-    unknown = sorted(set(wishes.pins.values()) - set(names))
-    if unknown:
-        raise WishError(f"parts are pinned to {', '.join(unknown)}; the boards are {', '.join(names)}.")
-    pins = {part: names.index(name) for part, name in wishes.pins.items()}
-    return Wishes(Objective(wishes.objective), wishes.max_boards, pins, wishes.n_chains)
-
-
 def _indices(chain: PlannedChain) -> list[int]:
     names = [cut for cut in chain.cuts if isinstance(cut, str)]
     if names:
@@ -258,10 +225,7 @@ def _report(model: PlannerModel, revised: RevisedPlan, objective: str, limit: Se
     planned, costs = revised.planned, revised.costs
     notes = [*costs.notes, *limit]
     if not revised.agrees:
-        notes.append(
-            f"after {revised.rounds} rounds two measurements of a stage still differ by {revised.repeat_error:.0%}: a board is too "
-            "noisy or too hot for a prediction within 5%. The plan is the best of the stages that were measured."
-        )
+        notes.append(_disagreement(revised))
     return PlanReport(
         model=model.name,
         objective=objective,
@@ -277,6 +241,16 @@ def _report(model: PlannerModel, revised: RevisedPlan, objective: str, limit: Se
         estimate_error=revised.estimate_error,
         repeat_error=revised.repeat_error,
     )
+
+
+def _disagreement(revised: RevisedPlan) -> str:
+    why = "every measurement has led to another plan: what can be cut is too much alike, or a board is too noisy or too hot"
+    if revised.repeat_error > AGREEMENT:
+        why = (
+            f"two measurements of a stage still differ by {revised.repeat_error:.0%}: a board is too noisy or too hot for a "
+            "prediction within 5%"
+        )
+    return f"after {revised.rounds} rounds {why}. The plan is the best of the stages that were measured."
 
 
 def _gap(planned: PlannedChains, objective: str) -> float:
@@ -299,7 +273,8 @@ def _alternative(what: str, costs: FleetCosts, chains: ChainSet | None) -> Alter
     if chains is None:
         return Alternative(what, None, None, "")
     boards = " | ".join(" > ".join(costs.names[b] for b in chain.boards) for chain in chains.chains)
-    return Alternative(what, chains.rate_per_s, min(cost.latency_s for cost in chains.costs), boards)
+    latency_s = min(cost.latency_s for cost in chains.costs)
+    return Alternative(what, chains.rate_per_s, latency_s, boards, chains.costs[0].energy_j)
 
 
 def _left_out(costs: FleetCosts, chains: ChainSet) -> tuple[str, ...]:
@@ -332,7 +307,6 @@ __all__ = [
     "Listeners",
     "PlanWishes",
     "check_plan",
-    "explain_infeasible",
     "measure_fleet",
     "plan_on_boards",
 ]

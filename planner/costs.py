@@ -86,12 +86,13 @@ def _board_costs(
     scale = _sum_to_whole(model, kind)
     stages = {piece: _median_stage(kind, piece) for piece in model.pieces}
     # What every file takes whatever is in it (an interpreter, its tables): once per stage, not once per piece.
-    empty_bytes = min(stage.resident_bytes for stage in stages.values())
+    beyond_file = (stage.resident_bytes - len(model.segment(piece).data) for piece, stage in stages.items())
+    empty_bytes = max(0.0, min(beyond_file))
     for piece, stage in stages.items():
         first = piece[0]
         columns["op_s"][first] = stage.compute_s * scale
         columns["op_cpu_s"][first] = stage.compute_cpu_s * scale
-        columns["resident_bytes"][first] = stage.resident_bytes - empty_bytes
+        columns["resident_bytes"][first] = max(0.0, stage.resident_bytes - empty_bytes)
         columns["working_bytes"][first] = stage.working_bytes + empty_bytes
         columns["op_joules"][first] = np.nan if stage.joules is None else stage.joules * scale
     whole = {ops for member in kind for ops in member.profiles} - set(model.pieces)

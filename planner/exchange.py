@@ -80,7 +80,7 @@ async def exchange(
         ) from None
     except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
         raise BoardUnavailableError(
-            first.name, f"{first.address} broke the stream while {_route(boards)} was measured: {error!s:.300}"
+            first.name, f"{first.address} broke the stream while {_route(boards)} was measured: {_details(error)}"
         ) from error
     finally:
         call.cancel()
@@ -91,7 +91,8 @@ async def exchange(
 async def _open(call: Any, first: Board, opening: OpenStream, timeout_s: float) -> None:
     opening.protocol_version = PROTOCOL_VERSION
     opening.timeout_s = timeout_s * OPENING_SHARE
-    await call.write(pack_frame(Header(open=opening)))
+    # The first message waits for the connection, which a board that is frozen or switched off leaves open for 20 s.
+    await asyncio.wait_for(call.write(pack_frame(Header(open=opening))), timeout_s)
     header = _header(await asyncio.wait_for(call.read(), timeout_s), first)
     if not header.HasField("opened"):
         raise ProbeError(f"board {first.name} answered the opening of a stream with something else.")
@@ -133,6 +134,10 @@ def _evaluate(replies: Sequence[_Reply], boards: Sequence[Board]) -> SteadyState
     cpu_s = tuple((b - a) / _NS_PER_S / frames for a, b in zip(begin.cpu_ns, end.cpu_ns))
     own_cpu_s = (end.own_cpu_s - begin.own_cpu_s) / frames
     return SteadyState((end.at_s - begin.at_s) / frames, cpu_s, own_cpu_s, frames)
+
+
+def _details(error: Exception) -> str:
+    return error.details() or error.code().name if isinstance(error, grpc.aio.AioRpcError) else str(error)
 
 
 def _route(boards: Sequence[Board]) -> str:

@@ -94,11 +94,12 @@ def _limits(report: PlanReport) -> Iterator[str]:
 def _compare(report: PlanReport, other: Alternative) -> str:
     if other.rate_per_s is None or other.latency_s is None:
         return f"with {other.what}: no plan fits"
+    figure, change = f"{other.rate_per_s:.2f} frames/s", other.rate_per_s / report.rate_per_s - 1
     if report.objective == "latency":
-        change = other.latency_s / report.latency_s - 1
-        return f"with {other.what} at best {other.latency_s * _MS:.1f} ms ({change:+.1%}): {other.boards}"
-    change = other.rate_per_s / report.rate_per_s - 1
-    return f"with {other.what} at best {other.rate_per_s:.2f} frames/s ({change:+.1%}): {other.boards}"
+        figure, change = f"{other.latency_s * _MS:.1f} ms", other.latency_s / report.latency_s - 1
+    elif report.objective == "energy" and other.energy_j is not None and report.energy_j:
+        figure, change = f"{other.energy_j:.3g} J per frame", other.energy_j / report.energy_j - 1
+    return f"with {other.what} at best {figure} ({change:+.1%}): {other.boards}"
 
 
 def _left_out(report: PlanReport) -> Iterator[str]:
@@ -108,7 +109,8 @@ def _left_out(report: PlanReport) -> Iterator[str]:
 
 def _revision(report: PlanReport) -> Iterator[str]:
     if report.rounds:
+        again = f", measuring again differed by {report.repeat_error:.1%} at most" if report.repeat_error else ""
         yield (
             f"planned {report.rounds} times with the chosen stages measured whole: sums of their pieces were up to "
-            f"{report.estimate_error:.1%} off, measuring again differed by {report.repeat_error:.1%} at most"
+            f"{report.estimate_error:.1%} off{again}"
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fleet.inventory import DISPATCHER, Board, Inventory
+from fleet.together import together
 from planner.exchange import ExchangeBudget, SteadyState
 from planner.link_probe import ProbeHop, probe
 
@@ -77,7 +77,7 @@ async def measure_links(
     meter = _Meter(insecure, settings)
     wanted = _wanted(inventory, boards)
     for round_ in _rounds(wanted):
-        await asyncio.gather(*(meter.measure(direction) for direction in round_))
+        await together(meter.measure(direction) for direction in round_)
         on_link(len(meter.speeds), len(wanted))
     speeds = dict(meter.speeds)
     for one in [*boards, None]:

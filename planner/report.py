@@ -63,6 +63,7 @@ class Alternative:
     rate_per_s: float | None
     latency_s: float | None
     boards: str
+    energy_j: float | None = None
 
 
 @dataclass(frozen=True)

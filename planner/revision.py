@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fleet.together import together
 from partitioning.planning import (
     ChainProblem,
     InfeasiblePlanError,
     PlannedChains,
+    PlanningError,
     Wishes,
     build_problem,
     diagnose,
@@ -24,8 +26,14 @@ from planner.model import PlannerModel, Range
 from planner.stage_trial import try_stage
 
 # Agreement that ends the revision, and the rounds after which it ends without.
-_AGREEMENT = 0.05
+AGREEMENT = 0.05
 _MAX_ROUNDS = 8
+# Rounds that only found a stage too big for its board do not count: such a stage is out of the search, another is tried.
+_MOST_ATTEMPTS = 64
+_MIB = 2**20
+# What a partition keeps differs by up to 0.7 MiB from one load to the next, and sums of pieces by some percent from the whole.
+_MARGIN_SHARE = 0.03
+_MARGIN_MIB = 0.7
 Restrict = Callable[[ChainProblem], ChainProblem]
 # Board, first position, last position: an index into `ChainProblem.stage_s`.
 Stage = tuple[int, int, int]
@@ -39,7 +47,7 @@ class RevisedPlan:
         rounds: how often it was planned.
         estimate_error: how far the sums of pieces were from the stages measured whole, at most, in the last round that
             had new stages.
-        repeat_error: how far the last measurement of the chosen stages is from the one before it, at most.
+        repeat_error: how far the last measurement of the chosen stages is from the one before it, at most; 0 if there was none.
         agrees: the last measurement confirmed the plan's prediction.
     """
 
@@ -52,13 +60,18 @@ class RevisedPlan:
     agrees: bool
 
 
+def unrestricted(problem: ChainProblem) -> ChainProblem:
+    """What a problem is narrowed to if all is left to the planner: itself."""
+    return problem
+
+
 async def plan_and_revise(
     model: PlannerModel,
     records: Mapping[str, BoardRecord],
     links: MeasuredLinks,
     wishes: Wishes,
     settings: ProfileSettings,
-    restrict: Restrict = lambda problem: problem,
+    restrict: Restrict = unrestricted,
     on_profile: OnProfile = lambda board, done, total: None,
 ) -> RevisedPlan:
     """The best plan, after its stages were measured as whole partitions on their boards.
@@ -72,59 +85,71 @@ async def plan_and_revise(
     Raises: InfeasiblePlanError: no plan fits, with `diagnose`'s reason in the text. BoardError.
     """
     estimate_error = repeat_error = 0.0
-    for round_ in range(1, _MAX_ROUNDS + 1):
+    rounds = 0
+    for _ in range(_MOST_ATTEMPTS):
         costs, problem = _costs(model, records, links, restrict)
-        planned = _plan(costs, problem, wishes)
+        planned = _plan(costs, problem, wishes, restrict)
         chosen = _chosen_stages(planned)
         new = [stage for stage in chosen if not _is_measured(model, costs, stage)]
         # New stages first; once there are none, all of them anew: does what the plan counts on hold?
-        await _measure(
-            model, costs, new or chosen, records, settings if new else replace(settings, fresh=True), on_profile
+        how = settings if new else replace(settings, fresh=True)
+        after = await _measure(
+            model, new or chosen, records, how, lambda: _costs(model, records, links, restrict)[1], on_profile
         )
-        error = _largest_change(problem, _costs(model, records, links, restrict)[1], new or chosen)
+        error = _largest_change(problem, after, new or chosen)
+        if not np.isfinite(error):
+            continue
+        rounds += 1
         if new:
             estimate_error = error
-            continue
-        repeat_error = error
-        if repeat_error <= _AGREEMENT:
-            return RevisedPlan(costs, problem, planned, round_, estimate_error, repeat_error, True)
+        else:
+            repeat_error = error
+            if repeat_error <= AGREEMENT:
+                return RevisedPlan(costs, problem, planned, rounds, estimate_error, repeat_error, True)
+        if rounds == _MAX_ROUNDS:
+            break
     costs, problem = _costs(model, records, links, restrict)
-    problem = _measured_only(model, costs, problem)
-    return RevisedPlan(costs, problem, _plan(costs, problem, wishes), _MAX_ROUNDS, estimate_error, repeat_error, False)
+    known = _measured_only(model, costs, problem)
+    planned = _beside(_plan(costs, known, wishes, restrict), problem, wishes)
+    return RevisedPlan(costs, known, planned, rounds, estimate_error, repeat_error, False)
 
 
-async def measure_stages(
+async def try_stages(
     model: PlannerModel,
     wanted: Mapping[str, Sequence[Range]],
     records: Mapping[str, BoardRecord],
     settings: ProfileSettings,
-    on_profile: OnProfile,
 ) -> None:
-    """Measures whole partitions, board by board: alone first, and then in service. Raises: BoardError, ProbeError."""
-    for name, ranges in wanted.items():
-        for ops in ranges:
-            records[name].profiles.pop(ops, None)
-    await profile_boards(model, wanted, records, settings, on_profile)
+    """Measures whole partitions in service, all boards at once. Raises: BoardError, ProbeError; nothing stays loaded then."""
 
     async def try_all(name: str, ranges: Sequence[Range]) -> None:
         for ops in ranges:
             records[name].service_cpu_s[ops] = await try_stage(model, ops, records[name], settings)
 
-    await asyncio.gather(*(try_all(name, ranges) for name, ranges in wanted.items()))
+    await together(try_all(name, ranges) for name, ranges in wanted.items())
 
 
 async def _measure(
     model: PlannerModel,
-    costs: FleetCosts,
     stages: Sequence[Stage],
     records: Mapping[str, BoardRecord],
     settings: ProfileSettings,
+    recompute: Callable[[], ChainProblem],
     on_profile: OnProfile,
-) -> None:
-    wanted: dict[str, list[Range]] = {}
-    for board, start, stop in stages:
-        wanted.setdefault(costs.names[board], []).append((model.positions[start], model.positions[stop]))
-    await measure_stages(model, wanted, records, settings, on_profile)
+) -> ChainProblem:
+    """Alone first, then in service: only what fits the board's memory, now that it is known. The problem as it then is."""
+    names = list(records)
+
+    def by_board(some: Iterable[Stage]) -> dict[str, list[Range]]:
+        wanted: dict[str, list[Range]] = {}
+        for board, start, stop in some:
+            wanted.setdefault(names[board], []).append((model.positions[start], model.positions[stop]))
+        return wanted
+
+    await profile_boards(model, by_board(stages), records, settings, on_profile, replace_known=True)
+    problem = recompute()
+    await try_stages(model, by_board(s for s in stages if np.isfinite(problem.stage_s[s])), records, settings)
+    return recompute()
 
 
 def _costs(
@@ -139,33 +164,43 @@ def _largest_change(before: ChainProblem, after: ChainProblem, stages: Sequence[
     return max(abs(float(after.stage_s[stage]) / float(before.stage_s[stage]) - 1) for stage in stages)
 
 
-def _plan(costs: FleetCosts, problem: ChainProblem, wishes: Wishes) -> PlannedChains:
+def _plan(costs: FleetCosts, problem: ChainProblem, wishes: Wishes, restrict: Restrict) -> PlannedChains:
     try:
         return plan_chains(problem, wishes)
     except InfeasiblePlanError as error:
-        raise InfeasiblePlanError(explain_infeasible(costs, str(error))) from error
+        is_open = wishes == Wishes(wishes.objective) and restrict is unrestricted
+        raise InfeasiblePlanError(explain_infeasible(costs, str(error), is_open)) from error
 
 
-def explain_infeasible(costs: FleetCosts, otherwise: str) -> str:
-    """Which constraint fails, by how much, and the smallest changes that help; `otherwise` if memory is not the reason."""
+def explain_infeasible(costs: FleetCosts, reason: str, is_open: bool = True) -> str:
+    """Which constraint fails, by how much, and the smallest changes that help.
+
+    Args:
+        reason: what the search says.
+        is_open: nothing is wished of the cuts, pins, and numbers of boards and chains, which the changes are not tried with.
+    """
     found = diagnose(costs.model, costs.boards, costs.links)
     if found is None:
-        return otherwise
-    mib = 2**20
-    lines = ["the model does not fit these boards' memory."]
-    for piece in found.too_big:
-        lines.append(
-            f"Operators {piece.start_op} to {piece.stop_op - 1} cannot be divided and fit no board: they need "
-            f"{piece.needed_bytes / mib:.1f} MiB, {piece.board} has {piece.memory_bytes / mib:.1f}."
+        return (
+            reason if is_open else f"{reason} Without the wished cuts, pins and numbers of boards and chains it fits."
         )
-    more = found.more_memory
-    lines.append(
-        f"It would fit with {more.added_bytes / mib:.1f} MiB more on {more.board} ({more.memory_bytes / mib:.1f} MiB in all)"
-    )
+    pieces = [
+        f"Operators {piece.start_op} to {piece.stop_op - 1} cannot be divided and fit no board: they need "
+        f"{math.ceil(10 * piece.needed_bytes / _MIB) / 10:.1f} MiB, {piece.board} has "
+        f"{math.floor(10 * piece.memory_bytes / _MIB) / 10:.1f}."
+        for piece in found.too_big
+    ]
+    # Whole MiB, upwards: boards.yaml takes no others, and what is named must be enough.
+    in_all_mib = math.ceil((1 + _MARGIN_SHARE) * found.more_memory.memory_bytes / _MIB + _MARGIN_MIB)
+    added_mib = math.ceil(in_all_mib - (found.more_memory.memory_bytes - found.more_memory.added_bytes) / _MIB)
+    changes = [f"{added_mib} MiB more on {found.more_memory.board} ({in_all_mib} MiB in all)"]
     if found.more_boards is not None:
         n = found.more_boards.count
-        lines.append(f"or with {n} more board{'s' if n > 1 else ''} like {found.more_boards.like}")
-    return f"{' '.join(lines)}. Or quantise the model: --quantize int8 takes about a quarter of float32."
+        changes.append(f"with {n} more board{'s' if n > 1 else ''} like {found.more_boards.like}")
+    condition = "" if is_open else ", if cuts, pins and the numbers of boards and chains are left open"
+    lines = ["the model does not fit these boards' memory.", *pieces]
+    lines.append(f"It would fit with {' or '.join(changes)}{condition}.")
+    return f"{' '.join(lines)} Or quantise the model: --quantize int8 takes about a quarter of float32."
 
 
 def _chosen_stages(planned: PlannedChains) -> list[Stage]:
@@ -182,11 +217,33 @@ def _is_measured(model: PlannerModel, costs: FleetCosts, stage: Stage) -> bool:
     return whole is not None and whole.service_cpu_s is not None
 
 
+def _beside(planned: PlannedChains, problem: ChainProblem, wishes: Wishes) -> PlannedChains:
+    """A plan of measured stages, and beside it the best of other kinds, which may be of stages that are only estimated."""
+    fewer = (
+        _unless_impossible(problem, replace(wishes, max_boards=planned.n_boards - 1)) if planned.n_boards > 1 else None
+    )
+    best = _unless_impossible(problem, wishes)
+    others = [best, best.other_number] if best is not None else []
+    differing = [one for one in others if one is not None and len(one.chains) != len(planned.chains)]
+    return replace(
+        planned, fewer_boards=fewer, other_number=max(differing, key=lambda one: one.rate_per_s, default=None)
+    )
+
+
+def _unless_impossible(problem: ChainProblem, wishes: Wishes) -> PlannedChains | None:
+    try:
+        return plan_chains(problem, wishes)
+    except (InfeasiblePlanError, PlanningError):
+        return None
+
+
 def _measured_only(model: PlannerModel, costs: FleetCosts, problem: ChainProblem) -> ChainProblem:
     """The problem without the stages that are only estimated."""
     stage_s = np.full_like(problem.stage_s, np.inf)
     for index, board in enumerate(costs.boards):
         for first, last in board.measured:
+            if not {first, last} <= set(model.positions):
+                continue  # measured for a plan with cuts that this one does not have
             i, j = model.position_index(first), model.position_index(last)
             stage_s[index, i, j] = problem.stage_s[index, i, j]
     return replace(problem, stage_s=stage_s)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bundle import Bundle, open_bundle
 from bundle.directory import MANIFEST_NAME
-from partitioning import Graph
+from partitioning import Graph, ModelFormatError
 from partitioning.ordering import narrowed, reorder
 from planner.errors import SourceError
 from planner.model import PlannerModel
@@ -15,16 +15,25 @@ from planner.model import PlannerModel
 def open_model(path: Path) -> PlannerModel:
     """The model to plan for, its operators in the order that its bundle counts them.
 
-    Raises: BundleError, ModelFormatError: damaged. SourceError: neither a bundle nor a .tflite file.
+    Raises: BundleError: damaged. SourceError: a damaged .tflite file, or neither that nor a bundle.
     """
     if (path / MANIFEST_NAME).is_file():
         return model_of_bundle(open_bundle(path))
     if path.is_file() and path.suffix == ".tflite":
-        return PlannerModel.from_graph(path.stem, narrowed(Graph.from_bytes(path.read_bytes())))
+        return PlannerModel.from_graph(path.stem, narrowed(_read_graph(path)))
+    if not path.exists():
+        raise SourceError(f"there is nothing at {path}, expected a bundle or a .tflite file.")
     raise SourceError(
         f"{path} is neither a bundle nor a .tflite file. Make a bundle of a Keras model or SavedModel, for these boards or in any "
         f"number of parts: python -m converter split {path} --boards boards.yaml --out parts/"
     )
+
+
+def _read_graph(path: Path) -> Graph:
+    try:
+        return Graph.from_bytes(path.read_bytes())
+    except (ModelFormatError, OSError) as error:
+        raise SourceError(f"{path} cannot be used: {error}") from error
 
 
 def model_of_bundle(bundle: Bundle) -> PlannerModel:

@@ -6,8 +6,12 @@ and frames push the weights out of the caches. On a board without a core to spar
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
 from bundle.partition_message import partition_message
 from fleet.board_control import BoardControl
+from fleet.errors import BoardError
 from partitioning.boundaries import partition_between
 from planner.board_profiles import BoardRecord, ProfileSettings
 from planner.exchange import ExchangeBudget, exchange
@@ -48,8 +52,7 @@ async def try_stage(model: PlannerModel, ops: Range, record: BoardRecord, settin
             runtime_floor=model.runtime_floor,
             threads=board.threads or 0,
         )
-        await control.load(request)
-        try:
+        async with _loaded(control, request):
             found = await exchange(
                 [board],
                 OpenStream(deployment_id=deployment_id, hops=[Hop(board=board.name, address=str(board.address))]),
@@ -58,9 +61,20 @@ async def try_stage(model: PlannerModel, ops: Range, record: BoardRecord, settin
                 insecure=settings.insecure,
                 budget=ExchangeBudget(settings.budget_s, _FRAMES, settings.timeout_s),
             )
-        finally:
-            await control.unload(deployment_id)
     return found.cpu_s[0]
+
+
+@asynccontextmanager
+async def _loaded(control: BoardControl, request: LoadStageRequest) -> AsyncIterator[None]:
+    """Has a stage loaded for as long as the block runs: a load that is cancelled half-way may be finished by the board."""
+    try:
+        await control.load(request)
+        yield
+    except BaseException:
+        with suppress(BoardError):  # what went wrong first says more
+            await control.unload(request.deployment_id)
+        raise
+    await control.unload(request.deployment_id)
 
 
 def _frame(arriving: list[TensorSpec]) -> list[EncodedTensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -63,14 +63,41 @@ def read_yaml(path: str, package: str, schema_name: str, error_type: type[Except
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise error_type(f"{path} cannot be read as YAML: {error}") from error
     document = YamlDocument(path, content, error_type, node)
+    twice = [f"{path}:{line}: {text}" for line, text in _repeated_keys(node)]
+    if twice:
+        raise error_type("\n".join(twice))
     schema = json.loads(files(package).joinpath(schema_name).read_text(encoding="utf-8"))
-    problems = [
-        f"{path}:{document.line(list(error.absolute_path))}: {_explain(error)}"
+    problems = sorted(
+        (document.line(list(error.absolute_path)), _explain(error))
         for error in jsonschema.Draft202012Validator(schema).iter_errors(content)
-    ]
+    )
     if problems:
-        raise error_type("\n".join(sorted(problems)))
+        raise error_type("\n".join(f"{path}:{line}: {text}" for line, text in problems))
     return document
+
+
+def _repeated_keys(node: Any) -> Iterator[tuple[int, str]]:
+    """Keys that stand twice in one mapping, of which YAML readers keep the last: a dash was forgotten, or a line left over."""
+    waiting, visited = [node], set()
+    while waiting:
+        node = waiting.pop(0)
+        if id(node) in visited or not isinstance(node, yaml.CollectionNode):
+            continue
+        visited.add(id(node))  # an alias may come back to a node that holds it
+        if isinstance(node, yaml.SequenceNode):
+            waiting.extend(node.value)
+            continue
+        first_line: dict[tuple[str, str], int] = {}
+        for key, value in node.value:
+            line = int(key.start_mark.line) + 1
+            name = (key.tag, str(key.value))
+            if name in first_line:
+                yield (
+                    line,
+                    f"{key.value} stands in line {first_line[name]} already. Remove one, or begin a new entry with a dash.",
+                )
+            first_line.setdefault(name, line)
+            waiting.append(value)
 
 
 def _explain(error: jsonschema.ValidationError) -> str:

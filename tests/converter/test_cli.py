@@ -301,8 +301,8 @@ def test_model_is_refused_when_missing_or_corrupt(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], ["either --parts N or --cut-at", "`cuts`"]),
-        (["--parts", "2", "--cut-at", "3"], ["either --parts N or --cut-at"]),
+        ([], ["nothing was said: say --boards FILE", "--parts N, --cut-at", "`cuts`"]),
+        (["--parts", "2", "--cut-at", "3"], ["--parts and --cut-at were said: say"]),
         (["--parts", "2", "--quantize", "int8"], ["int8 asked for", "already TFLite"]),
         (["--parts", "2", "--quantize", "float16"], ["float16 asked for", "already TFLite"]),
         (["--parts", "2", "--pixel-range", "0"], ["--pixel-range is '0', expected LOW,HIGH as in 0,1"]),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fleet.errors import BoardsFileError
-from fleet.inventory import Board, Inventory, Link, load_boards, load_inventory
+from fleet.inventory import Board, Inventory, Link, load_boards, load_inventory, parse_boards
 from transport.address import Address
 from transport.errors import AddressError
 
@@ -50,6 +50,14 @@ def test_list_of_addresses_names_boards_by_address() -> None:
         (f"{ONE}links:\n  - between: [pi1, pi2]\n    mbit_s: 3\n", 5, "pi2 is no board of this file"),
         (f"{ONE}links:\n  - between: [pi1, dispatcher]\n", 5, "'mbit_s' is a required property"),
         (f"{ONE}links:\n  - between: [pi1, dispatcher]\n    mbit_s: 1\n    round_trip_ms: -1\n", 7, "0 or more"),
+        (f"{ONE}    link_mbit_s: .inf\n", 4, "link_mbit_s is inf, expected a number"),
+        (f"{ONE}links:\n  - between: [pi1, dispatcher]\n    mbit_s: .nan\n", 6, "mbit_s is nan, expected a number"),
+        (
+            f"{ONE}links:\n  - {{between: [pi1, dispatcher], mbit_s: 3}}\n  - {{between: [dispatcher, pi1], mbit_s: 4}}\n",
+            6,
+            "between dispatcher and pi1 is described on line 5 already",
+        ),
+        (f"{ONE}    name: pi2\n    address: h:2\n", 4, "name stands in line 2 already"),
     ],
 )
 def test_wrong_file_is_refused_with_line_and_fix(tmp_path: Path, text: str, line: int, words: str) -> None:
@@ -72,6 +80,23 @@ def test_file_that_is_no_yaml_is_refused(tmp_path: Path, content: bytes) -> None
 def test_missing_file_is_refused_with_an_example(tmp_path: Path) -> None:
     with pytest.raises(BoardsFileError, match=r"name: pi1"):
         load_boards(tmp_path / "boards.yaml")
+
+
+def test_boards_option_is_a_list_of_addresses_or_a_path(tmp_path: Path) -> None:
+    assert parse_boards("10.0.0.11:50051, pi2.local:1") == ["10.0.0.11:50051", "pi2.local:1"]
+    assert parse_boards("boards.yaml") == "boards.yaml"
+    odd = tmp_path / "h:1"
+    odd.write_text(GOOD)
+    assert parse_boards(str(odd)) == str(odd)
+
+
+def test_whole_numbers_may_be_written_with_a_point(tmp_path: Path) -> None:
+    path = tmp_path / "boards.yaml"
+    path.write_text(f"{ONE}    threads: 4.0\n    memory_mib: 64.0\n")
+    (board,) = load_boards(path)
+    assert (board.threads, board.memory_bytes) == (4, 64 * 2**20)
+    assert isinstance(board.threads, int)
+    assert isinstance(board.memory_bytes, int)
 
 
 def test_two_boards_of_one_name_are_refused(tmp_path: Path) -> None:

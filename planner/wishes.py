@@ -1,0 +1,100 @@
+"""What a user wants of a plan, and whether it makes sense for these boards: said before anything is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fleet.inventory import Inventory
+from partitioning.planning import Objective, Wishes
+from planner.board_profiles import BoardRecord
+from planner.errors import WishError
+
+OBJECTIVES = tuple(objective.value for objective in Objective)
+
+
+@dataclass(frozen=True)
+class PlanWishes:
+    """What a user wants of a plan, in the user's words.
+
+    Attributes:
+        pins: part of the chain, from 0 -> name of the board that computes it.
+        cuts: exactly these cut indices; None leaves them to the planner.
+        n_chains: how many chains side by side; None for the best number.
+    """
+
+    objective: str = "throughput"
+    max_boards: int | None = None
+    pins: Mapping[int, str] = field(default_factory=dict)
+    cuts: Sequence[int] | None = None
+    n_chains: int | None = None
+
+
+def resolve_wishes(wishes: PlanWishes, inventory: Inventory) -> Wishes:
+    """The wishes with boards as indices.
+
+    Raises: WishError: boards named twice, or wishes that no plan for these boards can meet; all of them. PlanningError: wishes
+        that exclude one another.
+    """
+    require_distinct(inventory)
+    names = [board.name for board in inventory.boards]
+    faults = [*_wrong_pins(wishes, names), *_too_few_boards(wishes, names)]
+    if faults:
+        raise WishError("\n".join(faults))
+    pins = {part: names.index(name) for part, name in wishes.pins.items()}
+    return Wishes(Objective(wishes.objective), wishes.max_boards, pins, wishes.n_chains)
+
+
+def require_distinct(inventory: Inventory) -> None:
+    """Raises WishError if a board is named twice, as a list of addresses may do."""
+    names = [board.name for board in inventory.boards]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise WishError(
+            f"{', '.join(twice)} {'is' if len(twice) == 1 else 'are'} named twice: a plan gives each board one stage at most. "
+            "Name each once."
+        )
+
+
+def require_sensors(wishes: PlanWishes, records: Mapping[str, BoardRecord]) -> None:
+    """Raises WishError if energy is to be saved and a board cannot measure any."""
+    without = [n for n, r in records.items() if not all(p.HasField("run_j") for p in r.profiles.values())]
+    if wishes.objective == Objective.ENERGY.value and without:
+        raise WishError(
+            f"energy cannot be planned for: {', '.join(sorted(without))} {'has' if len(without) == 1 else 'have'} no energy "
+            "sensor that the service can read. Plan for throughput or latency, or leave these boards out of boards.yaml."
+        )
+
+
+def _wrong_pins(wishes: PlanWishes, names: Sequence[str]) -> Iterator[str]:
+    unknown = sorted(set(wishes.pins.values()) - set(names))
+    if unknown:
+        yield f"parts are pinned to {', '.join(unknown)}; the boards are {', '.join(names)}."
+    for board in dict.fromkeys(wishes.pins.values()):
+        parts = [str(part) for part, pinned in sorted(wishes.pins.items()) if pinned == board]
+        if len(parts) > 1:
+            yield f"parts {', '.join(parts)} are all pinned to {board}. Pin each part to a board of its own."
+    most = _most_parts(wishes, names)
+    beyond = [f"{part}={board}" for part, board in sorted(wishes.pins.items()) if part >= most]
+    if beyond:
+        yield f"{', '.join(beyond)} cannot be met: there are {most} parts at most, which count from 0."
+
+
+def _most_parts(wishes: PlanWishes, names: Sequence[str]) -> int:
+    limits = [len(names), wishes.max_boards, None if wishes.cuts is None else len(wishes.cuts) + 1]
+    return min(limit for limit in limits if limit is not None)
+
+
+def _too_few_boards(wishes: PlanWishes, names: Sequence[str]) -> Iterator[str]:
+    chains, parts = wishes.n_chains or 1, 1 if wishes.cuts is None else len(wishes.cuts) + 1
+    most = min(len(names), wishes.max_boards or len(names))
+    if chains * parts <= most:
+        return
+    what = " of ".join(
+        [
+            *([f"{chains} chains"] if chains > 1 else []),
+            *([f"{parts} parts"] if parts > 1 else []),
+        ]
+    )
+    limit = f"{len(names)} boards" if most == len(names) else f"{most} of the {len(names)} boards"
+    yield f"{what} need {chains * parts} boards, and {limit} may be used. Ask for less, or add boards."

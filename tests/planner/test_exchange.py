@@ -1,0 +1,119 @@
+"""Frames through real boards at a steady rate; and every way in which a stream can fail is a typed error, in time."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc.aio
+import numpy as np
+import pytest
+
+from examples.local_boards import LocalBoards
+from fleet.errors import BoardRefusedError, BoardUnavailableError
+from fleet.event_loop import run_in_loop
+from fleet.inventory import Board
+from planner.errors import ProbeError
+from planner.exchange import ExchangeBudget, SteadyState, exchange
+from protos.v1.data_plane_pb2 import Header, Hop, OpenStream
+from transport.address import Address
+from transport.channel import DATA_PLANE_STREAM
+from transport.frame import pack_frame
+from transport.tensor_codec import encode_tensor
+
+BUDGET = ExchangeBudget(seconds=5.0, frames=10, timeout_s=5.0)
+Behave = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[None]]
+
+
+def run(board: Board, budget: ExchangeBudget = BUDGET, opening: OpenStream | None = None) -> SteadyState:
+    """Small frames through one board, two of them in flight."""
+    hops = [Hop(board=board.name, address=str(board.address))]
+    opening = opening or OpenStream(probe=True)
+    opening.hops.extend(hops)
+    payload = [encode_tensor(np.zeros(100, np.uint8))]
+    return run_in_loop(exchange([board], opening, payload, 2, insecure=False, budget=budget))
+
+
+@asynccontextmanager
+async def peer(behave: Behave) -> AsyncIterator[Board]:
+    """A server that is no board: it treats the messages of a data-plane stream as it likes."""
+
+    async def serve(messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext) -> None:
+        async for message in messages:
+            await behave(message, context)
+            return
+
+    class Handler(grpc.GenericRpcHandler):
+        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+            return grpc.stream_stream_rpc_method_handler(serve) if details.method == DATA_PLANE_STREAM else None
+
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((Handler(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield Board("stranger", Address("127.0.0.1", port))
+    finally:
+        await server.stop(None)
+
+
+async def with_peer(behave: Behave) -> SteadyState:
+    async with peer(behave) as board:
+        return await exchange([board], OpenStream(probe=True), [], 1, insecure=False, budget=BUDGET)
+
+
+def test_frames_are_counted_once_the_transfer_is_steady(boards: LocalBoards) -> None:
+    found = run(boards.named[0], ExchangeBudget(seconds=5.0, frames=43))
+    assert found.frames == 43 - 1 - 10  # a quarter warms up; between n replies lie n - 1 frames
+    assert 0 < found.frame_s < 1
+    assert len(found.cpu_s) == 1
+    assert 0 < found.cpu_s[0] < 1
+    assert 0 < found.own_cpu_s < 1
+
+
+def test_time_ends_the_transfer_and_leaves_enough_to_count(boards: LocalBoards) -> None:
+    assert run(boards.named[0], ExchangeBudget(seconds=0.0, frames=10**6)).frames == 1
+
+
+def test_transfer_of_too_few_frames_is_refused(boards: LocalBoards) -> None:
+    with pytest.raises(ProbeError, match="too few replies while dispatcher -> board1 was measured: 4"):
+        run(boards.named[0], ExchangeBudget(seconds=5.0, frames=4))
+
+
+def test_boards_own_refusal_is_raised_as_such(boards: LocalBoards) -> None:
+    with pytest.raises(BoardRefusedError, match=r"board1: .*nothing-of-that-name"):
+        run(boards.named[0], opening=OpenStream(deployment_id="nothing-of-that-name"))
+
+
+def test_board_that_falls_silent_is_given_up_and_named(store_root: Path) -> None:
+    with LocalBoards(1, store_root) as running:
+        running.boards[0].process.send_signal(signal.SIGSTOP)
+        with pytest.raises(ProbeError, match=r"no reply within 0\.5 s while dispatcher -> board1 was measured"):
+            run(running.named[0], ExchangeBudget(timeout_s=0.5))
+        running.boards[0].process.send_signal(signal.SIGCONT)
+
+
+def test_board_that_breaks_the_stream_is_named() -> None:
+    async def abort(message: bytes, context: grpc.aio.ServicerContext) -> None:
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "out of order")
+
+    with pytest.raises(BoardUnavailableError, match=r"stranger: 127\S* broke the stream while .*out of order"):
+        run_in_loop(with_peer(abort))
+
+
+def test_board_that_ends_the_stream_is_named() -> None:
+    async def end(message: bytes, context: grpc.aio.ServicerContext) -> None:
+        pass
+
+    with pytest.raises(BoardUnavailableError, match="stranger: ended the stream while it was measured"):
+        run_in_loop(with_peer(end))
+
+
+def test_peer_that_does_not_open_the_stream_is_named() -> None:
+    async def answer(message: bytes, context: grpc.aio.ServicerContext) -> None:
+        await context.write(pack_frame(Header(request_id=1)))
+
+    with pytest.raises(ProbeError, match="board stranger answered the opening of a stream with something else"):
+        run_in_loop(with_peer(answer))
