@@ -57,11 +57,15 @@ class Inventory:
     boards: tuple[Board, ...]
     links: tuple[Link, ...] = ()
 
+    def link_between(self, one: str, other: str) -> Link | None:
+        """What boards.yaml says of this very pair."""
+        return next((link for link in self.links if link.between == {one, other}), None)
+
     def known_bytes_per_s(self, one: str, other: str) -> float | None:
         """The speed between two machines as written in boards.yaml, or None: the pair's own, else the slower board's."""
-        for link in self.links:
-            if link.between == {one, other}:
-                return link.bytes_per_s
+        link = self.link_between(one, other)
+        if link is not None:
+            return link.bytes_per_s
         speeds = [board.link_bytes_per_s for board in self.boards if board.name in (one, other)]
         known = [speed for speed in speeds if speed is not None]
         return min(known) if known and len(known) == len(speeds) else None
@@ -99,6 +103,7 @@ def _read_file(path: str) -> Inventory:
     _require_distinct_names(document)
     _require_finite(document)
     boards = tuple(_board(document, index, entry) for index, entry in enumerate(content["boards"]))
+    _require_distinct_addresses(document, boards)
     names = {board.name for board in boards} | {DISPATCHER}
     links = tuple(_link(document, index, entry, names) for index, entry in enumerate(content.get("links", [])))
     _require_distinct_pairs(document, links)
@@ -144,6 +149,20 @@ def _require_distinct_names(document: YamlDocument) -> None:
                 "Give each board its own name.",
             )
         first_line[entry["name"]] = document.line(place)
+
+
+def _require_distinct_addresses(document: YamlDocument, boards: Sequence[Board]) -> None:
+    first: dict[Address, tuple[str, int]] = {}
+    for index, board in enumerate(boards):
+        place = ("boards", index, "address")
+        if board.address in first:
+            name, line = first[board.address]
+            raise document.error(
+                place,
+                f"{board.address} is the address of {name} on line {line} already; a board serves one plan's stage. "
+                "Remove one of the two, or correct its address.",
+            )
+        first[board.address] = (board.name, document.line(place))
 
 
 def _board(document: YamlDocument, index: int, entry: dict[str, Any]) -> Board:

@@ -124,6 +124,7 @@ async def serve(config: NodeConfig) -> None:
 
     def on_signal(*_: object) -> None:
         if first.is_set():
+            _ignore_signals()  # many signals would interrupt this handler over and over, and never let it come to its end
             _log.warning("stopped before the drain was done")
             logging.shutdown()
             os._exit(0)  # nothing that is being loaded or computed may hold it up

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from bundle.plan import Plan, PlannedChain, PlannedStage
@@ -21,11 +21,12 @@ from partitioning.planning import (
 )
 from planner.board_profiles import BoardRecord, OnProfile, ProfileSettings, describe_boards, profile_boards
 from planner.costs import FleetCosts, assemble_costs
+from planner.dispatcher_capacity import DispatcherCapacity, measure_dispatcher
 from planner.errors import WishError
 from planner.exchange import ExchangeBudget
 from planner.links import MeasuredLinks, OnLink, measure_links
 from planner.model import PlannerModel, Range
-from planner.report import Alternative, PlanReport, describe_chains
+from planner.report import Alternative, PlanReport, Proof, describe_chains
 from planner.revision import AGREEMENT, RevisedPlan, plan_and_revise, try_stages, unrestricted
 from planner.wishes import OBJECTIVES, PlanWishes, require_distinct, require_sensors, resolve_wishes
 
@@ -45,6 +46,7 @@ class FleetMeasurements:
 
     records: dict[str, BoardRecord]
     links: MeasuredLinks
+    dispatcher: DispatcherCapacity
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ async def measure_fleet(
     listeners.on_step("measuring links")
     budget = link_budget or _link_budget(settings)
     links = await measure_links(inventory, insecure=settings.insecure, budget=budget, on_link=listeners.on_link)
-    return FleetMeasurements(records, links)
+    dispatcher = await measure_dispatcher(inventory.boards, insecure=settings.insecure, budget=budget)
+    return FleetMeasurements(records, links, dispatcher)
 
 
 def _link_budget(settings: ProfileSettings) -> ExchangeBudget:
@@ -105,11 +108,26 @@ async def plan_on_boards(
     cut_positions = None if wishes.cuts is None else [model.position_index(cut) for cut in wishes.cuts]
     restrict = unrestricted if cut_positions is None else partial(fix_cuts, cut_positions=cut_positions)
     listeners.on_step("planning, and measuring the chosen stages whole")
-    revised = await plan_and_revise(
-        model, measured.records, measured.links, search_wishes, settings, restrict, listeners.on_profile
+    revise = partial(
+        plan_and_revise,
+        model,
+        measured.records,
+        measured.links,
+        settings=settings,
+        restrict=restrict,
+        on_profile=listeners.on_profile,
     )
+    revised = await revise(search_wishes)
+    limit = _dispatcher_limit(model, measured)
+    n_chains = len(revised.planned.chains)
+    if wishes.n_chains is None and n_chains > 1 and revised.planned.rate_per_s > limit[0]:
+        # More boards than this machine can feed: as few chains as it can.
+        for fewer in range(1, n_chains):
+            smaller = await revise(replace(search_wishes, n_chains=fewer))
+            if smaller.planned.rate_per_s >= limit[0]:
+                revised = smaller
+                break
     plan = _to_plan(model, revised.costs, wishes.objective, revised.planned.chains)
-    limit = _dispatcher_limit(model, measured.links, revised.planned.rate_per_s)
     return BoardsPlan(plan, _report(model, revised, wishes.objective, limit))
 
 
@@ -151,16 +169,19 @@ async def check_plan(
     # Only now: what does not fit a board must not be put into service there.
     await try_stages(model, wanted, measured.records, settings)
     costs, problem, judged = _judge(model, measured, chains)
+    limit_per_s, by = _dispatcher_limit(model, measured)
     report = PlanReport(
         model=model.name,
         objective=plan.objective,
         chains=describe_chains(model, costs, problem, chains),
-        rate_per_s=judged.rate_per_s,
+        rate_per_s=min(judged.rate_per_s, limit_per_s),
         latency_s=min(cost.latency_s for cost in judged.costs),
         energy_j=judged.costs[0].energy_j,
+        proof=Proof.GIVEN,
+        lower_bound=None,
         certified_gap=None,
         left_out=_left_out(costs, judged),
-        notes=(*costs.notes, *_dispatcher_limit(model, measured.links, judged.rate_per_s)),
+        notes=(*costs.notes, *_limit_note(limit_per_s, by, judged.rate_per_s)),
     )
     return BoardsPlan(plan, report)
 
@@ -173,19 +194,19 @@ def _judge(
     return costs, problem, ChainSet(chains, tuple(judge_chain(problem, chain) for chain in chains))
 
 
-def _dispatcher_limit(model: PlannerModel, links: MeasuredLinks, rate_per_s: float) -> list[str]:
-    """A note if this machine cannot send inputs and take answers as fast as the boards could."""
-    cost = links.transport[DISPATCHER]
-    frame_s = (
-        cost.frame_cpu_s
-        + cost.send_cpu_s_per_byte * model.crossing_bytes(0)
-        + cost.receive_cpu_s_per_byte * model.crossing_bytes(model.positions[-1])
-    )
-    if rate_per_s * frame_s < 1:
+def _dispatcher_limit(model: PlannerModel, measured: FleetMeasurements) -> tuple[float, str]:
+    """Frames per second that this machine can send and take answers to, and what limits it."""
+    cost = measured.links.transport[DISPATCHER]
+    end = model.positions[-1]
+    return measured.dispatcher.frames_per_s(model.crossing_bytes(0), model.crossing_bytes(end), cost)
+
+
+def _limit_note(limit_per_s: float, by: str, rate_per_s: float) -> list[str]:
+    if rate_per_s <= limit_per_s:
         return []
     return [
-        f"this machine takes {frame_s * 1e3:.2f} ms of one core to send a frame and take its answer: one dispatcher gives the "
-        f"boards {1 / frame_s:.0f} frames/s at most, less than they could do."
+        f"the boards could give {rate_per_s:.2f} frames/s, this machine no more than {limit_per_s:.2f}: {by} is the limit. "
+        "Run the dispatcher on a faster machine or link."
     ]
 
 
@@ -221,19 +242,22 @@ def _to_chain(model: PlannerModel, costs: FleetCosts, chain: Chain) -> PlannedCh
     return PlannedChain(tuple(PlannedStage(costs.names[b], until) for b, until in zip(chain.boards, untils)))
 
 
-def _report(model: PlannerModel, revised: RevisedPlan, objective: str, limit: Sequence[str]) -> PlanReport:
+def _report(model: PlannerModel, revised: RevisedPlan, objective: str, limit: tuple[float, str]) -> PlanReport:
     planned, costs = revised.planned, revised.costs
-    notes = [*costs.notes, *limit]
+    notes = [*costs.notes, *_limit_note(*limit, planned.rate_per_s)]
+    proof, lower_bound, gap = _proof(revised, objective)
     if not revised.agrees:
         notes.append(_disagreement(revised))
     return PlanReport(
         model=model.name,
         objective=objective,
         chains=describe_chains(model, costs, revised.problem, planned.chains),
-        rate_per_s=planned.rate_per_s,
+        rate_per_s=min(planned.rate_per_s, limit[0]),
         latency_s=min(cost.latency_s for cost in planned.costs),
         energy_j=planned.costs[0].energy_j,
-        certified_gap=_gap(planned, objective),
+        proof=proof,
+        lower_bound=lower_bound,
+        certified_gap=gap,
         left_out=_left_out(costs, planned),
         alternatives=_alternatives(costs, planned),
         notes=tuple(notes),
@@ -253,16 +277,29 @@ def _disagreement(revised: RevisedPlan) -> str:
     return f"after {revised.rounds} rounds {why}. The plan is the best of the stages that were measured."
 
 
-def _gap(planned: PlannedChains, objective: str) -> float:
-    if planned.proven or planned.lower_bound == 0:
-        return 0.0
-    return planned.value(Objective(objective)) / planned.lower_bound - 1
+def _proof(revised: RevisedPlan, objective: str) -> tuple[Proof, float | None, float | None]:
+    """What is proven, the bound, and the gap to it. The large search bounds one chain only, and measured stages nothing else."""
+    planned = revised.planned
+    if not revised.agrees:
+        return Proof.MEASURED, None, None
+    if planned.proven:
+        return Proof.PROVEN, planned.value(Objective(objective)), 0.0
+    if len(planned.chains) > 1 or not planned.lower_bound:
+        return Proof.OPEN, None, None
+    gap = planned.value(Objective(objective)) / planned.lower_bound - 1
+    return Proof.BOUNDED, planned.lower_bound, gap
 
 
 def _alternatives(costs: FleetCosts, planned: PlannedChains) -> tuple[Alternative, ...]:
     found = []
     if planned.n_boards > 1:
-        found.append(_alternative(f"at most {planned.n_boards - 1} boards", costs, planned.fewer_boards))
+        found.append(
+            _alternative(
+                f"at most {planned.n_boards - 1} board{'s' if planned.n_boards > 2 else ''}",
+                costs,
+                planned.fewer_boards,
+            )
+        )
     if planned.other_number is not None:
         n = len(planned.other_number.chains)
         found.append(_alternative(f"{n} chain{'s' if n > 1 else ''}", costs, planned.other_number))

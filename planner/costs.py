@@ -11,7 +11,7 @@ import numpy as np
 from fleet.inventory import DISPATCHER
 from partitioning.planning import BoardCosts, LinkCosts, MeasuredStage, ModelCosts
 from planner.board_profiles import BoardRecord, flag_notes
-from planner.links import LinkSpeed, MeasuredLinks, TransportCost
+from planner.links import LinkSpeed, MeasuredLinks, TransportCost, link_notes
 from planner.model import PlannerModel, Range
 from protos.v1.control_plane_pb2 import Profile
 
@@ -49,7 +49,10 @@ def assemble_costs(model: PlannerModel, records: Mapping[str, BoardRecord], link
     boards = [_board_costs(model, record, kinds[name], links.transport) for name, record in records.items()]
     costs = ModelCosts(crossing_bytes=crossing, positions=np.array(model.positions))
     return FleetCosts(
-        costs, tuple(boards), _link_costs(list(records), links, kinds), tuple(notes + flag_notes(records))
+        costs,
+        tuple(boards),
+        _link_costs(list(records), links, kinds),
+        tuple(notes + flag_notes(records) + link_notes(links)),
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +24,10 @@ _NS_PER_S = 1e9
 # Before anything is counted: connections open their windows, and a rate limiter's bucket runs empty.
 _WARM_UP_FRAMES = 3
 _WARM_UP_SHARE = 0.25
+# Replies come in bursts: the mean's interval is that of batches of consecutive ones.
+_BATCHES = 8
+_LEAST_FRAMES_FOR_INTERVAL = 4
+_T_95 = {4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36}  # batches -> Student's t, two-sided
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,17 @@ class ExchangeBudget:
 
 @dataclass(frozen=True)
 class SteadyState:
-    """Per frame: seconds between replies, and processor seconds of each hop's service and of this process."""
+    """Per frame: seconds between replies, and processor seconds of each hop's service and of this process.
+
+    Attributes:
+        half_width_share: half the 95 % interval of `frame_s`, as a share of it; infinite if too few frames tell.
+    """
 
     frame_s: float
     cpu_s: tuple[float, ...]
     own_cpu_s: float
     frames: int
+    half_width_share: float
 
 
 @dataclass(frozen=True)
@@ -133,7 +144,26 @@ def _evaluate(replies: Sequence[_Reply], boards: Sequence[Board]) -> SteadyState
     begin, end, frames = replies[first], replies[-1], len(replies) - 1 - first
     cpu_s = tuple((b - a) / _NS_PER_S / frames for a, b in zip(begin.cpu_ns, end.cpu_ns))
     own_cpu_s = (end.own_cpu_s - begin.own_cpu_s) / frames
-    return SteadyState((end.at_s - begin.at_s) / frames, cpu_s, own_cpu_s, frames)
+    half_width_share = _half_width_share([reply.at_s for reply in replies[first:]])
+    return SteadyState((end.at_s - begin.at_s) / frames, cpu_s, own_cpu_s, frames, half_width_share)
+
+
+def _half_width_share(at_s: Sequence[float]) -> float:
+    """Half the 95 % interval of the mean time between replies, as a share of it, from the means of equal batches.
+
+    Frames before the first full batch are left out: they are the least steady ones.
+    """
+    frames = len(at_s) - 1
+    if frames < _LEAST_FRAMES_FOR_INTERVAL:
+        return math.inf
+    n_batches = min(_BATCHES, frames)
+    size = frames // n_batches
+    ends_s = at_s[frames - n_batches * size :: size]
+    batches_s = [after - before for before, after in zip(ends_s, ends_s[1:])]
+    mean_s = statistics.fmean(batches_s)
+    if mean_s <= 0:
+        return math.inf
+    return _T_95[n_batches] * statistics.stdev(batches_s) / math.sqrt(n_batches) / mean_s
 
 
 def _details(error: Exception) -> str:

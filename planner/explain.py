@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bundle.plan import Plan
-from planner.report import Alternative, ChainReport, PlanReport, StageReport
+from planner.report import Alternative, ChainReport, PlanReport, Proof, StageReport
 from terminal import print_table
 
 _MS = 1e3
@@ -78,11 +78,20 @@ def _bar(share: float) -> str:
 
 
 def _headline(report: PlanReport) -> str:
-    proof = {None: "as given, not searched for", 0.0: "proven the best for these measurements"}.get(
-        report.certified_gap, f"within {report.certified_gap or 0:.1%} of the best for these measurements"
-    )
     joules = "" if report.energy_j is None else f", {report.energy_j:.3g} J per frame"
-    return f"at most {report.rate_per_s:.2f} frames/s, {report.latency_s * _MS:.1f} ms for one frame alone{joules}; {proof}"
+    alone = f"{report.latency_s * _MS:.1f} ms for one frame alone{joules}"
+    return f"at most {report.rate_per_s:.2f} frames/s, {alone}; {_proof(report)}"
+
+
+def _proof(report: PlanReport) -> str:
+    if report.proof is Proof.BOUNDED and report.lower_bound and report.certified_gap is not None:
+        bound = f"no chain can give more than {1 / report.lower_bound:.2f}"
+        return f"within {report.certified_gap:.1%} of the best chain for these measurements: {bound}"
+    return {
+        Proof.PROVEN: "proven the best for these measurements",
+        Proof.MEASURED: "the best of the stages that were measured",
+        Proof.GIVEN: "as given, not searched for",
+    }.get(report.proof, "the best found; too many unlike boards to prove more")
 
 
 def _limits(report: PlanReport) -> Iterator[str]:
@@ -103,7 +112,7 @@ def _compare(report: PlanReport, other: Alternative) -> str:
 
 
 def _left_out(report: PlanReport) -> Iterator[str]:
-    if report.left_out and report.certified_gap is not None:
+    if report.left_out and report.proof is not Proof.GIVEN:
         yield f"left out: {', '.join(report.left_out)}; no plan with them that was found is better"
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fleet.inventory import DISPATCHER, Board, Inventory
 from fleet.together import together
@@ -18,8 +19,14 @@ OnLink = Callable[[int, int], None]
 _SMALL_BYTES = 64 * 2**10
 _LARGE_BYTES = 2**20
 _LARGE_SHARE_OF_BUDGET = 0.1
+# On a link that takes longer than this for a small frame's bytes, both are smaller; a few frames tell beforehand.
+_SMALL_SHARE_OF_BUDGET = 0.25
+_SLOW_LINK_BYTES = (16 * 2**10, 48 * 2**10)
+_FIRST_SHARE_OF_BUDGET = 0.05
 # Enough in flight that the sender packs the next frame while one is on the wire.
 _WINDOW = 4
+_DOUBTFUL_SHARE = 0.1
+_LINKS_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -33,12 +40,17 @@ class TransportCost:
 
 @dataclass(frozen=True)
 class LinkSpeed:
-    """One direction of a link under gRPC: a frame of n bytes takes frame_s + n / bytes_per_s when frames follow closely."""
+    """One direction of a link under gRPC: a frame of n bytes takes frame_s + n / bytes_per_s when frames follow closely.
+
+    Attributes:
+        half_width_share: half the 95 % interval of a large frame's time, as a share of it; 0 where it is written down.
+    """
 
     bytes_per_s: float
     frame_s: float
     round_trip_s: float
     is_measured: bool
+    half_width_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,21 @@ async def measure_links(
     return MeasuredLinks(speeds, meter.transport())
 
 
+def link_notes(links: MeasuredLinks) -> list[str]:
+    """What should be said of links that few or unsteady frames tell of: one sentence for all, or nothing."""
+    shares = {names: speed.half_width_share for names, speed in links.speeds.items() if speed.is_measured}
+    doubtful = sorted((n for n, share in shares.items() if share > _DOUBTFUL_SHARE), key=lambda n: -shares[n])
+    if not doubtful:
+        return []
+    named = ", ".join(f"{sender} -> {receiver}" for sender, receiver in doubtful[:_LINKS_NAMED])
+    more = len(doubtful) - _LINKS_NAMED
+    which = f"{named} and {more} more" if more > 0 else named
+    subject, whose = (f"link {which} is", "its") if len(doubtful) == 1 else (f"links {which} are", "their")
+    worst = shares[doubtful[0]]
+    how_well = f"to {worst * 100:.0f} % only" if math.isfinite(worst) else "from too few frames to say how well"
+    return [f"{subject} known {how_well}; measure again, or write {whose} speed into boards.yaml."]
+
+
 class _Meter:
     """Collects what the probes of all directions give."""
 
@@ -101,23 +128,35 @@ class _Meter:
         self._send: dict[str, list[float]] = {}
 
     async def measure(self, direction: _Direction) -> None:
-        """Three transfers: empty frames one at a time, small frames, large frames."""
+        """Empty frames one at a time, small frames, large frames; before them a few that tell how small and large."""
         empty = await self._probe(direction, 0, 1)
-        small = await self._probe(direction, _SMALL_BYTES, _WINDOW)
-        per_byte_s = small.frame_s / _SMALL_BYTES
-        affordable = int(self._budget.seconds * _LARGE_SHARE_OF_BUDGET / per_byte_s)
-        large_bytes = max(2 * _SMALL_BYTES, min(_LARGE_BYTES, affordable))
+        small_bytes, largest_bytes = await self._sizes(direction, empty)
+        small = await self._probe(direction, small_bytes, _WINDOW)
+        affordable = int(self._budget.seconds * _LARGE_SHARE_OF_BUDGET * small_bytes / small.frame_s)
+        large_bytes = min(largest_bytes, max(2 * _SMALL_BYTES, affordable))
         large = await self._probe(direction, large_bytes, _WINDOW)
-        slope_s = (large.frame_s - small.frame_s) / (large_bytes - _SMALL_BYTES)
+        slope_s = (large.frame_s - small.frame_s) / (large_bytes - small_bytes)
         if slope_s <= 0:  # noise: the large frames were no slower; then all of it is bytes
             slope_s = large.frame_s / large_bytes
         frame_s = max(0.0, large.frame_s - slope_s * large_bytes)
-        self.speeds[direction.names] = LinkSpeed(1 / slope_s, frame_s, self._trip_s(direction, empty), True)
+        trip_s = self._trip_s(direction, empty)
+        self.speeds[direction.names] = LinkSpeed(1 / slope_s, frame_s, trip_s, True, large.half_width_share)
         self._note_cpu(direction, empty, large, large_bytes)
 
-    async def _probe(self, direction: _Direction, size_bytes: int, window: int) -> SteadyState:
+    async def _sizes(self, direction: _Direction, empty: SteadyState) -> tuple[int, int]:
+        """The small frame, and the largest that the large one may be."""
+        size_bytes = _SLOW_LINK_BYTES[0]
+        brief = replace(self._budget, seconds=self._budget.seconds * _FIRST_SHARE_OF_BUDGET)
+        first = await self._probe(direction, size_bytes, 1, brief)
+        bytes_s = (first.frame_s - empty.frame_s) * _SMALL_BYTES / size_bytes  # a long way alone makes no slow link
+        is_slow = bytes_s > self._budget.seconds * _SMALL_SHARE_OF_BUDGET
+        return _SLOW_LINK_BYTES if is_slow else (_SMALL_BYTES, _LARGE_BYTES)
+
+    async def _probe(
+        self, direction: _Direction, size_bytes: int, window: int, budget: ExchangeBudget | None = None
+    ) -> SteadyState:
         hops, own_bytes = _route(direction, size_bytes)
-        return await probe(hops, own_bytes, window, insecure=self._insecure, budget=self._budget)
+        return await probe(hops, own_bytes, window, insecure=self._insecure, budget=budget or self._budget)
 
     def _trip_s(self, direction: _Direction, empty: SteadyState) -> float:
         """Between two boards: the whole way less the way to the first; the dispatcher's links are measured before."""
@@ -141,6 +180,10 @@ class _Meter:
             self._fixed_cpu_s.setdefault(name, []).append(empty_s)
             per_byte = self._receive if receives else self._send
             per_byte.setdefault(name, []).append(max(0.0, (large_s - empty_s) / large_bytes))
+
+    def dispatcher_frame_s(self) -> float:
+        """What a frame costs whatever its size, for links that are not measured: the median of the dispatcher's links."""
+        return statistics.median(speed.frame_s for names, speed in self.speeds.items() if DISPATCHER in names)
 
     def transport(self) -> dict[str, TransportCost]:
         """Of each machine that was measured; the dispatcher's is the median over the boards."""
@@ -198,16 +241,22 @@ def _rounds(directions: Sequence[_Direction]) -> list[list[_Direction]]:
 
 
 def _known(inventory: Inventory, names: tuple[str, str], measured: LinkSpeed | None, meter: _Meter) -> LinkSpeed:
-    """What boards.yaml says counts; what it leaves out is as measured."""
+    """What boards.yaml says of a pair counts; what it leaves out is as measured.
+
+    A board's own speed says nothing of the dispatcher's end: of the two figures of such a pair the slower one counts.
+    """
     written = inventory.known_bytes_per_s(*names)
     if written is None:
         assert measured is not None, "every pair that boards.yaml leaves out was measured"
         return measured
-    trips = [link.round_trip_s for link in inventory.links if link.between == set(names)]
-    trip_s = next((t for t in trips if t is not None), None)
+    link = inventory.link_between(*names)
+    if link is None and measured is not None and measured.bytes_per_s <= written:
+        return measured
+    trip_s = None if link is None else link.round_trip_s
     if trip_s is None:
-        trip_s = max(meter.round_trip_s.get(name, 0.0) for name in names)
-    return LinkSpeed(written, 0.0 if measured is None else measured.frame_s, trip_s, False)
+        trip_s = max(meter.round_trip_s.get(name, 0.0) for name in names) if measured is None else measured.round_trip_s
+    frame_s = meter.dispatcher_frame_s() if measured is None else measured.frame_s
+    return LinkSpeed(written, frame_s, trip_s, False)
 
 
 def _name(board: Board | None) -> str:

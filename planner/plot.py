@@ -48,6 +48,7 @@ def plot_plan(report: PlanReport, model: PlannerModel, path: Path) -> None:
     figure.suptitle(_title(report), fontsize=11)
     for axis, chain_rows, chain in zip(axes, rows, report.chains):
         _draw_timeline(axis, chain_rows, chain)
+    _share_time(list(axes[: len(rows)]))
     for axis, chain in zip(axes[len(rows) :], report.chains):
         _draw_model(axis, model, chain)
     try:
@@ -119,6 +120,13 @@ def _draw_timeline(axis: Axes, rows: Sequence[_Row], chain: ChainReport) -> None
     axis.set_xlabel(f"ms; one colour per frame; outlined: the slowest step, {chain.limited_by}", fontsize=8)
     axis.tick_params(axis="x", labelsize=8)
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def _share_time(timelines: Sequence[Axes]) -> None:
+    """The same time is as wide for all chains: a slow one looks slow."""
+    end_ms = max(axis.get_xlim()[1] for axis in timelines)
+    for axis in timelines:
+        axis.set_xlim(0, end_ms)
 
 
 def _draw_model(axis: Axes, model: PlannerModel, chain: ChainReport) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fleet.inventory import DISPATCHER
 from planner.board_profiles import BoardRecord, flag_notes
-from planner.links import MeasuredLinks
+from planner.links import MeasuredLinks, link_notes
 from planner.model import PlannerModel
 from protos.v1.control_plane_pb2 import Profile
 from protos.v1.data_plane_pb2 import Codec
@@ -94,7 +94,7 @@ def print_profile(model: PlannerModel, records: Mapping[str, BoardRecord], links
             ),
             text_columns=3,
         )
-    for note in flag_notes(records):
+    for note in [*flag_notes(records), *link_notes(links)]:
         print(f"note: {note}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -40,7 +41,8 @@ class StageReport:
 
 @dataclass(frozen=True)
 class ChainReport:
-    """One chain. `answer_link_s` is the way of its answers back; `limited_by` names its slowest step."""
+    """One chain. `answer_link_s` is what an answer takes on its last way, from the first board; on all links answers are counted
+    with the frames. `limited_by` names the slowest step."""
 
     stages: tuple[StageReport, ...]
     answer_bytes: float
@@ -66,12 +68,22 @@ class Alternative:
     energy_j: float | None = None
 
 
+class Proof(enum.Enum):
+    """What is known of other plans."""
+
+    PROVEN = "proven"  # none is better for these measurements
+    BOUNDED = "bounded"  # no single chain is better than `lower_bound`
+    MEASURED = "measured"  # none of the stages that were measured makes a better one; others were only estimated
+    OPEN = "open"  # too many unlike boards to try all numbers of chains
+    GIVEN = "given"  # it was not searched for
+
+
 @dataclass(frozen=True)
 class PlanReport:
     """A whole plan. `rate_per_s` is the bound: what the boards can do if nothing but the slowest step holds them up.
 
-    `certified_gap` is 0 for a plan that is proven the best for these costs; else how far at most it is from the best; None
-    for a plan that was given and not searched for. `rounds`, `estimate_error` and `repeat_error` tell of the revision, see
+    `lower_bound` is what no plan can be better than (seconds per frame, or joules), `certified_gap` how far above it the plan is;
+    None where nothing is known. `rounds`, `estimate_error` and `repeat_error` tell of the revision, see
     `planner.revision.RevisedPlan`.
     """
 
@@ -81,6 +93,8 @@ class PlanReport:
     rate_per_s: float
     latency_s: float
     energy_j: float | None
+    proof: Proof
+    lower_bound: float | None
     certified_gap: float | None
     left_out: tuple[str, ...]
     alternatives: tuple[Alternative, ...] = ()
@@ -91,7 +105,7 @@ class PlanReport:
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain values."""
-        return asdict(self)
+        return {**asdict(self), "proof": self.proof.value}
 
 
 def describe_chains(
@@ -107,17 +121,18 @@ def _describe(
     stages = tuple(
         _stage(model, costs, problem, chain, chain_index, stage_index) for stage_index in range(len(chain.boards))
     )
-    last, end = chain.boards[-1], chain.positions[-1]
-    answer_s = float(problem.link_s[last, problem.dispatcher, end])
+    first, answer_bytes = chain.boards[0], float(problem.crossing_bytes[-1])
     steps = {f"{s.board}'s computing and moving": s.stage_s for s in stages}
     senders = ["the dispatcher", *(s.board for s in stages)]
-    steps.update({f"the link from {sender} to {s.board}": s.link_s for sender, s in zip(senders, stages)})
-    steps[f"the link from {stages[-1].board} to the dispatcher"] = answer_s
+    steps.update({f"the link between {sender} and {s.board}": s.link_s for sender, s in zip(senders, stages)})
     slowest = max(steps, key=lambda step: steps[step])
     return ChainReport(
         stages=stages,
-        answer_bytes=float(problem.crossing_bytes[end]),
-        answer_link_s=answer_s,
+        answer_bytes=answer_bytes,
+        answer_link_s=float(
+            costs.links.frame_s[first, problem.dispatcher]
+            + answer_bytes / costs.links.bytes_per_s[first, problem.dispatcher]
+        ),
         bottleneck_s=steps[slowest],
         latency_s=judge_chain(problem, chain).latency_s,
         limited_by=slowest,

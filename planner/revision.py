@@ -200,7 +200,7 @@ def explain_infeasible(costs: FleetCosts, reason: str, is_open: bool = True) -> 
     condition = "" if is_open else ", if cuts, pins and the numbers of boards and chains are left open"
     lines = ["the model does not fit these boards' memory.", *pieces]
     lines.append(f"It would fit with {' or '.join(changes)}{condition}.")
-    return f"{' '.join(lines)} Or quantise the model: --quantize int8 takes about a quarter of float32."
+    return f"{' '.join(lines)} A float32 model quantised with --quantize int8 takes about a quarter."
 
 
 def _chosen_stages(planned: PlannedChains) -> list[Stage]:

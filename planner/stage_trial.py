@@ -6,6 +6,7 @@ and frames push the weights out of the caches. On a board without a core to spar
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -41,7 +42,8 @@ async def try_stage(model: PlannerModel, ops: Range, record: BoardRecord, settin
     segment = model.segment(ops)
     file = ModelFile(path=f"{segment.sha256}.tflite", sha256=segment.sha256, size_bytes=len(segment.data))
     partition = partition_message(model.graph, spec, file)
-    deployment_id = f"trial-{segment.sha256[:12]}"
+    # Two clients may try the same partition at once: each unloads its own only.
+    deployment_id = f"trial-{segment.sha256[:12]}-{secrets.token_hex(4)}"
     board = record.board
     async with BoardControl(board, insecure=settings.insecure, timeout_s=settings.timeout_s) as control:
         if await control.find_missing([segment.sha256]):

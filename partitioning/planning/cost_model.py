@@ -12,6 +12,8 @@ from partitioning.planning.problem import ChainProblem, FloatArray, PlanningErro
 
 Array = np.ndarray[Any, Any]
 
+_RELAY_SHARE = 0.5
+
 
 @dataclass(frozen=True)
 class ModelCosts:
@@ -125,7 +127,9 @@ def build_problem(model: ModelCosts, boards: Sequence[BoardCosts], links: LinkCo
 
         stage(i, j) = max(compute_s, move_cpu_s, (compute_cpu_s + move_cpu_s) / cores), inf beyond the board's memory
         move_cpu_s  = frame_cpu_s + receive_cpu_s_per_byte * bytes at i + send_cpu_s_per_byte * bytes at j
-        link(c)     = seconds per frame + bytes at c / bytes per second
+        link(c)     = seconds per frame + bytes at c / bytes per second, and what answers take of it
+
+    Answers go back the way that inputs came, through every board (`_links_s`), and each board before the last relays them.
 
     compute_s and compute_cpu_s are sums over operators, or of the partition measured whole. The processor that moves frames
     is the one that computes: while one frame is computed others come and go, in the time that computing leaves of it. One
@@ -135,16 +139,40 @@ def build_problem(model: ModelCosts, boards: Sequence[BoardCosts], links: LinkCo
     """
     for board in boards:
         _check_sizes(model, board)
-    crossing_bytes = model.crossing_bytes[model.positions]
     joules = [_stage_joules(model, board) for board in boards]
     known = [stage_j for stage_j in joules if stage_j is not None]
+    link_s, delay_s = _links_s(model, links)
     return ChainProblem(
         np.array([_stage_s(model, board) for board in boards]),
-        links.frame_s[:, :, None] + crossing_bytes / links.bytes_per_s[:, :, None],
-        crossing_bytes,
+        link_s,
+        model.crossing_bytes[model.positions],
         np.array(known) if len(known) == len(boards) else None,
-        links.delay_s,
+        delay_s,
     )
+
+
+def _links_s(model: ModelCosts, links: LinkCosts) -> tuple[FloatArray, FloatArray]:
+    """Seconds that a frame occupies each link, and that it is on its way beyond that: there, and back with the answer.
+
+    A board sends its answers to the board before it over the interface that its frames leave by, so both share the speed of
+    the way to the next board; on the way back from there only the answer counts. The dispatcher's frames and its answers go
+    opposite ways. What comes last is the first board's business too: from the last board to the dispatcher there is no link.
+    """
+    dispatcher = len(links.frame_s) - 1
+    crossing_bytes = model.crossing_bytes[model.positions]
+    answer_bytes = crossing_bytes[-1]
+    delay_s = np.zeros_like(links.frame_s) if links.delay_s is None else links.delay_s
+    forward_s = links.frame_s[:, :, None] + crossing_bytes / links.bytes_per_s[:, :, None]
+    answer_s = (links.frame_s + answer_bytes / links.bytes_per_s).T  # (sender of the frame, receiver): the way back
+    shared_s = forward_s + (answer_bytes / links.bytes_per_s)[:, :, None]
+    link_s = np.maximum(shared_s, answer_s[:, :, None])
+    link_s[dispatcher] = np.maximum(forward_s[dispatcher], answer_s[dispatcher, :, None])
+    link_s[:, dispatcher] = 0.0
+    both_ways_s = delay_s + delay_s.T
+    # One frame alone waits for both ways of the first link, of which only the longer occupies it.
+    both_ways_s[dispatcher] += np.minimum(forward_s[dispatcher, :, 0], answer_s[dispatcher])
+    both_ways_s[:, dispatcher] = 0.0
+    return link_s, both_ways_s
 
 
 def stage_bytes(model: ModelCosts, board: BoardCosts) -> FloatArray:
@@ -177,9 +205,17 @@ def _stage_s(model: ModelCosts, board: BoardCosts) -> FloatArray:
     sent_cpu_s = board.send_cpu_s_per_byte * crossing_bytes[None, :]
     move_cpu_s = board.frame_cpu_s + received_cpu_s + sent_cpu_s
     service_cpu_s = _with_measured(cpu_s + move_cpu_s, model, board, lambda stage: stage.service_cpu_s)
-    stage_s = np.maximum(np.maximum(compute_s, move_cpu_s), service_cpu_s / board.cores)
+    relay_cpu_s = np.full(len(crossing_bytes), _relay_cpu_s(board, crossing_bytes[-1]))
+    relay_cpu_s[-1] = 0.0  # the last stage's own answers are its frames
+    stage_s = np.maximum(np.maximum(compute_s, move_cpu_s + relay_cpu_s), (service_cpu_s + relay_cpu_s) / board.cores)
     stage_s[stage_bytes(model, board) > board.memory_bytes] = np.inf
     return _forwards(stage_s)
+
+
+def _relay_cpu_s(board: BoardCosts, answer_bytes: float) -> float:
+    """Processor seconds to pass on an answer of the boards behind: read and written, but not unpacked, which is about half."""
+    moved_s = answer_bytes * (board.receive_cpu_s_per_byte + board.send_cpu_s_per_byte)
+    return _RELAY_SHARE * board.frame_cpu_s + moved_s
 
 
 def _stage_joules(model: ModelCosts, board: BoardCosts) -> FloatArray | None:

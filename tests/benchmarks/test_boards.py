@@ -54,7 +54,7 @@ from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 
 _ROOT = Path(__file__).parents[2]
 _MIB = 2**20
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 180.0
 _CORES = 0.25
 _LINK_BITS_PER_S = 50e6
 _MEMORY_BYTES = 384 * _MIB

@@ -149,6 +149,8 @@ def test_json_holds_the_whole_report(convert: Convert, model: Path, boards: Loca
         "rate_per_s",
         "latency_s",
         "energy_j",
+        "proof",
+        "lower_bound",
         "certified_gap",
         "left_out",
         "alternatives",

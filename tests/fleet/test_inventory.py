@@ -106,6 +106,16 @@ def test_two_boards_of_one_name_are_refused(tmp_path: Path) -> None:
         load_boards(path)
 
 
+def test_two_boards_at_one_address_are_refused_in_a_file_only(tmp_path: Path) -> None:
+    path = tmp_path / "boards.yaml"
+    path.write_text(f"{ONE}  - name: pi2\n    address: h:2\n  - name: pi3\n    address: ' h:1'\n")
+    with pytest.raises(
+        BoardsFileError, match=f"{path}:7: .*h:1 is the address of pi1 on line 3 already; a board serves"
+    ):
+        load_boards(path)
+    assert len(load_boards(["h:1", "h:1"])) == 2
+
+
 def test_what_a_board_and_its_links_can_do_is_read_in_bytes_and_seconds(tmp_path: Path) -> None:
     path = tmp_path / "boards.yaml"
     path.write_text(
@@ -127,6 +137,8 @@ links:
     assert known("pi3", "pi1") == 1e6  # the pair's own figure counts more
     assert known("pi2", "dispatcher") == 2e6
     assert known("pi1", "dispatcher") == 12.5e6
+    assert inventory.link_between("dispatcher", "pi2") == inventory.links[1]
+    assert inventory.link_between("pi1", "pi2") is None  # a board's own speed is no link
     assert known("pi2", "pi3") is None  # pi3's link is not known: it is measured
     assert load_inventory(inventory) is inventory
     assert Inventory(()).known_bytes_per_s("a", "b") is None

@@ -113,8 +113,12 @@ def test_first_signal_drains_and_tells_the_dispatcher(store_root: Path, zoo_bund
 def test_signal_that_comes_after_the_drain_does_not_turn_success_into_failure(store_root: Path) -> None:
     board = LocalBoard("only", store_root)
     board.process.send_signal(signal.SIGTERM)
-    while board.process.poll() is None:  # again and again until the process has gone
-        board.process.send_signal(signal.SIGTERM)
+    while True:  # again and again until the process has gone
+        try:
+            board.process.wait(0.001)
+            break
+        except subprocess.TimeoutExpired:
+            board.process.send_signal(signal.SIGTERM)
     assert board.stop() == 0
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,10 +75,18 @@ def profile(
     return with_control(board, lambda c: c.profile(header(data, threads, **fields), data, timeout_s))
 
 
+_TRIES = 40
+
+
 def clean_profile(board: LocalBoard, data: bytes, threads: int = 0) -> control.Profile:
+    """A profile without a flag; on a machine that runs other tests at the same time it may take some tries."""
     made = profile(board, data, threads)
     if any(flag.startswith(("hot", "throttled")) for flag in made.flags):
         pytest.skip(f"this machine: {'; '.join(made.flags)}")
+    for _ in range(_TRIES):
+        if not made.flags:
+            break
+        made = profile(board, data, threads)
     assert list(made.flags) == []
     return made
 
@@ -242,8 +252,18 @@ def test_idle_worker_goes_when_the_service_is_killed(store_root: Path, small: by
     profile(board, small)
     (worker,) = workers(board)
     board.process.kill()
-    board.stop()  # returns once nobody holds the log open, so the worker has gone as well
-    assert not Path(f"/proc/{worker}").exists() or "zombie" in Path(f"/proc/{worker}/status").read_text()
+    board.stop()
+    deadline_s = time.monotonic() + 60
+    while is_running(worker) and time.monotonic() < deadline_s:
+        os.sched_yield()  # it has been told by the end of its input, and needs a processor to go
+    assert not is_running(worker)
+
+
+def is_running(pid: str) -> bool:
+    try:
+        return "zombie" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
 
 
 def test_codecs_are_measured(board: LocalBoard) -> None:

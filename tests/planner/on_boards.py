@@ -62,7 +62,7 @@ def known_for(inventory: Inventory, measured: FleetMeasurements) -> FleetMeasure
         records[board.name] = replace(
             record, board=board, profiles=dict(record.profiles), service_cpu_s=dict(record.service_cpu_s)
         )
-    return FleetMeasurements(records, measured.links)
+    return FleetMeasurements(records, measured.links, measured.dispatcher)
 
 
 def plan(

@@ -24,8 +24,9 @@ from planner.boards_plan import (
     plan_on_boards,
 )
 from planner.errors import WishError
-from planner.links import MeasuredLinks, TransportCost
+from planner.links import TransportCost
 from planner.model import PlannerModel
+from planner.report import Proof
 from tests.planner.on_boards import BRIEF, MIB, SETTINGS, known_for, limited, plan, trials_on
 from transport.address import Address
 
@@ -56,9 +57,10 @@ def test_plan_says_what_its_figures_say(
     assert [tuple(s.until for s in c.stages if s.until is not None) for c in report.chains] == [
         c.cuts for c in found.plan.chains
     ]
-    assert report.rate_per_s == pytest.approx(sum(1 / c.bottleneck_s for c in report.chains))
+    # This machine may be slower than its boards together.
+    assert report.rate_per_s <= sum(1 / c.bottleneck_s for c in report.chains) * 1.000001
     assert report.latency_s == pytest.approx(min(c.latency_s for c in report.chains))
-    assert report.certified_gap == 0
+    assert report.proof in (Proof.PROVEN, Proof.MEASURED)
     assert set(report.left_out) == {b.name for b in boards.named} - set(found.plan.board_names)
     assert report.rounds >= 1
     for chain in report.chains:
@@ -186,9 +188,10 @@ def test_plan_made_by_hand_is_measured_as_it_is(
     assert [c.boards for c in report.chains] == [["board2", "board1"], ["board3"]]
     assert [(s.start_op, s.stop_op) for s in report.chains[0].stages] == [(0, 3), (3, 5)]
     assert all(s.is_measured_whole for c in report.chains for s in c.stages)
-    assert report.certified_gap is None
+    assert report.proof is Proof.GIVEN
     assert report.left_out == ()
-    assert report.rate_per_s == pytest.approx(sum(1 / c.bottleneck_s for c in report.chains))
+    # This machine may be slower than its boards together.
+    assert report.rate_per_s <= sum(1 / c.bottleneck_s for c in report.chains) * 1.000001
     assert all(trials_on(board) == [] for board in boards.named)
 
 
@@ -260,6 +263,7 @@ def test_dispatcher_that_is_slower_than_the_boards_is_noted(
     dense: PlannerModel, inventory: Inventory, measured: FleetMeasurements
 ) -> None:
     transport = {**measured.links.transport, DISPATCHER: TransportCost(2.0, 0.0, 0.0)}
-    slow = FleetMeasurements(measured.records, MeasuredLinks(measured.links.speeds, transport))
+    slow = replace(measured, links=replace(measured.links, transport=transport))
     report = check(dense, made_by_hand((("board1", None),)), inventory, slow).report
-    assert any("2000.00 ms of one core" in note and "0 frames/s at most" in note for note in report.notes)
+    assert report.rate_per_s <= 0.5
+    assert any("no more than 0.50: its processor is the limit" in note for note in report.notes)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import accumulate
 from pathlib import Path
 
 import grpc.aio
@@ -16,7 +18,7 @@ from fleet.errors import BoardRefusedError, BoardUnavailableError
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Board
 from planner.errors import ProbeError
-from planner.exchange import ExchangeBudget, SteadyState, exchange
+from planner.exchange import ExchangeBudget, SteadyState, _half_width_share, exchange
 from protos.v1.data_plane_pb2 import Header, Hop, OpenStream
 from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM
@@ -71,10 +73,40 @@ def test_frames_are_counted_once_the_transfer_is_steady(boards: LocalBoards) -> 
     assert len(found.cpu_s) == 1
     assert 0 < found.cpu_s[0] < 1
     assert 0 < found.own_cpu_s < 1
+    assert 0 < found.half_width_share < 10
 
 
 def test_time_ends_the_transfer_and_leaves_enough_to_count(boards: LocalBoards) -> None:
-    assert run(boards.named[0], ExchangeBudget(seconds=0.0, frames=10**6)).frames == 1
+    found = run(boards.named[0], ExchangeBudget(seconds=0.0, frames=10**6))
+    assert found.frames == 1
+    assert found.half_width_share == math.inf
+
+
+@pytest.mark.parametrize(
+    ("between_s", "expected"),
+    [
+        ([1.0, 1.0, 1.0], math.inf),  # too few to tell
+        ([2.0] * 4, 0.0),
+        ([1.0, 3.0] * 20, 0.089),  # five in a batch: means of 1.8 and 2.2
+        ([0.0, 0.0, 0.0, 4.0] * 16, 0.0),  # bursts as long as the window are steady
+        ([1.0, 1.0, 3.0, 3.0], 3.18 * 2 / math.sqrt(3) / 2 / 2),
+        ([9.0] + [1.0] * 16, 0.0),  # what fills no batch is left out at the beginning
+        ([0.0] * 8, math.inf),
+    ],
+)
+def test_interval_is_that_of_batches_of_replies(between_s: list[float], expected: float) -> None:
+    at_s = list(accumulate(between_s, initial=100.0))
+    assert _half_width_share(at_s) == pytest.approx(expected, abs=1e-3)
+
+
+def test_interval_covers_the_mean_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(3)
+    n_covered = 0
+    for _ in range(400):
+        at_s = np.cumsum(rng.gamma(2.0, 0.5, size=rng.integers(5, 60)))
+        mean_s = (at_s[-1] - at_s[0]) / (len(at_s) - 1)
+        n_covered += abs(mean_s - 1) <= _half_width_share(at_s.tolist()) * mean_s
+    assert n_covered > 0.9 * 400
 
 
 def test_transfer_of_too_few_frames_is_refused(boards: LocalBoards) -> None:

@@ -15,7 +15,7 @@ from partitioning.planning import Objective, Wishes, build_problem, fix_cuts, pl
 from planner.costs import FleetCosts, assemble_costs
 from planner.explain import comment_plan, print_plan
 from planner.model import PlannerModel
-from planner.report import Alternative, PlanReport, describe_chains
+from planner.report import Alternative, PlanReport, Proof, describe_chains
 from tests.partitioning import sample_models
 from tests.planner.made_up import MIB, links, record
 
@@ -47,6 +47,8 @@ def report_of(model: PlannerModel, wishes: Wishes) -> PlanReport:
         rate_per_s=planned.rate_per_s,
         latency_s=min(cost.latency_s for cost in planned.costs),
         energy_j=None,
+        proof=Proof.PROVEN,
+        lower_bound=0.05,
         certified_gap=0.0,
         left_out=(),
         alternatives=(Alternative("at most 1 boards", 10.0, 0.040, "pi1"),),
@@ -118,8 +120,13 @@ def test_explanation_compares_and_tells_how_it_was_measured(
         ({"objective": "latency", "latency_s": 0.020}, "at best 40.0 ms (+100.0%): pi1"),
         ({"objective": "energy", "energy_j": 0.5}, "at best 0.75 J per frame (+50.0%): pi1"),
         ({"alternatives": (Alternative("2 chains", None, None, ""),)}, "with 2 chains: no plan fits"),
-        ({"certified_gap": 0.031}, "within 3.1% of the best for these measurements"),
-        ({"certified_gap": None}, "as given, not searched for"),
+        (
+            {"proof": Proof.BOUNDED, "certified_gap": 0.031},
+            "within 3.1% of the best chain for these measurements: no chain can give more than 20.00",
+        ),
+        ({"proof": Proof.GIVEN}, "as given, not searched for"),
+        ({"proof": Proof.MEASURED}, "the best of the stages that were measured"),
+        ({"proof": Proof.OPEN}, "too many unlike boards to prove more"),
         ({"energy_j": 1.25}, ", 1.25 J per frame; "),
     ],
 )
@@ -131,7 +138,7 @@ def test_figures_are_those_of_the_objective(
 
 
 def test_plan_that_was_given_says_nothing_of_searching(report: PlanReport, capsys: pytest.CaptureFixture[str]) -> None:
-    out = shown(replace(report, certified_gap=None, rounds=0, alternatives=(), left_out=("pi3",)), capsys)
+    out = shown(replace(report, proof=Proof.GIVEN, rounds=0, alternatives=(), left_out=("pi3",)), capsys)
     assert "left out" not in out
     assert "planned" not in out
 

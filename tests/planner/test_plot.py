@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from matplotlib.figure import Figure
 
 from partitioning import Graph
 from partitioning.planning import Wishes, build_problem, plan_chains
@@ -14,7 +15,7 @@ from planner.costs import assemble_costs
 from planner.errors import PlotError
 from planner.model import PlannerModel
 from planner.plot import plot_plan, schedule
-from planner.report import PlanReport, describe_chains
+from planner.report import PlanReport, Proof, describe_chains
 from tests import zoo
 from tests.planner.made_up import links, record
 
@@ -31,7 +32,7 @@ def report(model: PlannerModel) -> PlanReport:
     problem = build_problem(costs.model, costs.boards, costs.links)
     planned = plan_chains(problem, Wishes(n_chains=1))
     chains = describe_chains(model, costs, problem, planned.chains)
-    return PlanReport("inception", "throughput", chains, planned.rate_per_s, 0.01, None, 0.0, ())
+    return PlanReport("inception", "throughput", chains, planned.rate_per_s, 0.01, None, Proof.PROVEN, 0.0, 0.0, ())
 
 
 def test_frames_follow_one_another_at_the_slowest_steps_pace() -> None:
@@ -42,10 +43,10 @@ def test_frames_follow_one_another_at_the_slowest_steps_pace() -> None:
 
 def test_chain_report_names_the_slowest_step_and_adds_up(report: PlanReport) -> None:
     chain = report.chains[0]
-    steps = [s.stage_s for s in chain.stages] + [s.link_s for s in chain.stages] + [chain.answer_link_s]
+    steps = [s.stage_s for s in chain.stages] + [s.link_s for s in chain.stages]
     assert chain.bottleneck_s == max(steps)
-    # One way of each hop takes half of its round trip of 1 ms, and hardly occupies the link.
-    assert chain.latency_s == pytest.approx(sum(steps) + 0.5e-3 * (len(chain.stages) + 1))
+    # Each hop takes a round trip of 1 ms, in which it is not occupied; the answer comes last, from the first board.
+    assert chain.latency_s == pytest.approx(sum(steps) + 1e-3 * len(chain.stages) + chain.answer_link_s)
     assert chain.limited_by.startswith(next(s.board for s in chain.stages if s.stage_s == chain.bottleneck_s))
     assert [s.until for s in chain.stages][-1] is None
     assert report.rate_per_s == pytest.approx(1 / chain.bottleneck_s)
@@ -66,6 +67,21 @@ def test_png_of_two_chains_is_written(tmp_path: Path, model: PlannerModel, repor
     path = tmp_path / "plan.png"
     plot_plan(replace(report, chains=report.chains * 2), model, path)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_timelines_of_chains_share_one_time_axis(
+    tmp_path: Path, model: PlannerModel, report: PlanReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    quick = report.chains[0]
+    slow = replace(quick, stages=tuple(replace(s, stage_s=3 * s.stage_s) for s in quick.stages))
+    plot_plan(replace(report, chains=(quick, slow)), model, tmp_path / "plan.svg")
+    plot_plan(replace(report, chains=(slow,)), model, tmp_path / "plan.svg")
+    both, alone = (figure.axes for figure in drawn)
+    assert both[0].get_xlim() == both[1].get_xlim() == alone[0].get_xlim()
+    # The model's axis is in operators.
+    assert both[2].get_xlim() == both[3].get_xlim() == alone[1].get_xlim() != both[0].get_xlim()
 
 
 def test_other_endings_and_places_are_refused(tmp_path: Path, model: PlannerModel, report: PlanReport) -> None:

@@ -84,12 +84,14 @@ def test_tables_show_boards_links_codecs_and_what_is_doubtful(
     measured_links: MeasuredLinks,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    measured_links.speeds["pi2", "pi1"] = LinkSpeed(1e8, 0.0, 0.002, True, 0.23)
     print_profile(model, records, measured_links)
     out = capsys.readouterr().out
     assert "chain: 2 pieces on 2 boards" in out
     for words in ("litert 2.1 aarch64", " 20.00 ", " 40.00 ", " 62 ", " (100) ", " 800 ", "shuffle-lz4", " 40% "):
         assert words in out, words
     assert "note: board pi2: 1 of 2 measurements are noisy" in out
+    assert "note: link pi2 -> pi1 is known to 23 % only" in out
 
 
 def test_codecs_that_were_not_measured_have_no_table(

@@ -48,14 +48,18 @@ def test_stage_takes_the_time_of_computing_while_the_processor_has_some_to_spare
     assert problem.stage_s[0, 1, 2] == pytest.approx(5)  # (3 + 4.5) / 2 < 2 + 3
     assert problem.stage_s[1, 1, 2] == pytest.approx(5)
     assert np.isinf(problem.stage_s[0, 2, 1])
-    assert problem.link_s[0, 1, 1] == pytest.approx(0.5 + 0.05)
+    assert problem.link_s[0, 1, 1] == pytest.approx(
+        0.5 + 0.05 + 0.01
+    )  # the answer's 10 bytes leave by the same interface
     assert problem.crossing_bytes.tolist() == [100, 50, 70, 10]
 
 
 def test_stage_takes_the_processors_time_for_computing_and_moving_where_that_is_more() -> None:
+    # Half a frame's fixed cost, and 10 bytes in and out, for each answer of the boards behind; none on the last board.
+    relay_cpu_s = 0.5 * 0.5 + 10 * (0.1 + 0.2)
     board = replace(BOARD, cores=1.0, frame_cpu_s=0.5, receive_cpu_s_per_byte=0.1, send_cpu_s_per_byte=0.2)
     stage_s = build_problem(MODEL, [board], ONE_LINK).stage_s[0]
-    assert stage_s[1, 2] == pytest.approx(3 + 4.5 + 0.5 + 0.1 * 50 + 0.2 * 70)
+    assert stage_s[1, 2] == pytest.approx(3 + 4.5 + 0.5 + 0.1 * 50 + 0.2 * 70 + relay_cpu_s)
     assert stage_s[2, 3] == pytest.approx(4 + 0.5 + 0.1 * 70 + 0.2 * 10)
     # A board under a quota of a fifth of a core computes for as long as its share lasts.
     stage_s = build_problem(MODEL, [replace(BOARD, cores=0.2)], ONE_LINK).stage_s[0]
@@ -64,19 +68,38 @@ def test_stage_takes_the_processors_time_for_computing_and_moving_where_that_is_
 
 def test_stage_is_no_faster_than_the_one_thread_that_moves_its_frames() -> None:
     board = replace(BOARD, frame_cpu_s=20.0, cores=16.0)
-    assert build_problem(MODEL, [board], ONE_LINK).stage_s[0, 1, 2] == pytest.approx(20)
+    assert build_problem(MODEL, [board], ONE_LINK).stage_s[0, 1, 2] == pytest.approx(20 + 10)
 
 
 def test_stage_measured_whole_replaces_the_sums() -> None:
+    relay_cpu_s = 0.5 * 1.0 + 10 * 0.1
     board = replace(BOARD, cores=1.0, frame_cpu_s=1.0, send_cpu_s_per_byte=0.1, measured={(1, 3): WHOLE, (2, 3): WHOLE})
     stage_s = build_problem(MODEL, [board], ONE_LINK).stage_s[0]
-    assert stage_s[1, 2] == pytest.approx(6 + 1 + 0.1 * 70)
+    assert stage_s[1, 2] == pytest.approx(6 + 1 + 0.1 * 70 + relay_cpu_s)
     assert build_problem(MODEL, [replace(BOARD, measured={(1, 3): WHOLE})], ONE_LINK).stage_s[0, 1, 2] == 4.5
     # 2 is no position, so (2, 3) has no place here; nor do the neighbours change.
-    assert stage_s[0, 2] == pytest.approx(1.5 + 3 + 4.5 + 1 + 0.1 * 70)
+    assert stage_s[0, 2] == pytest.approx(1.5 + 3 + 4.5 + 1 + 0.1 * 70 + relay_cpu_s)
     needed = stage_bytes(MODEL, board)
     assert needed[1, 2] == 35 + 20 + 2 * (50 + 70)
     assert needed[0, 2] == 60 + 9 + 2 * (100 + 70)
+
+
+def test_answers_go_back_through_every_board_and_share_its_links() -> None:
+    # Three machines, the dispatcher last; the way from board 1 back to board 0 is slow, and the answer of 10 bytes takes it.
+    bytes_per_s = np.full((3, 3), 100.0)
+    bytes_per_s[1, 0] = 1.0
+    bytes_per_s[0, 2] = 2.0
+    links = LinkCosts(bytes_per_s, np.zeros((3, 3)), np.full((3, 3), 0.25))
+    problem = build_problem(MODEL, [BOARD, BOARD], links)
+    assert problem.link_s[0, 1, 1] == pytest.approx(10)  # the answer's way back; the frame with an answer takes 0.6
+    assert problem.link_s[1, 0, 1] == pytest.approx((50 + 10) / 1)
+    assert problem.link_s[2, 0, 0] == pytest.approx(10 / 2)  # the answer takes longer than the input of 100 bytes
+    assert problem.link_s[2, 1, 0] == pytest.approx(1)
+    assert problem.link_s[0, 2, 3] == problem.link_s[1, 2, 3] == 0
+    assert problem.delay_s is not None
+    assert problem.delay_s[0, 1] == pytest.approx(0.5)
+    assert problem.delay_s[2, 0] == pytest.approx(0.5 + 1)  # one frame alone waits for input and answer
+    assert problem.delay_s[0, 2] == 0
 
 
 def test_joules_are_sums_or_measured_whole() -> None:
