@@ -27,11 +27,13 @@ from planner.board_profiles import ProfileSettings
 from planner.boards_plan import Listeners, PlanWishes, check_plan, measure_fleet, plan_on_boards
 from planner.costs import assemble_costs
 from planner.errors import PlannerError
+from planner.plot import plot_plan
 from planner.sources import open_model
 from runtime import load_runtime
 from terminal import command_app, print_json, print_table, progress, run
 
 _WARM_UP_FRAMES = 12
+_PLOT = typer.Option(None, metavar="FILE", help=".svg, .png or .pdf to draw the plan into.")
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ def placement(
     one_chain: bool = typer.Option(False, "--one-chain", help="Plan one chain, even if several are faster."),
     frames: int = typer.Option(150, min=30, help="Frames of each run."),
     runs: int = typer.Option(3, min=1, help="Runs of each placement, in turn."),
+    plot: Optional[Path] = _PLOT,
     as_json: bool = typer.Option(False, "--json", help="Print rows as JSON."),
 ) -> None:
     """Compare a plan's prediction with its measured throughput, and with equal and FLOPS-proportional parts.
@@ -83,7 +86,7 @@ def placement(
         task = display.add_task("profiling and planning", total=None)
         memory_bytes = None if memory_mib is None else memory_mib * 2**20
         named = [Board(b.name, b.address, memory_bytes=memory_bytes) for b in boards.named]
-        candidates = boards.call(_plan, file, named, shares, one_chain, timeout_s=1800.0)
+        candidates = boards.call(_plan, file, named, shares, one_chain, plot, timeout_s=1800.0)
         display.update(task, description="splitting")
         bundle = _split(file, [c.plan for c in candidates], Path(scratch))
         measured: dict[str, list[float]] = {c.case: [] for c in candidates}
@@ -118,13 +121,17 @@ def placement(
         print(f"warning: {line}")
 
 
-def _plan(file: Path, boards: Sequence[Board], speeds: Sequence[float], one_chain: bool) -> list[_Candidate]:
+def _plan(
+    file: Path, boards: Sequence[Board], speeds: Sequence[float], one_chain: bool, plot: Path | None
+) -> list[_Candidate]:
     """Runs where the dispatcher is: the plan, and the two baselines at their best."""
     model, inventory = open_model(file), Inventory(tuple(boards))
     settings = ProfileSettings(insecure=True)
     wishes = PlanWishes(n_chains=1 if one_chain else None)
     measured = run_in_loop(measure_fleet(model, inventory, settings, Listeners()))
     planned = run_in_loop(plan_on_boards(model, inventory, wishes, settings, Listeners(), measured))
+    if plot is not None:
+        plot_plan(planned.report, model, plot)
     costs = assemble_costs(model, measured.records, measured.links)
     problem = build_problem(costs.model, costs.boards, costs.links)
     found = [_Candidate("planned", planned.plan, planned.report.rate_per_s)]

@@ -62,6 +62,8 @@ _PORT = 7000
 # Holds a cluster until a signal ends it.
 _OWNER = """
 import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has its children ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as a shell has those in the background
 from benchmarks.boards import BoardSpec, EmulatedBoards
 with EmulatedBoards([BoardSpec("pi1")]) as boards:
     print(boards.cluster_id, flush=True)
