@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from partitioning.planning.chain_search import ChainSearch
-from partitioning.planning.judge import Chain, Objective
+from partitioning.planning.judge import Chain, Objective, judge_chain
 from partitioning.planning.problem import FloatArray, InfeasiblePlanError, PlanningError
 
 Array = np.ndarray[Any, Any]
@@ -46,14 +46,18 @@ class SideBySide:
         return {n: float(rates[n]) for n in range(1, len(rates)) if rates[n] > 0}
 
     def chains(self, n_chains: int | None = None, most_boards: int | None = None) -> list[Chain]:
-        """The best chains, of this number or of the best number; among equals fewer chains, then fewer boards.
+        """The best chains, of this number or of the best number.
+
+        Among numbers that give equal rates the one whose slowest chain answers first counts, then the fewest bytes moved per
+        answer, then fewer chains; of one number, fewer boards.
 
         Raises: InfeasiblePlanError: these boards cannot hold the model so many times.
         """
         rates = self.rates_per_s(most_boards)
         if n_chains is None:
             greatest = max(rates.values(), default=0.0)
-            n_chains = min((n for n in rates if rates[n] >= greatest * (1 - _EQUAL)), default=1)
+            equal = [n for n in rates if rates[n] >= greatest * (1 - _EQUAL)]
+            n_chains = equal[0] if len(equal) == 1 else min(equal, key=lambda n: self._tie(n, most_boards), default=1)
         if n_chains not in rates:
             raise InfeasiblePlanError(
                 f"these boards cannot hold the model {n_chains} times side by side; {max(rates, default=0)} times is the most."
@@ -68,6 +72,13 @@ class SideBySide:
             groups.append(int(chosen[left, n_left]))
             left -= groups[-1]
         return self._on_distinct_boards(groups)
+
+    def _tie(self, n_chains: int, most_boards: int | None) -> tuple[float, float, int]:
+        """What decides between numbers of chains that give equal rates; what differs by rounding alone is equal."""
+        costs = [judge_chain(self.search.problem, chain) for chain in self.chains(n_chains, most_boards)]
+        rates = [1 / max(cost.bottleneck_s, _SHORTEST_S) for cost in costs]
+        moved_bytes = sum(rate * cost.moved_bytes for rate, cost in zip(rates, costs)) / sum(rates)
+        return _rounded(max(cost.latency_s for cost in costs)), _rounded(moved_bytes), n_chains
 
     @cached_property
     def _table(self) -> tuple[FloatArray, Array]:
@@ -110,8 +121,13 @@ class SideBySide:
         return chains
 
 
+def _rounded(value: float) -> float:
+    """Nine digits of a number."""
+    return float(f"{value:.8e}")
+
+
 def choose_side_by_side(search: ChainSearch, n_chains: int | None = None) -> list[Chain]:
-    """The best chains side by side: of this number, or of the number that gives the greatest rate, the fewest among equals.
+    """The best chains side by side: of this number, or of the number that gives the greatest rate.
 
     Raises: InfeasiblePlanError: not even one chain can hold the model, or not so many.
     """

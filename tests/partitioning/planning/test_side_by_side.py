@@ -110,6 +110,19 @@ def test_fewer_chains_are_chosen_among_equals() -> None:
     assert [len(chain.boards) for chain in choose_side_by_side(search)] == [2]
 
 
+def test_number_whose_answers_come_first_is_chosen_among_equals() -> None:
+    # As above, but what goes from board to board takes 0.01 s: one chain answers after 2.03 s, each replica after 2.02 s.
+    stage_s = np.array([[[np.inf, 1, 2], [np.inf, np.inf, 1], [np.inf] * 3]] * 2)
+    search = ChainSearch(ChainProblem(stage_s, np.full((3, 3, 3), 0.01), np.ones(3)))
+    assert [len(chain.boards) for chain in choose_side_by_side(search)] == [1, 1]
+
+
+def test_number_that_moves_fewer_bytes_is_chosen_among_equals_in_rate_and_latency() -> None:
+    stage_s = np.array([[[np.inf, 1, 2], [np.inf, np.inf, 1], [np.inf] * 3]] * 2)
+    search = ChainSearch(ChainProblem(stage_s, np.zeros((3, 3, 3)), np.ones(3)))
+    assert [len(chain.boards) for chain in choose_side_by_side(search)] == [1, 1]
+
+
 def test_one_chain_is_the_one_that_the_search_alone_prefers() -> None:
     for seed in range(20):
         problem = random_problem(np.random.default_rng(seed), 5, 3, 2)
