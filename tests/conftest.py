@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from hypothesis import settings
 from bundle import Bundle
 from examples.local_boards import LocalBoards
 from tests.bundles import make_bundle
+
+# A shell starts what it puts into the background with SIGINT ignored, nohup with SIGHUP; children would inherit that.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 settings.register_profile("checks", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("checks")

@@ -25,33 +25,35 @@ _sym_db = _symbol_database.Default()
 from protos.v1 import tensor_pb2 as protos_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aprotos/v1/data_plane.proto\x12\x0c\x62oardline.v1\x1a\x16protos/v1/tensor.proto\">\n\x05\x46rame\x12$\n\x06header\x18\x01 \x01(\x0b\x32\x14.boardline.v1.Header\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"\xe7\x01\n\x06Header\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12&\n\x04open\x18\x02 \x01(\x0b\x32\x18.boardline.v1.OpenStream\x12$\n\x06opened\x18\x03 \x01(\x0b\x32\x14.boardline.v1.Opened\x12\"\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x13.boardline.v1.Error\x12+\n\x07tensors\x18\x05 \x03(\x0b\x32\x1a.boardline.v1.TensorHeader\x12*\n\x07timings\x18\x06 \x03(\x0b\x32\x19.boardline.v1.StageTiming\"\x85\x01\n\x0cTensorHeader\x12\"\n\x05\x64type\x18\x01 \x01(\x0e\x32\x13.boardline.v1.DType\x12\r\n\x05shape\x18\x02 \x03(\x05\x12\"\n\x05\x63odec\x18\x03 \x01(\x0e\x32\x13.boardline.v1.Codec\x12\x0e\n\x06offset\x18\x04 \x01(\x04\x12\x0e\n\x06length\x18\x05 \x01(\x04\"\xa4\x01\n\nOpenStream\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x1f\n\x04hops\x18\x03 \x03(\x0b\x32\x11.boardline.v1.Hop\x12\"\n\x05\x63odec\x18\x04 \x01(\x0e\x32\x13.boardline.v1.Codec\x12\x11\n\ttimeout_s\x18\x05 \x01(\x01\x12\r\n\x05probe\x18\x06 \x01(\x08\"O\n\x03Hop\x12\r\n\x05\x62oard\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x13\n\x0bstage_index\x18\x03 \x01(\r\x12\x13\n\x0bprobe_bytes\x18\x04 \x01(\x04\"\x18\n\x06Opened\x12\x0e\n\x06\x62oards\x18\x01 \x03(\t\"\xfa\x01\n\x05\x45rror\x12&\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x18.boardline.v1.Error.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x62oard\x18\x03 \x01(\t\x12\x13\n\x0bstage_index\x18\x04 \x01(\r\"\x93\x01\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\r\n\tBAD_FRAME\x10\x01\x12\x0e\n\nNOT_LOADED\x10\x02\x12\x11\n\rWRONG_VERSION\x10\x03\x12\x14\n\x10PEER_UNAVAILABLE\x10\x04\x12\x12\n\x0e\x43OMPUTE_FAILED\x10\x05\x12\x0b\n\x07REFUSED\x10\x06\x12\x0c\n\x08INTERNAL\x10\x07\"\xc2\x01\n\x0bStageTiming\x12\x13\n\x0bstage_index\x18\x01 \x01(\r\x12\x0f\n\x07wait_ns\x18\x02 \x01(\x04\x12\x11\n\tdecode_ns\x18\x03 \x01(\x04\x12\x12\n\ncompute_ns\x18\x04 \x01(\x04\x12\x11\n\tencode_ns\x18\x05 \x01(\x04\x12\x0f\n\x07send_ns\x18\x06 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x07 \x01(\x04\x12\x12\n\nsent_bytes\x18\x08 \x01(\x04\x12\x16\n\x0eservice_cpu_ns\x18\t \x01(\x04**\n\x05\x43odec\x12\x07\n\x03RAW\x10\x00\x12\x07\n\x03LZ4\x10\x01\x12\x0f\n\x0bSHUFFLE_LZ4\x10\x02\x32\x43\n\tDataPlane\x12\x36\n\x06Stream\x12\x13.boardline.v1.Frame\x1a\x13.boardline.v1.Frame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aprotos/v1/data_plane.proto\x12\x0c\x62oardline.v1\x1a\x16protos/v1/tensor.proto\"O\n\x05\x46rame\x12$\n\x06header\x18\x01 \x01(\x0b\x32\x14.boardline.v1.Header\x12\x0f\n\x07padding\x18\x03 \x01(\x0c\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"\xe7\x01\n\x06Header\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12&\n\x04open\x18\x02 \x01(\x0b\x32\x18.boardline.v1.OpenStream\x12$\n\x06opened\x18\x03 \x01(\x0b\x32\x14.boardline.v1.Opened\x12\"\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x13.boardline.v1.Error\x12+\n\x07tensors\x18\x05 \x03(\x0b\x32\x1a.boardline.v1.TensorHeader\x12*\n\x07timings\x18\x06 \x03(\x0b\x32\x19.boardline.v1.StageTiming\"\x85\x01\n\x0cTensorHeader\x12\"\n\x05\x64type\x18\x01 \x01(\x0e\x32\x13.boardline.v1.DType\x12\r\n\x05shape\x18\x02 \x03(\x05\x12\"\n\x05\x63odec\x18\x03 \x01(\x0e\x32\x13.boardline.v1.Codec\x12\x0e\n\x06offset\x18\x04 \x01(\x04\x12\x0e\n\x06length\x18\x05 \x01(\x04\"E\n\x0c\x43odecSetting\x12\"\n\x05\x63odec\x18\x01 \x01(\x0e\x32\x13.boardline.v1.Codec\x12\x11\n\ttolerance\x18\x02 \x01(\x01\"\xa7\x02\n\nOpenStream\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x1f\n\x04hops\x18\x03 \x03(\x0b\x32\x11.boardline.v1.Hop\x12\"\n\x05\x63odec\x18\x04 \x01(\x0e\x32\x13.boardline.v1.Codec\x12*\n\x06\x63odecs\x18\x07 \x03(\x0b\x32\x1a.boardline.v1.CodecSetting\x12$\n\x07\x64\x65\x63odes\x18\x08 \x03(\x0e\x32\x13.boardline.v1.Codec\x12/\n\x12\x64ispatcher_decodes\x18\t \x03(\x0e\x32\x13.boardline.v1.Codec\x12\x11\n\ttimeout_s\x18\x05 \x01(\x01\x12\r\n\x05probe\x18\x06 \x01(\x08\"O\n\x03Hop\x12\r\n\x05\x62oard\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x13\n\x0bstage_index\x18\x03 \x01(\r\x12\x13\n\x0bprobe_bytes\x18\x04 \x01(\x04\">\n\x06Opened\x12\x0e\n\x06\x62oards\x18\x01 \x03(\t\x12$\n\x07\x64\x65\x63odes\x18\x02 \x03(\x0e\x32\x13.boardline.v1.Codec\"\xfa\x01\n\x05\x45rror\x12&\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x18.boardline.v1.Error.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x62oard\x18\x03 \x01(\t\x12\x13\n\x0bstage_index\x18\x04 \x01(\r\"\x93\x01\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\r\n\tBAD_FRAME\x10\x01\x12\x0e\n\nNOT_LOADED\x10\x02\x12\x11\n\rWRONG_VERSION\x10\x03\x12\x14\n\x10PEER_UNAVAILABLE\x10\x04\x12\x12\n\x0e\x43OMPUTE_FAILED\x10\x05\x12\x0b\n\x07REFUSED\x10\x06\x12\x0c\n\x08INTERNAL\x10\x07\"\xb1\x02\n\x0bStageTiming\x12\x13\n\x0bstage_index\x18\x01 \x01(\r\x12\x0f\n\x07wait_ns\x18\x02 \x01(\x04\x12\x11\n\tdecode_ns\x18\x03 \x01(\x04\x12\x12\n\ncompute_ns\x18\x04 \x01(\x04\x12\x11\n\tencode_ns\x18\x05 \x01(\x04\x12\x0f\n\x07send_ns\x18\x06 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x07 \x01(\x04\x12\x12\n\nsent_bytes\x18\x08 \x01(\x04\x12\x16\n\x0eservice_cpu_ns\x18\t \x01(\x04\x12\x15\n\rinvoke_cpu_ns\x18\n \x01(\x04\x12\x16\n\x0esent_raw_bytes\x18\x0b \x01(\x04\x12(\n\x0bsent_codecs\x18\x0c \x03(\x0e\x32\x13.boardline.v1.Codec\x12\x14\n\x0c\x63odec_reason\x18\r \x01(\t*q\n\x05\x43odec\x12\x07\n\x03RAW\x10\x00\x12\x07\n\x03LZ4\x10\x01\x12\x0f\n\x0bSHUFFLE_LZ4\x10\x02\x12\x08\n\x04HALF\x10\x03\x12\x07\n\x03ZFP\x10\x04\x12\x10\n\x0cZFP_ACCURACY\x10\x05\x12\x0f\n\x0bQUANTIZED_8\x10\x06\x12\x0f\n\x0bQUANTIZED_4\x10\x07\x32\x43\n\tDataPlane\x12\x36\n\x06Stream\x12\x13.boardline.v1.Frame\x1a\x13.boardline.v1.Frame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.v1.data_plane_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CODEC']._serialized_start=1226
-  _globals['_CODEC']._serialized_end=1268
+  _globals['_CODEC']._serialized_start=1594
+  _globals['_CODEC']._serialized_end=1707
   _globals['_FRAME']._serialized_start=68
-  _globals['_FRAME']._serialized_end=130
-  _globals['_HEADER']._serialized_start=133
-  _globals['_HEADER']._serialized_end=364
-  _globals['_TENSORHEADER']._serialized_start=367
-  _globals['_TENSORHEADER']._serialized_end=500
-  _globals['_OPENSTREAM']._serialized_start=503
-  _globals['_OPENSTREAM']._serialized_end=667
-  _globals['_HOP']._serialized_start=669
-  _globals['_HOP']._serialized_end=748
-  _globals['_OPENED']._serialized_start=750
-  _globals['_OPENED']._serialized_end=774
-  _globals['_ERROR']._serialized_start=777
-  _globals['_ERROR']._serialized_end=1027
-  _globals['_ERROR_CODE']._serialized_start=880
-  _globals['_ERROR_CODE']._serialized_end=1027
-  _globals['_STAGETIMING']._serialized_start=1030
-  _globals['_STAGETIMING']._serialized_end=1224
-  _globals['_DATAPLANE']._serialized_start=1270
-  _globals['_DATAPLANE']._serialized_end=1337
+  _globals['_FRAME']._serialized_end=147
+  _globals['_HEADER']._serialized_start=150
+  _globals['_HEADER']._serialized_end=381
+  _globals['_TENSORHEADER']._serialized_start=384
+  _globals['_TENSORHEADER']._serialized_end=517
+  _globals['_CODECSETTING']._serialized_start=519
+  _globals['_CODECSETTING']._serialized_end=588
+  _globals['_OPENSTREAM']._serialized_start=591
+  _globals['_OPENSTREAM']._serialized_end=886
+  _globals['_HOP']._serialized_start=888
+  _globals['_HOP']._serialized_end=967
+  _globals['_OPENED']._serialized_start=969
+  _globals['_OPENED']._serialized_end=1031
+  _globals['_ERROR']._serialized_start=1034
+  _globals['_ERROR']._serialized_end=1284
+  _globals['_ERROR_CODE']._serialized_start=1137
+  _globals['_ERROR_CODE']._serialized_end=1284
+  _globals['_STAGETIMING']._serialized_start=1287
+  _globals['_STAGETIMING']._serialized_end=1592
+  _globals['_DATAPLANE']._serialized_start=1709
+  _globals['_DATAPLANE']._serialized_end=1776
 # @@protoc_insertion_point(module_scope)

@@ -13,17 +13,29 @@ class Codec(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RAW: _ClassVar[Codec]
     LZ4: _ClassVar[Codec]
     SHUFFLE_LZ4: _ClassVar[Codec]
+    HALF: _ClassVar[Codec]
+    ZFP: _ClassVar[Codec]
+    ZFP_ACCURACY: _ClassVar[Codec]
+    QUANTIZED_8: _ClassVar[Codec]
+    QUANTIZED_4: _ClassVar[Codec]
 RAW: Codec
 LZ4: Codec
 SHUFFLE_LZ4: Codec
+HALF: Codec
+ZFP: Codec
+ZFP_ACCURACY: Codec
+QUANTIZED_8: Codec
+QUANTIZED_4: Codec
 
 class Frame(_message.Message):
-    __slots__ = ("header", "payload")
+    __slots__ = ("header", "padding", "payload")
     HEADER_FIELD_NUMBER: _ClassVar[int]
+    PADDING_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     header: Header
+    padding: bytes
     payload: bytes
-    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., padding: _Optional[bytes] = ..., payload: _Optional[bytes] = ...) -> None: ...
 
 class Header(_message.Message):
     __slots__ = ("request_id", "open", "opened", "error", "tensors", "timings")
@@ -55,21 +67,35 @@ class TensorHeader(_message.Message):
     length: int
     def __init__(self, dtype: _Optional[_Union[_tensor_pb2.DType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., codec: _Optional[_Union[Codec, str]] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
 
+class CodecSetting(_message.Message):
+    __slots__ = ("codec", "tolerance")
+    CODEC_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    codec: Codec
+    tolerance: float
+    def __init__(self, codec: _Optional[_Union[Codec, str]] = ..., tolerance: _Optional[float] = ...) -> None: ...
+
 class OpenStream(_message.Message):
-    __slots__ = ("protocol_version", "deployment_id", "hops", "codec", "timeout_s", "probe")
+    __slots__ = ("protocol_version", "deployment_id", "hops", "codec", "codecs", "decodes", "dispatcher_decodes", "timeout_s", "probe")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
+    CODECS_FIELD_NUMBER: _ClassVar[int]
+    DECODES_FIELD_NUMBER: _ClassVar[int]
+    DISPATCHER_DECODES_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
     PROBE_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     deployment_id: str
     hops: _containers.RepeatedCompositeFieldContainer[Hop]
     codec: Codec
+    codecs: _containers.RepeatedCompositeFieldContainer[CodecSetting]
+    decodes: _containers.RepeatedScalarFieldContainer[Codec]
+    dispatcher_decodes: _containers.RepeatedScalarFieldContainer[Codec]
     timeout_s: float
     probe: bool
-    def __init__(self, protocol_version: _Optional[int] = ..., deployment_id: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., codec: _Optional[_Union[Codec, str]] = ..., timeout_s: _Optional[float] = ..., probe: bool = ...) -> None: ...
+    def __init__(self, protocol_version: _Optional[int] = ..., deployment_id: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., codec: _Optional[_Union[Codec, str]] = ..., codecs: _Optional[_Iterable[_Union[CodecSetting, _Mapping]]] = ..., decodes: _Optional[_Iterable[_Union[Codec, str]]] = ..., dispatcher_decodes: _Optional[_Iterable[_Union[Codec, str]]] = ..., timeout_s: _Optional[float] = ..., probe: bool = ...) -> None: ...
 
 class Hop(_message.Message):
     __slots__ = ("board", "address", "stage_index", "probe_bytes")
@@ -84,10 +110,12 @@ class Hop(_message.Message):
     def __init__(self, board: _Optional[str] = ..., address: _Optional[str] = ..., stage_index: _Optional[int] = ..., probe_bytes: _Optional[int] = ...) -> None: ...
 
 class Opened(_message.Message):
-    __slots__ = ("boards",)
+    __slots__ = ("boards", "decodes")
     BOARDS_FIELD_NUMBER: _ClassVar[int]
+    DECODES_FIELD_NUMBER: _ClassVar[int]
     boards: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, boards: _Optional[_Iterable[str]] = ...) -> None: ...
+    decodes: _containers.RepeatedScalarFieldContainer[Codec]
+    def __init__(self, boards: _Optional[_Iterable[str]] = ..., decodes: _Optional[_Iterable[_Union[Codec, str]]] = ...) -> None: ...
 
 class Error(_message.Message):
     __slots__ = ("code", "message", "board", "stage_index")
@@ -120,7 +148,7 @@ class Error(_message.Message):
     def __init__(self, code: _Optional[_Union[Error.Code, str]] = ..., message: _Optional[str] = ..., board: _Optional[str] = ..., stage_index: _Optional[int] = ...) -> None: ...
 
 class StageTiming(_message.Message):
-    __slots__ = ("stage_index", "wait_ns", "decode_ns", "compute_ns", "encode_ns", "send_ns", "received_bytes", "sent_bytes", "service_cpu_ns")
+    __slots__ = ("stage_index", "wait_ns", "decode_ns", "compute_ns", "encode_ns", "send_ns", "received_bytes", "sent_bytes", "service_cpu_ns", "invoke_cpu_ns", "sent_raw_bytes", "sent_codecs", "codec_reason")
     STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     WAIT_NS_FIELD_NUMBER: _ClassVar[int]
     DECODE_NS_FIELD_NUMBER: _ClassVar[int]
@@ -130,6 +158,10 @@ class StageTiming(_message.Message):
     RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
     SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
     SERVICE_CPU_NS_FIELD_NUMBER: _ClassVar[int]
+    INVOKE_CPU_NS_FIELD_NUMBER: _ClassVar[int]
+    SENT_RAW_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SENT_CODECS_FIELD_NUMBER: _ClassVar[int]
+    CODEC_REASON_FIELD_NUMBER: _ClassVar[int]
     stage_index: int
     wait_ns: int
     decode_ns: int
@@ -139,4 +171,8 @@ class StageTiming(_message.Message):
     received_bytes: int
     sent_bytes: int
     service_cpu_ns: int
-    def __init__(self, stage_index: _Optional[int] = ..., wait_ns: _Optional[int] = ..., decode_ns: _Optional[int] = ..., compute_ns: _Optional[int] = ..., encode_ns: _Optional[int] = ..., send_ns: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., service_cpu_ns: _Optional[int] = ...) -> None: ...
+    invoke_cpu_ns: int
+    sent_raw_bytes: int
+    sent_codecs: _containers.RepeatedScalarFieldContainer[Codec]
+    codec_reason: str
+    def __init__(self, stage_index: _Optional[int] = ..., wait_ns: _Optional[int] = ..., decode_ns: _Optional[int] = ..., compute_ns: _Optional[int] = ..., encode_ns: _Optional[int] = ..., send_ns: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., service_cpu_ns: _Optional[int] = ..., invoke_cpu_ns: _Optional[int] = ..., sent_raw_bytes: _Optional[int] = ..., sent_codecs: _Optional[_Iterable[_Union[Codec, str]]] = ..., codec_reason: _Optional[str] = ...) -> None: ...
