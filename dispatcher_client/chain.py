@@ -5,23 +5,29 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
-from typing import Any
 
-import grpc
-import grpc.aio
-
+from dispatcher_client.deadlines import Deadlines
 from dispatcher_client.errors import ChainClosedError, DispatcherError, ReplyTimeoutError
 from dispatcher_client.placement import ChainPlacement
 from fleet.errors import BoardDefectError, BoardUnavailableError, from_wire
+from fleet.event_loop import delivers_answers
 from fleet.inventory import Board
 from protos.v1.data_plane_pb2 import Codec, Header, Hop, OpenStream, StageTiming
-from transport.channel import OPENING_SHARE, PROTOCOL_VERSION, open_channel, raw_stream
-from transport.errors import TransportError
-from transport.frame import EncodedTensor, pack_frame, unpack_frame
+from transport.channel import (
+    DATA_PLANE_STREAM,
+    DEFAULT_MAX_FRAME_BYTES,
+    HEADER_ROOM_BYTES,
+    OPENING_SHARE,
+    PROTOCOL_VERSION,
+)
+from transport.errors import ConnectError, StreamBrokenError, StreamStalledError, TransportError
+from transport.frame import EncodedTensor, frame_parts, unpack_frame
+from transport.message_stream import MessageStream, StreamLimits, open_stream
 
 _log = logging.getLogger(__name__)
 _CLOSE_TIMEOUT_S = 10.0
@@ -47,11 +53,11 @@ class _Pending:
     future: Future[list[EncodedTensor]]
     sent_at_s: float
     sent_bytes: int
-    timer: asyncio.TimerHandle
+    timeout_s: float
 
 
 class Chain:
-    """One stream through all boards. All methods but `post` belong to the event loop."""
+    """One stream through all boards. Thread-safe."""
 
     def __init__(
         self,
@@ -63,16 +69,15 @@ class Chain:
     ) -> None:
         self.placement = placement
         self._codec = codec
+        self._insecure = insecure
         self._on_reply = on_reply
-        self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
+        self._lock = threading.Lock()
         self._pending: dict[int, _Pending] = {}
-        # Bounded by the dispatcher's window, and by the frames that timed out before they were written: those are skipped.
-        self._outgoing: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue()
+        self._deadlines = Deadlines(self._expire)
         self._broken: DispatcherError | None = ChainClosedError("the chain is not open.")
-        self._channel = open_channel(self._first.address, insecure=insecure)
-        self._call: Any = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._stream: MessageStream | None = None
+        self._reader: threading.Thread | None = None
 
     @property
     def failure(self) -> DispatcherError | None:
@@ -85,6 +90,9 @@ class Chain:
 
     async def open(self, timeout_s: float) -> list[str]:
         """Opens the stream through every board; their names. Raises: BoardError: the board that could not be opened."""
+        return await asyncio.to_thread(self._open, timeout_s)
+
+    def _open(self, timeout_s: float) -> list[str]:
         hops = [
             Hop(board=s.board.name, address=str(s.board.address), stage_index=s.stage_index)
             for s in self.placement.stages
@@ -96,76 +104,85 @@ class Chain:
             codec=self._codec,
             timeout_s=timeout_s * OPENING_SHARE,
         )
-        self._call = raw_stream(self._channel)
+        limits = StreamLimits(DEFAULT_MAX_FRAME_BYTES + HEADER_ROOM_BYTES)
         try:
-            message = await asyncio.wait_for(self._ask(pack_frame(Header(open=opening))), timeout_s)
-        except asyncio.TimeoutError:
+            stream = self._stream = open_stream(
+                self._first.address.data_plane, DATA_PLANE_STREAM, limits, insecure=self._insecure, timeout_s=timeout_s
+            )
+            stream.send(frame_parts(Header(open=opening)))
+            message = stream.receive(timeout_s)
+        except TimeoutError:
             raise BoardUnavailableError(self._first.name, f"the chain did not open within {timeout_s:g} s.") from None
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-            raise await self._stream_error(error) from error
-        if message is grpc.aio.EOF:
-            raise await self._stream_error(None)
+        except ConnectError as error:
+            raise BoardUnavailableError(self._first.name, f"{error}.") from error
+        except StreamBrokenError as error:
+            raise self._stream_error(error) from error
+        if message is None:
+            raise self._stream_error(StreamBrokenError("it ended it at once"))
         header, _ = unpack_frame(message)
         if header.HasField("error"):
             raise from_wire(header.error)
         if not header.HasField("opened"):
             raise BoardDefectError(self._first.name, "answered the opening of the stream with something else.")
         self._broken = None
-        self._tasks = [asyncio.ensure_future(self._write()), asyncio.ensure_future(self._read())]
+        self._reader = threading.Thread(target=self._read, args=(stream,), name="boardline-answers", daemon=True)
+        self._reader.start()
         return list(header.opened.boards)
 
-    async def _ask(self, message: bytes) -> Any:
-        await self._call.write(message)
-        return await self._call.read()
-
     def post(self, tensors: Sequence[EncodedTensor], timeout_s: float) -> Future[list[EncodedTensor]]:
-        """Sends one request, from any thread; the future ends with the reply's tensors or a DispatcherError."""
-        request_id = next(self._ids)
-        message = pack_frame(Header(request_id=request_id), tensors)
+        """Sends one request; the future ends with the reply's tensors or a DispatcherError.
+
+        Waits while an earlier request is on its way into the stream, up to the time-out.
+        """
         future: Future[list[EncodedTensor]] = Future()
-        self._loop.call_soon_threadsafe(self._post, request_id, message, future, timeout_s)
+        request_id = next(self._ids)
+        parts = frame_parts(Header(request_id=request_id), tensors)
+        with self._lock:
+            if self._broken is not None:
+                _end(future, _again(self._broken))
+                return future
+            self._pending[request_id] = _Pending(future, time.perf_counter(), sum(map(len, parts)), timeout_s)
+        self._deadlines.set(request_id, timeout_s)
+        assert self._stream is not None, "open"
+        try:
+            self._stream.post(parts, timeout_s)
+        except StreamStalledError:
+            self._expire(request_id)
+        except StreamBrokenError:
+            pass  # the reader sees the end of the stream, knows why, and ends every request
         return future
 
     async def close(self) -> None:
         """Lets the boards answer what they have, then ends the stream; waiting requests end with ChainClosedError."""
-        if self._broken is None:
-            self._broken = ChainClosedError("the chain was closed.")
-            await self._outgoing.put(None)
-            await asyncio.wait(self._tasks, timeout=_CLOSE_TIMEOUT_S)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._call is not None:
-            self._call.cancel()
-        await self._channel.close()
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        with self._lock:
+            was_open = self._broken is None
+            self._broken = self._broken or ChainClosedError("the chain was closed.")
+        if self._stream is not None:
+            if was_open and self._reader is not None:
+                self._stream.half_close()
+                self._reader.join(_CLOSE_TIMEOUT_S)
+            self._stream.abort()
+            if self._reader is not None:
+                self._reader.join()
+            self._stream.close()
+        self._deadlines.close()
         self._fail_all(ChainClosedError("the chain was closed before the answer came."))
 
-    def _post(self, request_id: int, message: bytes, future: Future[list[EncodedTensor]], timeout_s: float) -> None:
-        if self._broken is not None:
-            _end(future, _again(self._broken))
-            return
-        timer = self._loop.call_later(timeout_s, self._expire, request_id, timeout_s)
-        self._pending[request_id] = _Pending(future, time.perf_counter(), len(message), timer)
-        self._outgoing.put_nowait((request_id, message))
+    def _read(self, stream: MessageStream) -> None:
+        delivers_answers()
 
-    async def _write(self) -> None:
-        while (outgoing := await self._outgoing.get()) is not None:
-            request_id, message = outgoing
-            if request_id not in self._pending:
-                continue  # it timed out while it waited here; nobody would read the answer
-            try:
-                await self._call.write(message)
-            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                return  # the reader sees the end of the stream and knows why
-        await self._call.done_writing()
+        def answer(message: memoryview) -> None:
+            stream.taken(len(message))
+            self._answer(message)
 
-    async def _read(self) -> None:
         try:
-            while (message := await self._call.read()) is not grpc.aio.EOF:
-                self._answer(message)
-            error = await self._stream_error(None)
-        except grpc.aio.AioRpcError as rpc_error:
-            error = await self._stream_error(rpc_error)
+            stream.run(answer)
+            error: DispatcherError = self._stream_error(StreamBrokenError("it ended it"))
+        except StreamBrokenError as broken:
+            error = self._stream_error(broken)
         except TransportError as frame_error:
             error = BoardDefectError(self._first.name, f"sent something that is no reply: {frame_error}")
         except Exception as defect:  # whatever it is, nobody may wait for ever
@@ -173,18 +190,19 @@ class Chain:
             error = DispatcherError(
                 f"a defect in the dispatcher ended the chain: {defect!r}; its log has the traceback."
             )
-        if self._broken is None:
-            self._break(error)
+        stream.abort()
+        self._break(error)
 
-    def _answer(self, message: bytes) -> None:
+    def _answer(self, message: memoryview) -> None:
         header, tensors = unpack_frame(message)
         if header.request_id == 0 and header.HasField("error"):
             self._break(from_wire(header.error))
             return
-        pending = self._pending.pop(header.request_id, None)
+        with self._lock:
+            pending = self._pending.pop(header.request_id, None)
         if pending is None:
             return  # it came after its time-out
-        pending.timer.cancel()
+        self._deadlines.cancel(header.request_id)
         if header.HasField("error"):
             _end(pending.future, from_wire(header.error))
             return
@@ -203,34 +221,33 @@ class Chain:
             _log.exception("on_reply raised; the answer is delivered all the same")
         _end(pending.future, tensors)
 
-    def _expire(self, request_id: int, timeout_s: float) -> None:
-        pending = self._pending.pop(request_id, None)
+    def _expire(self, request_id: int) -> None:
+        with self._lock:
+            pending = self._pending.pop(request_id, None)
         if pending is not None:
             boards = ", ".join(s.board.name for s in self.placement.stages)
             _end(
                 pending.future,
                 ReplyTimeoutError(
-                    f"no answer within {timeout_s:g} s from the chain {boards}. See which board is stuck: "
+                    f"no answer within {pending.timeout_s:g} s from the chain {boards}. See which board is stuck: "
                     "python -m dispatcher_client status."
                 ),
             )
 
     def _break(self, error: DispatcherError) -> None:
-        self._broken = error
-        self._fail_all(error)
+        with self._lock:
+            self._broken = self._broken or error
+        self._fail_all(self._broken)
 
     def _fail_all(self, error: DispatcherError) -> None:
-        pending, self._pending = self._pending, {}
-        for request in pending.values():
-            request.timer.cancel()
+        with self._lock:
+            pending, self._pending = self._pending, {}
+        for request_id, request in pending.items():
+            self._deadlines.cancel(request_id)
             _end(request.future, _again(error))
 
-    async def _stream_error(self, error: BaseException | None) -> DispatcherError:
-        code, details = await self._call.code(), await self._call.details()
-        return BoardUnavailableError(
-            self._first.name,
-            f"{self._first.address} broke the stream: {code.name}: {details or error or 'it ended it'}.",
-        )
+    def _stream_error(self, error: StreamBrokenError) -> DispatcherError:
+        return BoardUnavailableError(self._first.name, f"{self._first.address} broke the stream: {error}.")
 
 
 def _again(error: DispatcherError) -> DispatcherError:

@@ -14,6 +14,7 @@ _T = TypeVar("_T")
 _TIDYING_TIMEOUT_S = 10.0
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
+_this_thread = threading.local()
 _thread: threading.Thread | None = None
 
 
@@ -28,9 +29,14 @@ def shared_loop() -> asyncio.AbstractEventLoop:
         return _loop
 
 
+def delivers_answers() -> None:
+    """Says that the calling thread runs callbacks of applications, as the loop's own does."""
+    _this_thread.delivers_answers = True
+
+
 def require_other_thread(what: str) -> None:
-    """Raises CallbackError on the loop's own thread, where waiting for anything would be waiting for ever."""
-    if threading.current_thread() is _thread:
+    """Raises CallbackError on a thread that delivers answers, where waiting for one would be waiting for ever."""
+    if threading.current_thread() is _thread or getattr(_this_thread, "delivers_answers", False):
         raise CallbackError(
             f"{what} was called from a callback of a future or from on_reply, which run on the thread that would have to "
             "do it. Hand the work to a thread of your own, or use stream()."

@@ -29,7 +29,9 @@ _MIB = 2**20
 @app.command()
 def node_service(
     listen: str = typer.Option(
-        "127.0.0.1:50051", metavar="HOST:PORT", help="Address to serve on; port 0 lets the system choose."
+        "127.0.0.1:50051",
+        metavar="HOST:PORT",
+        help="Address to serve on, and the port after it for frames; port 0 lets the system choose both.",
     ),
     store: Path = typer.Option(
         ..., metavar="DIR", help="Directory for partitions and for what to load after a restart."

@@ -11,7 +11,10 @@ from transport.channel import DEFAULT_MAX_FRAME_BYTES
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """Settings of one node service. `name` is what the board calls itself in logs and descriptions."""
+    """Settings of one node service.
+
+    `name` is what the board calls itself in logs and descriptions. Frames are taken on the port after that of `listen`.
+    """
 
     listen: Address
     store: Path

@@ -1,15 +1,11 @@
-"""The data plane's servicer: opens a stream's stage or probe and the hops behind it, then lets it run."""
+"""The data plane: takes streams on a port of its own, opens a stream's stage or probe and the hops behind it, lets it run."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
-from typing import Any
-
-import grpc
-import grpc.aio
+import threading
+from collections.abc import Iterator
 
 from node_service.config import NodeConfig
 from node_service.deployments import Deployments
@@ -21,13 +17,16 @@ from node_service.errors import (
     to_frame_error,
 )
 from node_service.frame_work import FrameStage
+from node_service.leaving_tensors import LeavingTensors
 from node_service.next_board import NextBoard
 from node_service.probe_stage import Probes
-from node_service.stage_stream import Receive, Send, StageStream
+from node_service.stage_stream import StageStream
 from protos.v1.data_plane_pb2 import Header, Opened, OpenStream
-from transport.channel import OPENING_SHARE, PROTOCOL_VERSION
-from transport.errors import FrameError
-from transport.frame import pack_frame, unpack_frame
+from transport.address import Address
+from transport.channel import DATA_PLANE_STREAM, HEADER_ROOM_BYTES, OPENING_SHARE, PROTOCOL_VERSION
+from transport.errors import FrameError, StreamBrokenError
+from transport.frame import frame_parts, unpack_frame
+from transport.message_stream import MessageStream, StreamLimits, StreamListener
 from transport.tensor_codec import available_codecs
 
 _log = logging.getLogger(__name__)
@@ -38,80 +37,111 @@ _MAX_OPEN_TIMEOUT_S = 120.0
 
 
 class DataPlane:
-    """Serves `boardline.v1.DataPlane` with messages as plain bytes."""
+    """Serves `boardline.v1.DataPlane`: each stream on threads of its own."""
 
-    def __init__(self, config: NodeConfig, deployments: Deployments, probes: Probes, draining: asyncio.Event) -> None:
+    def __init__(self, config: NodeConfig, deployments: Deployments, probes: Probes) -> None:
         self._config = config
         self._deployments = deployments
         self._probes = probes
-        self._draining = draining
+        self._limits = StreamLimits(config.max_frame_bytes + HEADER_ROOM_BYTES)
+        self._lock = threading.Lock()
+        self._streams: set[StageStream] = set()
+        self._is_draining = False
+        self._listener: StreamListener | None = None
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        """For `grpc.aio.Server.add_generic_rpc_handlers`; no serialisers, frames are packed by hand."""
-        method = grpc.stream_stream_rpc_method_handler(self._stream)
-        return grpc.method_handlers_generic_handler(SERVICE_NAME, {"Stream": method})
+    def listen(self, address: Address) -> Address:
+        """Listens; where, with the port that the system chose for port 0. Raises: OSError."""
+        self._listener = StreamListener(address, DATA_PLANE_STREAM, self._serve, self._limits)
+        return self._listener.address
 
-    async def _stream(self, _messages: Any, call: grpc.aio.ServicerContext[bytes, bytes]) -> None:
-        writing = asyncio.Lock()  # relay, work and send all reply; a call takes one write at a time
+    def unlisten(self) -> None:
+        """Gives the port back; does nothing if it has none."""
+        if self._listener is not None:
+            self._listener.stop()
+            self._listener = None
 
-        async def reply(message: bytes) -> None:
-            async with writing:
-                await call.write(message)
+    def start(self) -> None:
+        """Takes streams."""
+        assert self._listener is not None, "listening"
+        self._listener.start()
 
-        async def receive() -> bytes | None:
-            message: Any = await call.read()
-            return None if message is grpc.aio.EOF else message
+    def drain(self, timeout_s: float) -> None:
+        """Takes no more streams nor frames, answers what was received, and ends; at the latest after the time-out."""
+        with self._lock:
+            self._is_draining = True
+            streams = list(self._streams)
+        assert self._listener is not None, "listening"
+        self._listener.stop()
+        for stream in streams:
+            stream.drain()
+        if not self._listener.join(timeout_s):
+            self._listener.abort()
 
+    def _serve(self, upstream: MessageStream) -> None:
         board, stage_index = self._config.name, 0
         try:
-            opening = await _read_opening(receive)
+            opening = _read_opening(upstream)
             board, stage_index = opening.hops[0].board, opening.hops[0].stage_index
-            await self._serve(opening, receive, reply)
+            self._open_and_run(opening, upstream)
+        except StreamBrokenError as error:
+            _log.warning("a stream to stage %d was broken by its sender: %s", stage_index, error)
         except Exception as error:
             if is_expected(error):
-                _log.warning("a stream to stage %d ended: %s", stage_index, error)
+                _log.warning("a stream to stage %d was not opened: %s", stage_index, error)
             else:
-                _log.exception("a stream to stage %d ended by a defect", stage_index)
-            with contextlib.suppress(
-                grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError
-            ):  # the peer may be gone
-                await reply(pack_frame(Header(error=to_frame_error(error, board, stage_index))))
+                _log.exception("a stream to stage %d was not opened, by a defect", stage_index)
+            with contextlib.suppress(StreamBrokenError):  # the peer may be gone
+                upstream.send(frame_parts(Header(error=to_frame_error(error, board, stage_index))))
+                upstream.finish()
+                upstream.wait_for_end()
 
-    async def _serve(self, opening: OpenStream, receive: Receive, reply: Send) -> None:
-        async with self._stage(opening) as stage:
-            this, next_board = opening.hops[0], self._next_board(opening)
+    def _open_and_run(self, opening: OpenStream, upstream: MessageStream) -> None:
+        this, next_board = opening.hops[0], self._next_board(opening)
+        with self._stage(opening) as stage:
             try:
-                behind = await next_board.open(_onward(opening)) if next_board is not None else []
-                await reply(pack_frame(Header(opened=Opened(boards=[this.board, *behind]))))
-                stream = StageStream(stage, this.board, opening.codec, reply, next_board)
-                await stream.run(receive, self._draining)
+                opened = Opened(boards=[this.board])
+                if next_board is not None:
+                    opened.boards.extend(next_board.open(_onward(opening)).boards)
+                upstream.send(frame_parts(Header(opened=opened)))
+                stream = StageStream(stage, this.board, upstream, next_board, LeavingTensors(opening.codec))
+                with self._registered(stream):
+                    stream.run()
             finally:
                 if next_board is not None:
-                    await next_board.close()
+                    next_board.close()
 
-    @contextlib.asynccontextmanager
-    async def _stage(self, opening: OpenStream) -> AsyncIterator[FrameStage]:
+    @contextlib.contextmanager
+    def _registered(self, stream: StageStream) -> Iterator[None]:
+        """The stream hears of a drain."""
+        with self._lock:
+            self._streams.add(stream)
+            if self._is_draining:
+                stream.drain()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._streams.discard(stream)
+
+    @contextlib.contextmanager
+    def _stage(self, opening: OpenStream) -> Iterator[FrameStage]:
         this = opening.hops[0]
-        if self._draining.is_set():
+        if self._is_draining:
             raise RefusedError(f"board {this.board} is draining and takes no new streams.")
         if opening.codec not in available_codecs():
             raise RefusedError(f"board {this.board} has no codec number {opening.codec}; use raw.")
         if opening.probe:
-            async with self._probes.open(this) as probe:
+            with self._probes.open(this) as probe:
                 yield probe
             return
-        stage = self._deployments.get(opening.deployment_id, this.stage_index)
-        stage.streams += 1
-        try:
+        with self._deployments.get(opening.deployment_id, this.stage_index).in_stream() as stage:
             yield stage
-        finally:
-            stage.streams -= 1
 
     def _next_board(self, opening: OpenStream) -> NextBoard | None:
         """The hop behind this board, not yet open; None on the last board."""
         if len(opening.hops) == 1:
             return None
-        return NextBoard(opening.hops[1], insecure=self._config.insecure, max_frame_bytes=self._config.max_frame_bytes)
+        return NextBoard(opening.hops[1], insecure=self._config.insecure, limits=self._limits)
 
 
 def _onward(opening: OpenStream) -> OpenStream:
@@ -123,10 +153,10 @@ def _onward(opening: OpenStream) -> OpenStream:
     return onward
 
 
-async def _read_opening(receive: Receive) -> OpenStream:
+def _read_opening(upstream: MessageStream) -> OpenStream:
     try:
-        message = await asyncio.wait_for(receive(), _FIRST_MESSAGE_TIMEOUT_S)
-    except asyncio.TimeoutError:
+        message = upstream.receive(_FIRST_MESSAGE_TIMEOUT_S)
+    except TimeoutError:
         raise BadRequestError(f"no message came within {_FIRST_MESSAGE_TIMEOUT_S:g} s of opening the stream.") from None
     if message is None:
         raise BadRequestError("the stream ended before its first message.")

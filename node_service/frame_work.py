@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Union
 
-from protos.v1.data_plane_pb2 import Codec
 from transport.frame import EncodedTensor
+from transport.tensor_spec import Array
 
 
 @dataclass
 class FrameWork:
-    """What happened to one frame in a stage: the tensors that leave, and the times in nanoseconds."""
+    """What happened to one frame in a stage: what leaves, and the times in nanoseconds.
 
-    leaving: list[EncodedTensor]
+    Attributes:
+        leaving: arrays that were computed here, and tensors that leave as they came.
+        invoke_cpu_ns: processor time inside the runtime's invoke.
+    """
+
+    leaving: list[Union[Array, EncodedTensor]]
     wait_ns: int
-    decode_ns: int
-    compute_ns: int
-    encode_ns: int
+    decode_ns: int = 0
+    compute_ns: int = 0
+    invoke_cpu_ns: int = 0
 
 
 class FrameStage(Protocol):
@@ -27,5 +32,5 @@ class FrameStage(Protocol):
     def stage_index(self) -> int:
         """Its place in the chain."""
 
-    async def process(self, arriving: list[EncodedTensor], arrived_ns: int, codec: Codec) -> FrameWork:
-        """Works on one frame, which came at `arrived_ns` by time.perf_counter_ns; what is computed leaves in `codec`."""
+    def process(self, arriving: list[EncodedTensor], arrived_ns: int) -> FrameWork:
+        """Works on one frame, which came at `arrived_ns` by time.perf_counter_ns, on the calling thread."""

@@ -2,89 +2,100 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
-
-import grpc
-import grpc.aio
+from collections.abc import Callable, Sequence
 
 from node_service.errors import PeerUnavailableError, RelayedError
-from protos.v1.data_plane_pb2 import Header, Hop, OpenStream
+from protos.v1.data_plane_pb2 import Header, Hop, Opened, OpenStream
 from transport.address import Address
-from transport.channel import open_channel, raw_stream
-from transport.frame import pack_frame, unpack_frame
+from transport.channel import DATA_PLANE_STREAM
+from transport.errors import ConnectError, StreamBrokenError, StreamStalledError
+from transport.frame import BytesLike, frame_parts, unpack_frame
+from transport.message_stream import MessageStream, StreamLimits, open_stream
+
+# An earlier frame that is not taken for so long: the board behind has stopped, though its system still answers.
+_SEND_TIMEOUT_S = 120.0
 
 
 class NextBoard:
     """An open stream to the board that serves the next stage."""
 
-    def __init__(self, hop: Hop, *, insecure: bool, max_frame_bytes: int) -> None:
-        """Raises: AddressError, PlaintextRefusedError."""
+    def __init__(self, hop: Hop, *, insecure: bool, limits: StreamLimits) -> None:
+        """Raises: AddressError."""
         self._hop = hop
-        self._channel = open_channel(Address.parse(hop.address), insecure=insecure, max_frame_bytes=max_frame_bytes)
-        self._call = raw_stream(self._channel)
+        self._address = Address.parse(hop.address)
+        self._insecure = insecure
+        self._limits = limits
+        self._stream: MessageStream | None = None
 
-    async def open(self, opening: OpenStream) -> list[str]:
-        """Opens the stream and the hops behind it; the names of the boards there.
+    @property
+    def stream(self) -> MessageStream:
+        """The stream, once it is open."""
+        assert self._stream is not None, "not open"
+        return self._stream
+
+    def open(self, opening: OpenStream) -> Opened:
+        """Opens the stream and the hops behind it; what the next board says of itself and of them.
 
         Raises: PeerUnavailableError: it cannot be reached or does not answer in time. RelayedError: it, or a board behind it,
-            refuses. FrameError: it answers with something else.
+            refuses. FrameError: it answers with something else. PlaintextRefusedError: off loopback, without --insecure.
         """
+        timeout_s = opening.timeout_s
         try:
-            answer = await asyncio.wait_for(self._ask(pack_frame(Header(open=opening))), opening.timeout_s)
-        except asyncio.TimeoutError:
-            raise self._unavailable(f"did not open its stream within {opening.timeout_s:.2g} s") from None
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-            raise await self._broken(error) from error
-        if answer is grpc.aio.EOF:
-            raise await self._broken(None)
+            self._stream = open_stream(
+                self._address.data_plane, DATA_PLANE_STREAM, self._limits, insecure=self._insecure, timeout_s=timeout_s
+            )
+            self._stream.send(frame_parts(Header(open=opening)))
+            answer = self._stream.receive(timeout_s)
+        except TimeoutError:
+            raise self._unavailable(f"did not open its stream within {timeout_s:.2g} s") from None
+        except StreamBrokenError as error:
+            raise self._broken(error) from error
+        except ConnectError as error:
+            raise self._unavailable(f"did not open its stream: {error}") from error
+        if answer is None:
+            raise self._unavailable("ended the stream at once")
         header, _ = unpack_frame(answer)
         if header.HasField("error"):
             raise RelayedError(header.error)
         if not header.HasField("opened"):
             raise self._unavailable("answered the opening of the stream with something else")
-        return list(header.opened.boards)
+        return header.opened
 
-    async def _ask(self, message: bytes) -> Any:
-        await self._call.write(message)
-        return await self._call.read()
-
-    async def send(self, message: bytes) -> None:
-        """Returns once the transport has taken the message. Raises: PeerUnavailableError."""
+    def send(self, parts: Sequence[BytesLike]) -> None:
+        """Sends a frame; waits while the one before it is on its way. Raises: PeerUnavailableError."""
         try:
-            await self._call.write(message)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-            raise await self._broken(error) from error
+            self.stream.post(parts, _SEND_TIMEOUT_S)
+        except (StreamBrokenError, StreamStalledError) as error:
+            raise self._broken(error) from error
 
-    async def replies(self) -> AsyncIterator[bytes]:
-        """The replies, until the next board ends the stream. Raises: PeerUnavailableError: the stream broke."""
-        while True:
-            try:
-                reply = await self._call.read()
-            except grpc.aio.AioRpcError as error:
-                raise await self._broken(error) from error
-            if reply is grpc.aio.EOF:
-                break
-            yield reply
-        if await self._call.code() != grpc.StatusCode.OK:
-            raise await self._broken(None)
+    def relay(self, on_reply: Callable[[memoryview], None]) -> None:
+        """Gives each reply to `on_reply`, until the next board ends the stream. Raises: PeerUnavailableError: it broke."""
 
-    async def finish(self) -> None:
+        def take(reply: memoryview) -> None:
+            self.stream.taken(len(reply))
+            on_reply(reply)
+
+        try:
+            self.stream.run(take)
+        except StreamBrokenError as error:
+            raise self._broken(error) from error
+
+    def finish(self) -> None:
         """Says that no more frames come."""
-        try:
-            await self._call.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-            raise await self._broken(error) from error
+        self.stream.half_close()
 
-    async def close(self) -> None:
-        """Ends the stream at once; does nothing to one that has ended."""
-        self._call.cancel()
-        await self._channel.close()
+    def abort(self) -> None:
+        """Ends the stream at once; does nothing to one that has ended or never was."""
+        if self._stream is not None:
+            self._stream.abort()
 
-    async def _broken(self, error: BaseException | None) -> PeerUnavailableError:
-        code, details = await self._call.code(), await self._call.details()
-        return self._unavailable(f"broke the stream: {code.name}: {details or error or 'no reason given'}")
+    def close(self) -> None:
+        """Frees the connection; nobody uses it any more."""
+        if self._stream is not None:
+            self._stream.close()
+
+    def _broken(self, error: Exception) -> PeerUnavailableError:
+        return self._unavailable(f"broke the stream: {error}")
 
     def _unavailable(self, what: str) -> PeerUnavailableError:
         return PeerUnavailableError(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -27,11 +27,10 @@ class ProbeStage:
         header = TensorHeader(dtype=DType.UINT8, shape=[hop.probe_bytes], codec=Codec.RAW)
         self._leaving = EncodedTensor(header, np.random.default_rng(_SEED).bytes(hop.probe_bytes))
 
-    async def process(self, _arriving: list[EncodedTensor], arrived_ns: int, _codec: Codec) -> FrameWork:
+    def process(self, _arriving: list[EncodedTensor], arrived_ns: int) -> FrameWork:
         """The bytes, as they are: the stream's codec would not shrink them."""
         self.frames += 1
-        wait_ns = time.perf_counter_ns() - arrived_ns
-        return FrameWork([self._leaving], wait_ns=wait_ns, decode_ns=0, compute_ns=0, encode_ns=0)
+        return FrameWork([self._leaving], wait_ns=time.perf_counter_ns() - arrived_ns)
 
 
 class Probes:
@@ -40,6 +39,7 @@ class Probes:
     def __init__(self, board: str, max_frame_bytes: int) -> None:
         self._board = board
         self._max_frame_bytes = max_frame_bytes
+        self._lock = threading.Lock()
         self._held_bytes = 0
         self._open: list[ProbeStage] = []
         self._ended_frames = 0
@@ -47,10 +47,11 @@ class Probes:
     @property
     def frames(self) -> int:
         """Frames answered since the start; never falls."""
-        return self._ended_frames + sum(stage.frames for stage in self._open)
+        with self._lock:
+            return self._ended_frames + sum(stage.frames for stage in self._open)
 
-    @asynccontextmanager
-    async def open(self, hop: Hop) -> AsyncIterator[ProbeStage]:
+    @contextmanager
+    def open(self, hop: Hop) -> Iterator[ProbeStage]:
         """A probe for one stream.
 
         Raises: BadRequestError: larger than a frame may be. RefusedError: other probes hold the memory.
@@ -60,19 +61,22 @@ class Probes:
                 f"a probe of {hop.probe_bytes} bytes was asked for; frames of board {self._board} hold up to "
                 f"{self._max_frame_bytes}."
             )
-        if self._held_bytes + hop.probe_bytes > self._max_frame_bytes:
-            raise RefusedError(
-                f"probes of {self._held_bytes} bytes are open on board {self._board}, {hop.probe_bytes} more are too many. "
-                "Wait until they end."
-            )
-        self._held_bytes += hop.probe_bytes
+        with self._lock:
+            if self._held_bytes + hop.probe_bytes > self._max_frame_bytes:
+                raise RefusedError(
+                    f"probes of {self._held_bytes} bytes are open on board {self._board}, {hop.probe_bytes} more are too "
+                    "many. Wait until they end."
+                )
+            self._held_bytes += hop.probe_bytes
         try:
-            stage = await asyncio.to_thread(ProbeStage, hop)
+            stage = ProbeStage(hop)
             self._open.append(stage)
             try:
                 yield stage
             finally:
-                self._open.remove(stage)
-                self._ended_frames += stage.frames
+                with self._lock:
+                    self._open.remove(stage)
+                    self._ended_frames += stage.frames
         finally:
-            self._held_bytes -= hop.probe_bytes
+            with self._lock:
+                self._held_bytes -= hop.probe_bytes

@@ -14,7 +14,6 @@ from grpc_reflection.v1alpha import reflection
 
 from node_service.config import NodeConfig
 from node_service.control_plane import ControlPlane
-from node_service.data_plane import SERVICE_NAME as DATA_PLANE
 from node_service.data_plane import DataPlane
 from node_service.deployments import Deployments
 from node_service.errors import NodeServiceError
@@ -34,6 +33,8 @@ from transport.channel import grpc_options
 _log = logging.getLogger(__name__)
 _CONTROL_PLANE = "boardline.v1.ControlPlane"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_LAST_PORT = 65535
+_TRIES = 20  # for two free ports side by side
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -68,11 +69,10 @@ class NodeServer:
             ThermalSensors(),
             count_frames=lambda: self._deployments.frames + probes.frames,
         )
+        self._data = DataPlane(config, self._deployments, probes)
         control = ControlPlane(config, runtime, store, self._deployments, self._profiler, turn, self._draining)
         control_plane_pb2_grpc.add_ControlPlaneServicer_to_server(control, self._server)
-        data = DataPlane(config, self._deployments, probes, self._draining)
-        self._server.add_generic_rpc_handlers((data.handler(),))
-        names = (_CONTROL_PLANE, DATA_PLANE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (_CONTROL_PLANE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self._runtime = runtime
 
@@ -82,22 +82,38 @@ class NodeServer:
         Raises: ListenError: the address is taken or is not this machine's.
         """
         await self._deployments.restore()
-        listen = self._config.listen
-        try:
-            port = self._server.add_insecure_port(str(listen))
-        except RuntimeError as error:
-            raise ListenError(
-                f"cannot listen on {listen}: the port is taken or the address is not this machine's. Choose another --listen."
-            ) from error
+        address = self._listen()
         await self._server.start()
+        self._data.start()
         await self._set_health(_SERVING)
-        return Address(listen.host, port)
+        return address
+
+    def _listen(self) -> Address:
+        """Two ports, one after the other: control plane and data plane."""
+        wanted = self._config.listen
+        if wanted.port == _LAST_PORT:
+            raise ListenError(f"cannot listen on {wanted}: frames are taken on the next port. Choose a lower one.")
+        for tries_left in reversed(range(_TRIES if wanted.port == 0 else 1)):
+            try:
+                frames = self._data.listen(wanted.data_plane if wanted.port else wanted)
+                address = Address(wanted.host, frames.port - 1)
+                self._server.add_insecure_port(str(address))
+                return address
+            except (OSError, RuntimeError) as error:
+                self._data.unlisten()
+                if not tries_left:
+                    raise ListenError(
+                        f"cannot listen on {wanted} and the port after it: one is taken, or the address is not this "
+                        "machine's. Choose another --listen."
+                    ) from error
+        raise AssertionError("the last try returns or raises")
 
     async def drain(self) -> None:
         """Takes no more work, answers what was received, and stops; at the latest after the configured time-out."""
         self._draining.set()
         await self._set_health(_NOT_SERVING)
-        await self._server.stop(self._config.drain_timeout_s)
+        timeout_s = self._config.drain_timeout_s
+        await asyncio.gather(self._server.stop(timeout_s), asyncio.to_thread(self._data.drain, timeout_s))
         await self._profiler.close()
         self._deployments.close()
 
@@ -107,7 +123,7 @@ class NodeServer:
         return f"{self._runtime.name} {self._runtime.version}"
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for service in ("", _CONTROL_PLANE, DATA_PLANE):
+        for service in ("", _CONTROL_PLANE):
             await self._health.set(service, status)
 
 
@@ -136,7 +152,14 @@ async def serve(config: NodeConfig) -> None:
     atexit.register(_ignore_signals)
     server = NodeServer(config)
     address = await server.start()
-    _log.info("%s serves on %s with %s, store %s", config.name, address, server.runtime_name, config.store)
+    _log.info(
+        "%s serves on %s with %s, frames on port %d, store %s",
+        config.name,
+        address,
+        server.runtime_name,
+        address.data_plane.port,
+        config.store,
+    )
     if config.insecure:
         _log.warning(
             "plaintext was asked for: anyone who reaches %s can read and change tensors and load models", address

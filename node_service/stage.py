@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from node_service.errors import BadRequestError, NotLoadedError
 from node_service.frame_work import FrameWork
 from protos.v1.control_plane_pb2 import LoadedStage, LoadStageRequest
-from protos.v1.data_plane_pb2 import Codec
 from protos.v1.tensor_pb2 import TensorSpec
 from runtime import Port, Runner, TfliteRuntime
 from transport.boundary import check_boundary
 from transport.frame import EncodedTensor
-from transport.tensor_codec import decode_tensor, encode_tensor
-from transport.tensor_spec import Array, describe, numpy_dtype
-
-_In = TypeVar("_In")
-_Out = TypeVar("_Out")
+from transport.tensor_codec import decode_tensor
+from transport.tensor_spec import describe, numpy_dtype
 
 
 @dataclass
 class Stage:
-    """A partition in service. Streams share it; their frames take turns on its compute thread."""
+    """A partition in service. Streams share it; their frames take turns."""
 
     request: LoadStageRequest
     partition_bytes: int
@@ -40,7 +34,8 @@ class Stage:
     def __post_init__(self) -> None:
         partition = self.request.partition
         self._is_closed = False
-        self._executor = ThreadPoolExecutor(1, f"compute-{self.request.stage_index}")
+        self._computing = threading.Lock()
+        self._counting = threading.Lock()
         arriving = [t.name for t in partition.arriving]
         outputs = [t.name for t in partition.outputs]
         self._input_places = [arriving.index(t.name) for t in partition.inputs]
@@ -67,43 +62,55 @@ class Stage:
         """Its place in the deployment's chain."""
         return self.request.stage_index
 
-    async def process(self, arriving: list[EncodedTensor], arrived_ns: int, codec: Codec) -> FrameWork:
-        """Runs one frame: decode, compute on this stage's thread, encode.
+    @contextmanager
+    def in_stream(self) -> Iterator[Stage]:
+        """The stage while a stream is open to it."""
+        with self._counting:
+            self.streams += 1
+        try:
+            yield self
+        finally:
+            with self._counting:
+                self.streams -= 1
 
-        Only RAW, whose coding is a view, is coded on the event loop; other codecs go to a worker thread, never to the
-        compute thread.
+    def process(self, arriving: list[EncodedTensor], arrived_ns: int) -> FrameWork:
+        """Runs one frame on the calling thread: decodes what the partition reads, and computes.
+
         Args:
             arrived_ns: when the frame came, by time.perf_counter_ns.
-            codec: for the tensors computed here; those carried along stay as they came.
         Raises: FrameError: tensors that the deployment does not expect. ComputeError: the runtime refuses them. NotLoadedError:
             unloaded meanwhile.
         """
         try:
             check_boundary(self.request.partition.arriving, arriving)
             started_ns = time.perf_counter_ns()
-            wanted = [arriving[place] for place in self._input_places]
-            values = await _coding(_decode, wanted, all(t.header.codec == Codec.RAW for t in wanted))
+            values = [decode_tensor(arriving[place]) for place in self._input_places]
             decoded_ns = time.perf_counter_ns()
-            outputs, begun_ns, computed_ns = await self._on_compute_thread(values)
-            resumed_ns = time.perf_counter_ns()
-            encoded = await _coding(partial(_encode, codec), outputs, codec == Codec.RAW)
-            finished_ns = time.perf_counter_ns()
+            with self._computing:
+                if self._is_closed:
+                    raise NotLoadedError(
+                        f"stage {self.request.stage_index} of {self.request.deployment_id} was unloaded."
+                    )
+                begun_ns = time.perf_counter_ns()
+                outputs = self.runner.run(values)
+                computed_ns = time.perf_counter_ns()
+                invoke_cpu_ns = self.runner.invoke_cpu_ns
+                self.frames += 1
         except BaseException:
-            self.failed_frames += 1
+            with self._counting:
+                self.failed_frames += 1
             raise
-        self.frames += 1
         return FrameWork(
-            leaving=[encoded[i] if computed else arriving[i] for computed, i in self._sources],
+            leaving=[outputs[i] if computed else arriving[i] for computed, i in self._sources],
             wait_ns=(started_ns - arrived_ns) + (begun_ns - decoded_ns),
             decode_ns=decoded_ns - started_ns,
             compute_ns=computed_ns - begun_ns,
-            encode_ns=finished_ns - resumed_ns,
+            invoke_cpu_ns=invoke_cpu_ns,
         )
 
     def close(self) -> None:
-        """Ends the compute thread once the frame in it is done; frames that come later are refused."""
+        """Frames that come later are refused; one in work is finished."""
         self._is_closed = True
-        self._executor.shutdown(wait=False)
 
     def describe(self) -> LoadedStage:
         """The stage for the control plane."""
@@ -116,28 +123,6 @@ class Stage:
             failed_frames=self.failed_frames,
             streams=self.streams,
         )
-
-    async def _on_compute_thread(self, values: list[Array]) -> tuple[list[Array], int, int]:
-        if self._is_closed:
-            raise NotLoadedError(f"stage {self.request.stage_index} of {self.request.deployment_id} was unloaded.")
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._compute, values)
-
-    def _compute(self, values: list[Array]) -> tuple[list[Array], int, int]:
-        begun_ns = time.perf_counter_ns()
-        outputs = self.runner.run(values)
-        return outputs, begun_ns, time.perf_counter_ns()
-
-
-def _decode(tensors: list[EncodedTensor]) -> list[Array]:
-    return [decode_tensor(t) for t in tensors]
-
-
-def _encode(codec: Codec, arrays: list[Array]) -> list[EncodedTensor]:
-    return [encode_tensor(array, codec) for array in arrays]
-
-
-async def _coding(work: Callable[[list[_In]], list[_Out]], values: list[_In], is_view: bool) -> list[_Out]:
-    return work(values) if is_view else await asyncio.to_thread(work, values)
 
 
 def _check_names(request: LoadStageRequest) -> None:

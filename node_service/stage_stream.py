@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
+import queue
+import threading
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Union
 
 from node_service.errors import RefusedError, is_expected, to_frame_error
-from node_service.frame_work import FrameStage
+from node_service.frame_work import FrameStage, FrameWork
+from node_service.leaving_tensors import LeavingTensors
 from node_service.next_board import NextBoard
-from protos.v1.data_plane_pb2 import Codec, Header, StageTiming
-from transport.errors import FrameError
-from transport.frame import EncodedTensor, pack_frame, unpack_frame
+from protos.v1.data_plane_pb2 import Header, StageTiming
+from transport.errors import FrameError, StreamBrokenError
+from transport.frame import EncodedTensor, frame_parts, unpack_frame
+from transport.message_stream import MessageStream
 
-Receive = Callable[[], Awaitable["bytes | None"]]
-Send = Callable[[bytes], Awaitable[None]]
+_log = logging.getLogger(__name__)
+_REPLY_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -27,119 +30,171 @@ class _Arrived:
     message_bytes: int
 
 
+@dataclass(frozen=True)
+class _Unreadable:
+    error: FrameError
+    message_bytes: int
+
+
 class StageStream:
     """Carries frames through one stage, in order.
 
-        receive -> [1] -> work -> [1] -> send -> next board (or, on the last board, back to the one before)
-                                          relay <- next board
+        receive -> [frames] -> work -> next board (or, on the last board, back to the one before)
+                               relay <- next board
 
-    One slot between the steps is enough: each step holds one frame, so reading the next, computing this one and sending the
-    last overlap; more slots would only add latency. What is in flight in all is limited by the dispatcher.
+    The steps are threads. What waits in [frames] is bounded by the flow control of the stream: three frames of the size that
+    comes. `work` decodes, computes and sends; it does not wait for the link, unless the frame before is still on its way.
     """
 
-    def __init__(self, stage: FrameStage, board: str, codec: Codec, reply: Send, next_board: NextBoard | None) -> None:
+    def __init__(
+        self,
+        stage: FrameStage,
+        board: str,
+        upstream: MessageStream,
+        next_board: NextBoard | None,
+        leaving: LeavingTensors,
+    ) -> None:
         self._stage = stage
         self._board = board
-        self._codec = codec
-        self._reply = reply
+        self._upstream = upstream
         self._next = next_board
-        self._arrived: asyncio.Queue[_Arrived | None] = asyncio.Queue(maxsize=1)
-        self._leaving: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
+        self._leaving = leaving
+        self._frames: queue.SimpleQueue[Union[_Arrived, _Unreadable, None]] = queue.SimpleQueue()
+        self._over = threading.Lock()
+        self._is_over = False
+        self._is_draining = False
         self._send_ns = 0
 
-    async def run(self, receive: Receive, draining: asyncio.Event) -> None:
-        """Serves until the sender half-closes, the board drains, or something breaks.
+    def run(self) -> None:
+        """Serves until the sender half-closes or is gone, the board drains, or something breaks; tells the sender which.
 
-        Args:
-            receive: the next message; None at the end of the stream.
-            draining: once set, nothing more is read; what was read is answered, then the caller is told.
-        Raises: FrameError: a message that is no frame. PeerUnavailableError: the next board is gone. RefusedError: the board
-            drains.
+        Raises: StreamBrokenError: the sender is gone.
         """
-        steps = [self._receive(receive, draining), self._work(), self._send()]
+        threads = [threading.Thread(target=self._work, name="boardline-work", daemon=True)]
         if self._next is not None:
-            steps.append(self._relay(self._next))
-        tasks = [asyncio.ensure_future(step) for step in steps]
+            threads.append(
+                threading.Thread(target=self._relay, args=(self._next,), name="boardline-relay", daemon=True)
+            )
+        for thread in threads:
+            thread.start()
         try:
-            await asyncio.gather(*tasks)
+            self._upstream.run(self._take, lambda: self._frames.put(None))
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if draining.is_set():
-            raise RefusedError(f"board {self._board} is draining: it shuts down or is taken out of service.")
+            self._upstream.abort()
+            self._frames.put(None)
+            if self._next is not None:
+                self._next.abort()
+            for thread in threads:
+                thread.join()
 
-    async def reply_error(self, error: Exception, request_id: int = 0) -> None:
-        """Tells the dispatcher what went wrong, with one frame or (request_id 0) with the stream."""
-        told = to_frame_error(error, self._board, self._stage.stage_index)
-        await self._reply(pack_frame(Header(request_id=request_id, error=told)))
+    def drain(self) -> None:
+        """Reads nothing more; answers what was read, then tells the sender."""
+        self._is_draining = True
+        self._frames.put(None)
 
-    async def _receive(self, receive: Receive, draining: asyncio.Event) -> None:
-        drained = asyncio.ensure_future(draining.wait())
-        reading: asyncio.Future[bytes | None] = asyncio.ensure_future(receive())
-        try:
-            while True:
-                either: set[asyncio.Future[Any]] = {reading, drained}
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                message = reading.result() if reading.done() else None
-                if message is None:
-                    break
-                await self._take(message)
-                reading = asyncio.ensure_future(receive())
-        finally:
-            for waiting in (drained, reading):
-                waiting.cancel()
-            await asyncio.gather(drained, reading, return_exceptions=True)
-        await self._arrived.put(None)
-
-    async def _take(self, message: bytes) -> None:
+    def _take(self, message: memoryview) -> None:
         arrived_ns = time.perf_counter_ns()
+        if self._is_draining or self._is_over:
+            self._upstream.taken(len(message))
+            return
         try:
             header, tensors = unpack_frame(message)
         except FrameError as error:
-            if not error.request_id:
-                raise  # whose frame it was cannot be told, so the stream cannot go on
-            await self.reply_error(error, error.request_id)
+            if error.request_id:
+                self._frames.put(_Unreadable(error, len(message)))
+            else:  # whose frame it was cannot be told, so the stream cannot go on
+                self._fail(error)
         else:
-            await self._arrived.put(_Arrived(header, tensors, arrived_ns, len(message)))
+            self._frames.put(_Arrived(header, tensors, arrived_ns, len(message)))
 
-    async def _work(self) -> None:
-        while (frame := await self._arrived.get()) is not None:
-            try:
-                message = await self._process(frame)
-            except Exception as error:
-                if not is_expected(error):
-                    raise
-                await self.reply_error(error, frame.header.request_id)
+    def _work(self) -> None:
+        try:
+            while (frame := self._frames.get()) is not None:
+                self._upstream.taken(frame.message_bytes)
+                if isinstance(frame, _Unreadable):
+                    self._reply_error(frame.error, frame.error.request_id)
+                else:
+                    self._answer(frame)
+            if self._next is not None:
+                self._next.finish()
             else:
-                await self._leaving.put(message)
-        await self._leaving.put(None)
+                self._end()
+        except Exception as error:
+            self._fail(error)
 
-    async def _process(self, frame: _Arrived) -> bytes:
-        work = await self._stage.process(frame.tensors, frame.arrived_ns, self._codec)
-        timing = StageTiming(
+    def _answer(self, frame: _Arrived) -> None:
+        try:
+            work = self._stage.process(frame.tensors, frame.arrived_ns)
+        except Exception as error:
+            if not is_expected(error):
+                raise
+            self._reply_error(error, frame.header.request_id)
+            return
+        begun_ns = time.perf_counter_ns()
+        tensors = self._leaving.encode(work.leaving)
+        timing = self._timing(frame, work, tensors, time.perf_counter_ns() - begun_ns)
+        header = Header(request_id=frame.header.request_id, timings=[*frame.header.timings, timing])
+        parts = frame_parts(header, tensors)
+        if self._next is None:
+            self._upstream.post(parts, _REPLY_TIMEOUT_S)
+            self._send_ns = self._upstream.written_ns
+        else:
+            self._next.send(parts)
+            self._send_ns = self._next.stream.written_ns
+
+    def _timing(self, frame: _Arrived, work: FrameWork, tensors: list[EncodedTensor], encode_ns: int) -> StageTiming:
+        return StageTiming(
             stage_index=self._stage.stage_index,
             wait_ns=work.wait_ns,
             decode_ns=work.decode_ns,
             compute_ns=work.compute_ns,
-            encode_ns=work.encode_ns,
+            invoke_cpu_ns=work.invoke_cpu_ns,
+            encode_ns=encode_ns,
             send_ns=self._send_ns,
             received_bytes=frame.message_bytes,
-            sent_bytes=sum(len(t.data) for t in work.leaving),
+            sent_bytes=sum(len(t.data) for t in tensors),
             service_cpu_ns=time.process_time_ns(),
         )
-        header = Header(request_id=frame.header.request_id, timings=[*frame.header.timings, timing])
-        return pack_frame(header, work.leaving)
 
-    async def _send(self) -> None:
-        send = self._reply if self._next is None else self._next.send
-        while (message := await self._leaving.get()) is not None:
-            begun_ns = time.perf_counter_ns()
-            await send(message)
-            self._send_ns = time.perf_counter_ns() - begun_ns
+    def _relay(self, next_board: NextBoard) -> None:
+        try:
+            next_board.relay(lambda reply: self._upstream.send([reply]))
+            self._end()
+        except Exception as error:
+            self._fail(error)
+
+    def _end(self) -> None:
+        """All is answered."""
+        if self._is_draining:
+            self._finish(RefusedError(f"board {self._board} is draining: it shuts down or is taken out of service."))
+        else:
+            self._finish(None)
+
+    def _fail(self, error: Exception) -> None:
+        """Something broke: the sender is told, unless it is the one that is gone; the other threads end."""
+        if not isinstance(error, StreamBrokenError):
+            self._finish(error)
         if self._next is not None:
-            await self._next.finish()
+            self._next.abort()
+        self._frames.put(None)
 
-    async def _relay(self, next_board: NextBoard) -> None:
-        async for reply in next_board.replies():
-            await self._reply(reply)
+    def _finish(self, error: Exception | None) -> None:
+        with self._over:
+            if self._is_over:
+                return
+            self._is_over = True
+        if error is not None:
+            if is_expected(error):
+                _log.warning("a stream to stage %d ended: %s", self._stage.stage_index, error)
+            else:
+                _log.error("a stream to stage %d ended by a defect", self._stage.stage_index, exc_info=error)
+            try:
+                self._reply_error(error)
+            except StreamBrokenError:
+                return
+        self._upstream.finish()
+
+    def _reply_error(self, error: Exception, request_id: int = 0) -> None:
+        """Tells the dispatcher what went wrong, with one frame or (request_id 0) with the stream."""
+        told = to_frame_error(error, self._board, self._stage.stage_index)
+        self._upstream.send(frame_parts(Header(request_id=request_id, error=told)))

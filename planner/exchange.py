@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import math
 import statistics
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import grpc
-import grpc.aio
 
 from fleet.errors import BoardUnavailableError, from_wire
 from fleet.inventory import Board
 from planner.errors import ProbeError
 from protos.v1.data_plane_pb2 import Header, OpenStream
-from transport.channel import OPENING_SHARE, PROTOCOL_VERSION, open_channel, raw_stream
-from transport.frame import EncodedTensor, pack_frame, unpack_frame
+from transport.channel import (
+    DATA_PLANE_STREAM,
+    DEFAULT_MAX_FRAME_BYTES,
+    HEADER_ROOM_BYTES,
+    OPENING_SHARE,
+    PROTOCOL_VERSION,
+)
+from transport.errors import ConnectError, StreamBrokenError, StreamStalledError
+from transport.frame import EncodedTensor, frame_parts, unpack_frame
+from transport.message_stream import MessageStream, StreamLimits, open_stream
 
 _NS_PER_S = 1e9
 # Before anything is counted: connections open their windows, and a rate limiter's bucket runs empty.
@@ -78,48 +83,78 @@ async def exchange(
         window: 1 measures a round trip, more measure a rate.
     Raises: BoardError: a board cannot be reached, or refuses. ProbeError: no two replies in time.
     """
-    first = boards[0]
-    channel = open_channel(first.address, insecure=insecure)
-    call = raw_stream(channel)
+    ended = threading.Event()
+    found: list[MessageStream] = []
     try:
-        await _open(call, first, opening, budget.timeout_s)
-        replies = await _run(call, first, list(payload), window, budget)
-    except asyncio.TimeoutError:
+        return await asyncio.to_thread(
+            _exchange, boards, opening, list(payload), window, insecure, budget, found, ended
+        )
+    finally:
+        ended.set()  # a wait that was interrupted must not leave a thread at work
+        for stream in found:
+            stream.abort()
+
+
+def _exchange(
+    boards: Sequence[Board],
+    opening: OpenStream,
+    payload: Sequence[EncodedTensor],
+    window: int,
+    insecure: bool,
+    budget: ExchangeBudget,
+    found: list[MessageStream],
+    ended: threading.Event,
+) -> SteadyState:
+    first = boards[0]
+    stream: MessageStream | None = None
+    limits = StreamLimits(DEFAULT_MAX_FRAME_BYTES + HEADER_ROOM_BYTES)
+    try:
+        stream = open_stream(
+            first.address.data_plane, DATA_PLANE_STREAM, limits, insecure=insecure, timeout_s=budget.timeout_s
+        )
+        found.append(stream)
+        _open(stream, first, opening, budget.timeout_s)
+        return _evaluate(_run(stream, first, payload, window, budget, ended), boards)
+    except (TimeoutError, StreamStalledError):
         raise ProbeError(
             f"no reply within {budget.timeout_s:g} s while {_route(boards)} was measured. Is a board overloaded, or the link "
             "too slow for frames of this model?"
         ) from None
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+    except ConnectError as error:
+        raise BoardUnavailableError(first.name, f"{error}.") from error
+    except StreamBrokenError as error:
         raise BoardUnavailableError(
-            first.name, f"{first.address} broke the stream while {_route(boards)} was measured: {_details(error)}"
+            first.name, f"{first.address} broke the stream while {_route(boards)} was measured: {error}"
         ) from error
     finally:
-        call.cancel()
-        await channel.close()
-    return _evaluate(replies, boards)
+        if stream is not None:
+            stream.close()
 
 
-async def _open(call: Any, first: Board, opening: OpenStream, timeout_s: float) -> None:
+def _open(stream: MessageStream, first: Board, opening: OpenStream, timeout_s: float) -> None:
     opening.protocol_version = PROTOCOL_VERSION
     opening.timeout_s = timeout_s * OPENING_SHARE
-    # The first message waits for the connection, which a board that is frozen or switched off leaves open for 20 s.
-    await asyncio.wait_for(call.write(pack_frame(Header(open=opening))), timeout_s)
-    header = _header(await asyncio.wait_for(call.read(), timeout_s), first)
-    if not header.HasField("opened"):
+    stream.send(frame_parts(Header(open=opening)))
+    if not _header(stream.receive(timeout_s), first).HasField("opened"):
         raise ProbeError(f"board {first.name} answered the opening of a stream with something else.")
 
 
-async def _run(
-    call: Any, first: Board, payload: Sequence[EncodedTensor], window: int, budget: ExchangeBudget
+def _run(
+    stream: MessageStream,
+    first: Board,
+    payload: Sequence[EncodedTensor],
+    window: int,
+    budget: ExchangeBudget,
+    ended: threading.Event,
 ) -> list[_Reply]:
     replies: list[_Reply] = []
     stop_s = time.perf_counter() + budget.seconds
     sent = 0
-    while len(replies) < budget.frames:
+    while len(replies) < budget.frames and not ended.is_set():
         while sent - len(replies) < window:
             sent += 1
-            await call.write(pack_frame(Header(request_id=sent), payload))
-        message = await asyncio.wait_for(call.read(), budget.timeout_s)
+            stream.post(frame_parts(Header(request_id=sent), payload), budget.timeout_s)
+        message = stream.receive(budget.timeout_s)
         now_s = time.perf_counter()
         cpu_ns = tuple(t.service_cpu_ns for t in _header(message, first).timings)
         replies.append(_Reply(now_s, cpu_ns, time.process_time()))
@@ -128,8 +163,8 @@ async def _run(
     return replies
 
 
-def _header(message: Any, first: Board) -> Header:
-    if message is grpc.aio.EOF:
+def _header(message: memoryview | None, first: Board) -> Header:
+    if message is None:
         raise BoardUnavailableError(first.name, "ended the stream while it was measured.")
     header, _ = unpack_frame(message)
     if header.HasField("error"):
@@ -164,10 +199,6 @@ def _half_width_share(at_s: Sequence[float]) -> float:
     if mean_s <= 0:
         return math.inf
     return _T_95[n_batches] * statistics.stdev(batches_s) / math.sqrt(n_batches) / mean_s
-
-
-def _details(error: Exception) -> str:
-    return error.details() or error.code().name if isinstance(error, grpc.aio.AioRpcError) else str(error)
 
 
 def _route(boards: Sequence[Board]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,6 +62,11 @@ class Runner:
         self._current_shapes = self._file_shapes
         self._changes_resources = _ASSIGNMENT in kinds or (_HANDLE in kinds and not kinds.isdisjoint(_BRANCHING))
         self._is_fresh = True
+        # One thread computes on the caller's; several compute on threads of the runtime's own.
+        self._cpu_ns = time.thread_time_ns if threads == 1 else time.process_time_ns
+        self.invoke_cpu_ns = (
+            0  # processor time of the last `invoke`; with several threads, of the whole process meanwhile
+        )
 
     def run(self, values: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """The model's outputs for one frame, in the file's order, as arrays that own their data.
@@ -90,7 +96,9 @@ class Runner:
             for detail, value in zip(self._input_details, values):
                 self._interpreter.set_tensor(detail["index"], value)
             self._interpreter.reset_all_variables()
+            begun_ns = self._cpu_ns()
             self._interpreter.invoke()
+            self.invoke_cpu_ns = self._cpu_ns() - begun_ns
             outputs = [self._interpreter.get_tensor(index) for index in self._output_indices]
         except (ValueError, RuntimeError, MemoryError) as error:
             raise ComputeError(f"the runtime refused the frame: {_one_line(error)}") from error

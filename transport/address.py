@@ -30,6 +30,11 @@ class Address:
         return f"{host}:{self.port}"
 
     @property
+    def data_plane(self) -> Address:
+        """Where a board takes frames: the port after its control plane's."""
+        return Address(self.host, self.port + 1)
+
+    @property
     def is_loopback(self) -> bool:
         """Whether traffic to this address stays on this machine."""
         if self.host == "localhost":

@@ -13,7 +13,8 @@ PROTOCOL_VERSION = 1
 DATA_PLANE_STREAM = "/boardline.v1.DataPlane/Stream"
 DEFAULT_MAX_FRAME_BYTES = 256 * 2**20
 
-_HEADER_ROOM_BYTES = 2**16
+# A message of the data plane is a frame's payload and its header.
+HEADER_ROOM_BYTES = 2**16
 # A peer that vanished or froze is noticed after a silence of this length and as long again for its answer to a ping.
 _KEEPALIVE_MS = 5_000
 # Of the time to open a chain, what each board leaves to the boards behind it.
@@ -27,7 +28,7 @@ def grpc_options(max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES) -> list[tuple[s
     them. Compression stays off: tensors have codecs of their own. One connection per channel, so that streams to one
     board do not share a flow-control window.
     """
-    limit = max_frame_bytes + _HEADER_ROOM_BYTES
+    limit = max_frame_bytes + HEADER_ROOM_BYTES
     return [
         ("grpc.max_receive_message_length", limit),
         ("grpc.max_send_message_length", limit),
@@ -52,8 +53,3 @@ def open_channel(
     """
     require_plaintext_allowed(address, insecure)
     return grpc.aio.insecure_channel(str(address), options=grpc_options(max_frame_bytes))
-
-
-def raw_stream(channel: grpc.aio.Channel, timeout_s: float | None = None) -> Any:
-    """A data-plane stream whose messages are plain bytes: they are packed and read by `transport.frame`."""
-    return channel.stream_stream(DATA_PLANE_STREAM)(timeout=timeout_s)

@@ -30,3 +30,15 @@ class PlaintextRefusedError(TransportError):
 
 class AddressError(TransportError):
     """An address is not HOST:PORT."""
+
+
+class StreamBrokenError(TransportError):
+    """The peer broke the stream, or fell silent. The message is a clause that says what it did: "it closed the connection"."""
+
+
+class StreamStalledError(TransportError):
+    """The peer takes nothing more for now."""
+
+
+class ConnectError(TransportError):
+    """No connection: nobody listens there, or no answer came in time."""

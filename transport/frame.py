@@ -21,6 +21,8 @@ BytesLike = Union[bytes, bytearray, memoryview]
 ALIGNMENT_BYTES = 64
 _HEADER_TAG = b"\x0a"  # field 1, length-delimited
 _PAYLOAD_TAG = b"\x12"  # field 2, length-delimited
+_PADDING_TAG = b"\x1a"  # field 3, length-delimited
+_LEAST_PADDING_BYTES = 2  # its tag, and a length below 128
 _MAX_VARINT_BYTES = 10
 _MAX_TAG_BYTES = _MAX_LENGTH_BYTES = 5  # both are 32-bit numbers
 _MAX_FIELD_NUMBER = 2**29 - 1
@@ -38,10 +40,15 @@ class EncodedTensor:
 
 
 def pack_frame(header: Header, tensors: Sequence[EncodedTensor] = ()) -> bytes:
-    """One message: `header` with a TensorHeader added per tensor, followed by the payload.
+    """One message as it is on the wire: `frame_parts` in one piece."""
+    return b"".join(frame_parts(header, tensors))
 
-    The tensors' own `offset` and `length` are ignored and set anew, so a tensor taken from one frame goes into another as
-    it is.
+
+def frame_parts(header: Header, tensors: Sequence[EncodedTensor] = ()) -> list[BytesLike]:
+    """One message in parts, without a copy: `header` with a TensorHeader added per tensor, then the tensors' own bytes.
+
+    The payload starts at a multiple of ALIGNMENT_BYTES of the message, and each tensor at one of the payload. The tensors' own
+    `offset` and `length` are ignored and set anew, so a tensor taken from one frame goes into another as it is.
     """
     chunks: list[BytesLike] = []
     offset = 0
@@ -57,13 +64,15 @@ def pack_frame(header: Header, tensors: Sequence[EncodedTensor] = ()) -> bytes:
         chunks.append(tensor.data)
         offset += length
     serialized = header.SerializeToString()
-    prefix = [_HEADER_TAG, _varint(len(serialized)), serialized]
-    if offset:
-        prefix += [_PAYLOAD_TAG, _varint(offset)]
-    return b"".join([*prefix, *chunks])
+    before = _HEADER_TAG + _varint(len(serialized)) + serialized
+    if not offset:
+        return [before]
+    tag = _PAYLOAD_TAG + _varint(offset)
+    padding = -(len(before) + _LEAST_PADDING_BYTES + len(tag)) % ALIGNMENT_BYTES
+    return [before + _PADDING_TAG + bytes([padding]) + _ZEROS[:padding] + tag, *chunks]
 
 
-def unpack_frame(message: bytes) -> tuple[Header, list[EncodedTensor]]:
+def unpack_frame(message: bytes | memoryview) -> tuple[Header, list[EncodedTensor]]:
     """The header, and the tensors as views into `message`; nothing of the payload is copied.
 
     Raises: FrameError: not a frame, a header of more than MAX_HEADER_BYTES, or a tensor that lies outside the payload.
@@ -80,7 +89,7 @@ def unpack_frame(message: bytes) -> tuple[Header, list[EncodedTensor]]:
                     raise FrameError(
                         f"a header of {header_bytes} bytes is refused; at most {MAX_HEADER_BYTES} are taken."
                     )
-                header.MergeFromString(message[start:stop])
+                header.MergeFromString(bytes(view[start:stop]))
             elif tag == _PAYLOAD_TAG[0]:
                 payload = view[start:stop]
         return header, [_locate(entry, payload) for entry in header.tensors]
@@ -98,7 +107,7 @@ def _locate(entry: TensorHeader, payload: memoryview) -> EncodedTensor:
     return EncodedTensor(entry, payload[entry.offset : stop])
 
 
-def _fields(message: bytes) -> Iterable[tuple[int, int, int]]:
+def _fields(message: bytes | memoryview) -> Iterable[tuple[int, int, int]]:
     """(tag, start, stop) of the length-delimited fields; any protobuf writer's order and any new field is taken."""
     position, size = 0, len(message)
     while position < size:
@@ -122,7 +131,7 @@ def _fields(message: bytes) -> Iterable[tuple[int, int, int]]:
             raise FrameError(f"a message of {size} bytes is not a frame: wire type {wire_type} at byte {position}.")
 
 
-def _read_varint(message: bytes, position: int, max_bytes: int = _MAX_VARINT_BYTES) -> tuple[int, int]:
+def _read_varint(message: bytes | memoryview, position: int, max_bytes: int = _MAX_VARINT_BYTES) -> tuple[int, int]:
     value = 0
     for shift in range(0, 7 * max_bytes, 7):
         byte = message[position]

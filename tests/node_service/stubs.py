@@ -11,14 +11,22 @@ from bundle import Bundle
 from protos.v1 import control_plane_pb2 as control
 from protos.v1 import control_plane_pb2_grpc
 from protos.v1.data_plane_pb2 import Codec, Frame, Header, Hop, OpenStream
+from transport.address import Address
 
 TIMEOUT_S = 20
 
 
 @contextmanager
 def channel_to(address: str) -> Iterator[grpc.Channel]:
-    """A plain channel; tests build their own stubs on it."""
+    """A plain channel to the control plane; tests build their own stubs on it."""
     with grpc.insecure_channel(address) as channel:
+        yield channel
+
+
+@contextmanager
+def frames_to(address: str) -> Iterator[grpc.Channel]:
+    """A plain channel to the data plane of the board at that address."""
+    with grpc.insecure_channel(str(Address.parse(address).data_plane)) as channel:
         yield channel
 
 

@@ -15,7 +15,7 @@ import pytest
 from bundle import Bundle
 from examples.local_boards import LocalBoard
 from protos.v1.data_plane_pb2 import Error, Frame
-from tests.node_service.stubs import TIMEOUT_S, channel_to, opening, serve_stage
+from tests.node_service.stubs import TIMEOUT_S, frames_to, opening, serve_stage
 from tests.node_service.test_data_plane import frame
 
 MakeBundle = Callable[..., Bundle]
@@ -73,7 +73,7 @@ class OpenStream:
 
     def __init__(self, address: str, bundle: Bundle) -> None:
         self._messages: queue.Queue[bytes | None] = queue.Queue()
-        self._context = channel_to(address)
+        self._context = frames_to(address)
         channel = self._context.__enter__()
         call = channel.stream_stream("/boardline.v1.DataPlane/Stream")
         self._replies = call(iter(self._messages.get, None), timeout=TIMEOUT_S)

@@ -13,7 +13,7 @@ from bundle import Bundle
 from examples.local_boards import LocalBoards
 from protos.v1.data_plane_pb2 import Codec, Error, Frame, Header, TensorHeader
 from protos.v1.tensor_pb2 import DType
-from tests.node_service.stubs import channel_to, exchange, opening, serve_stage
+from tests.node_service.stubs import exchange, frames_to, opening, serve_stage
 from transport.tensor_spec import wire_dtype
 
 MakeBundle = Callable[..., Bundle]
@@ -47,7 +47,7 @@ def route(boards: LocalBoards) -> list[tuple[str, str, int]]:
 def test_ordinary_protobuf_client_gets_the_whole_models_bytes(boards: LocalBoards, served: Bundle) -> None:
     inputs, expected = served.load_sample()
     (x,), (y,) = inputs.values(), expected.values()
-    with channel_to(boards.addresses[0]) as channel:
+    with frames_to(boards.addresses[0]) as channel:
         messages = [opening(served.deployment_id, *route(boards)), *(frame(i, x) for i in (1, 2, 3))]
         opened, *answers = exchange(channel, messages)
     assert list(opened.header.opened.boards) == ["board1", "board2", "board3"]
@@ -72,7 +72,7 @@ def test_ordinary_protobuf_client_gets_the_whole_models_bytes(boards: LocalBoard
 def test_stream_is_refused_with_a_typed_error_when_its_opening_is_wrong(
     boards: LocalBoards, first: bytes, code: Error.Code, words: str
 ) -> None:
-    with channel_to(boards.addresses[0]) as channel:
+    with frames_to(boards.addresses[0]) as channel:
         (answer,) = exchange(channel, [first])
     assert answer.header.error.code == code
     assert words in answer.header.error.message
@@ -82,7 +82,7 @@ def test_stream_is_refused_with_a_typed_error_when_its_opening_is_wrong(
 def test_stream_names_the_board_behind_when_that_has_not_loaded_its_stage(boards: LocalBoards, served: Bundle) -> None:
     hops = route(boards)
     hops[2] = ("board3", boards.addresses[2], 7)
-    with channel_to(boards.addresses[0]) as channel:
+    with frames_to(boards.addresses[0]) as channel:
         (answer,) = exchange(channel, [opening(served.deployment_id, *hops)])
     assert answer.header.error.code == Error.NOT_LOADED
     assert answer.header.error.board == "board3"
@@ -91,7 +91,7 @@ def test_stream_names_the_board_behind_when_that_has_not_loaded_its_stage(boards
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "192.0.2.1:50051"])
 def test_stream_names_the_next_hop_when_it_cannot_be_opened(boards: LocalBoards, served: Bundle, address: str) -> None:
     hops = [("board1", boards.addresses[0], 0), ("board2", address, 1)]
-    with channel_to(boards.addresses[0]) as channel:
+    with frames_to(boards.addresses[0]) as channel:
         (answer,) = exchange(channel, [opening(served.deployment_id, *hops)])
     expected = {"127.0.0.1:1": Error.PEER_UNAVAILABLE, "nonsense": Error.BAD_FRAME, "192.0.2.1:50051": Error.REFUSED}
     assert answer.header.error.code == expected[address]
@@ -130,7 +130,7 @@ def test_bad_frames_are_refused_one_by_one_and_the_stream_goes_on(boards: LocalB
     messages = [opening(served.deployment_id, *route(boards))]
     for message, _ in bad:
         messages += [message, frame(2, x)]
-    with channel_to(boards.addresses[0]) as channel:
+    with frames_to(boards.addresses[0]) as channel:
         _, *answers = exchange(channel, messages)
     refused = [a.header for a in answers if a.header.HasField("error")]
     assert [h.request_id for h in refused] == [1] * len(bad)
@@ -144,7 +144,7 @@ def test_bad_frames_are_refused_one_by_one_and_the_stream_goes_on(boards: LocalB
 
 def test_stream_ends_with_an_error_when_a_message_is_no_frame(boards: LocalBoards, served: Bundle) -> None:
     (x,) = served.load_sample()[0].values()
-    with channel_to(boards.addresses[0]) as channel:
+    with frames_to(boards.addresses[0]) as channel:
         messages = [opening(served.deployment_id, *route(boards)), b"\xff" * 40, frame(5, x)]
         *_, last = exchange(channel, messages)
     assert last.header.request_id == 0
@@ -152,6 +152,6 @@ def test_stream_ends_with_an_error_when_a_message_is_no_frame(boards: LocalBoard
 
 
 def test_message_beyond_the_limit_is_refused_before_it_is_taken(boards: LocalBoards) -> None:
-    with channel_to(boards.addresses[0]) as channel, pytest.raises(grpc.RpcError) as caught:
+    with frames_to(boards.addresses[0]) as channel, pytest.raises(grpc.RpcError) as caught:
         exchange(channel, [bytes(300 * 2**20)])
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import lzma
 import queue
 import signal
@@ -16,7 +15,7 @@ from node_service.errors import BadRequestError, RefusedError
 from node_service.probe_stage import Probes
 from protos.v1.data_plane_pb2 import Codec, Error, Frame, Header, Hop
 from protos.v1.tensor_pb2 import DType
-from tests.node_service.stubs import TIMEOUT_S, channel_to, exchange, probe_opening
+from tests.node_service.stubs import TIMEOUT_S, exchange, frames_to, probe_opening
 
 # A frame without tensors: some ten bytes from the client, whatever the boards send each other.
 SMALL = 100
@@ -33,7 +32,7 @@ def hops(boards: LocalBoards, *sizes: int) -> list[tuple[str, str, int]]:
 @pytest.mark.parametrize("sizes", [(5_000,), (300_000, 20_000), (100_000, 1, 3_000_000), (70_000, 0, 0)])
 def test_each_board_sends_its_bytes(boards: LocalBoards, sizes: tuple[int, ...]) -> None:
     route = hops(boards, *sizes)
-    with channel_to(boards.addresses[0]) as channel:
+    with frames_to(boards.addresses[0]) as channel:
         opened, *answers = exchange(channel, [probe_opening(*route), *(request(i) for i in (1, 2, 3))])
     assert list(opened.header.opened.boards) == [name for name, _, _ in route]
     assert [a.header.request_id for a in answers] == [1, 2, 3]
@@ -50,7 +49,7 @@ def test_each_board_sends_its_bytes(boards: LocalBoards, sizes: tuple[int, ...])
 
 
 def test_processor_time_of_each_service_rises(boards: LocalBoards) -> None:
-    with channel_to(boards.addresses[0]) as channel:
+    with frames_to(boards.addresses[0]) as channel:
         messages = [probe_opening(*hops(boards, 500_000, 500_000)), *(request(i) for i in range(1, 21))]
         _, *answers = exchange(channel, messages)
     for stage_index in range(2):
@@ -60,20 +59,20 @@ def test_processor_time_of_each_service_rises(boards: LocalBoards) -> None:
 
 
 def test_bytes_do_not_shrink(boards: LocalBoards) -> None:
-    with channel_to(boards.addresses[0]) as channel:
+    with frames_to(boards.addresses[0]) as channel:
         _, answer = exchange(channel, [probe_opening(*hops(boards, 50_000), codec=Codec.SHUFFLE_LZ4), request(1)])
     assert len(lzma.compress(answer.payload)) > 0.99 * 50_000
 
 
 def test_probe_names_the_board_that_cannot_be_reached(boards: LocalBoards) -> None:
     route = [*hops(boards, 10), ("gone", "127.0.0.1:1", 10)]
-    with channel_to(boards.addresses[0]) as channel:
+    with frames_to(boards.addresses[0]) as channel:
         (answer,) = exchange(channel, [probe_opening(*route)])
     assert (answer.header.error.code, answer.header.error.board) == (Error.PEER_UNAVAILABLE, "gone")
 
 
 def test_probe_larger_than_a_frame_is_refused_by_the_board_that_would_send_it(boards: LocalBoards) -> None:
-    with channel_to(boards.addresses[0]) as channel:
+    with frames_to(boards.addresses[0]) as channel:
         (answer,) = exchange(channel, [probe_opening(*hops(boards, 10, 2**40))])
     error = answer.header.error
     assert (error.code, error.board) == (Error.BAD_FRAME, "board2")
@@ -83,7 +82,7 @@ def test_probe_larger_than_a_frame_is_refused_by_the_board_that_would_send_it(bo
 def test_probe_takes_no_codec_that_the_board_has_not(boards: LocalBoards) -> None:
     opening = Frame.FromString(probe_opening(*hops(boards, 10)))
     opening.header.open.codec = 99  # type: ignore[assignment]
-    with channel_to(boards.addresses[0]) as channel:
+    with frames_to(boards.addresses[0]) as channel:
         (answer,) = exchange(channel, [opening.SerializeToString()])
     assert answer.header.error.code == Error.REFUSED
 
@@ -91,7 +90,7 @@ def test_probe_takes_no_codec_that_the_board_has_not(boards: LocalBoards) -> Non
 def test_drain_ends_a_probe_with_an_error(store_root: Path) -> None:
     board = LocalBoard("only", store_root)
     messages: queue.Queue[bytes | None] = queue.Queue()
-    with channel_to(board.address) as channel:
+    with frames_to(board.address) as channel:
         call = channel.stream_stream("/boardline.v1.DataPlane/Stream")
         replies: Iterator[bytes] = call(iter(messages.get, None), timeout=TIMEOUT_S)
         messages.put(probe_opening(("only", board.address, 1000)))
@@ -107,21 +106,22 @@ def test_drain_ends_a_probe_with_an_error(store_root: Path) -> None:
 
 
 def test_probes_share_the_memory_of_one_frame_and_give_it_back() -> None:
-    async def test() -> None:
-        probes = Probes("pi1", 1000)
-        with pytest.raises(BadRequestError, match="frames of board pi1 hold up to 1000"):
-            async with probes.open(Hop(probe_bytes=1001)):
-                pass
-        async with probes.open(Hop(probe_bytes=600)) as first:
-            await first.process([], 0, Codec.RAW)
-            with pytest.raises(RefusedError, match="probes of 600 bytes are open on board pi1, 401 more"):
-                async with probes.open(Hop(probe_bytes=401)):
-                    pass
-            async with probes.open(Hop(probe_bytes=400)) as second:
-                await second.process([], 0, Codec.RAW)
-                assert probes.frames == 2
-        assert probes.frames == 2
-        async with probes.open(Hop(probe_bytes=1000)):
+    probes = Probes("pi1", 1000)
+    with (
+        pytest.raises(BadRequestError, match="frames of board pi1 hold up to 1000"),
+        probes.open(Hop(probe_bytes=1001)),
+    ):
+        pass
+    with probes.open(Hop(probe_bytes=600)) as first:
+        first.process([], 0)
+        with (
+            pytest.raises(RefusedError, match="probes of 600 bytes are open on board pi1, 401 more"),
+            probes.open(Hop(probe_bytes=401)),
+        ):
             pass
-
-    asyncio.run(test())
+        with probes.open(Hop(probe_bytes=400)) as second:
+            second.process([], 0)
+            assert probes.frames == 2
+    assert probes.frames == 2
+    with probes.open(Hop(probe_bytes=1000)):
+        pass

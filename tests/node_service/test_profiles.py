@@ -28,6 +28,7 @@ from tests.node_service.stubs import (
     channel_to,
     control_stub,
     exchange,
+    frames_to,
     load_request,
     opening,
     put,
@@ -149,14 +150,14 @@ def test_profile_is_flagged_when_the_board_serves_meanwhile(board: LocalBoard, z
     serve_stage(board.address, bundle, 0)
     (x,) = bundle.load_sample()[0].values()
     data = zoo_file("unet", "float32").read_bytes()
-    with channel_to(board.address) as channel:
+    with channel_to(board.address) as channel, frames_to(board.address) as frames_channel:
         stub = control_stub(channel)
         parts = [control.ProfileRequest(header=header(data, confidence=1e-9, budget_s=2.0))]
         parts.append(control.ProfileRequest(chunk=data))
         measuring = stub.Profile.future(iter(parts), timeout=MEASURE_TIMEOUT_S)
         frames = 0
         while not measuring.done():
-            exchange(channel, [opening(bundle.deployment_id, ("board", board.address, 0)), frame(1, x)])
+            exchange(frames_channel, [opening(bundle.deployment_id, ("board", board.address, 0)), frame(1, x)])
             frames += 1
         flags = list(measuring.result().profile.flags)
         stub.UnloadDeployment(control.UnloadDeploymentRequest(deployment_id=bundle.deployment_id), timeout=TIMEOUT_S)

@@ -56,7 +56,7 @@ async def peer(behave: Behave) -> AsyncIterator[Board]:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        yield Board("stranger", Address("127.0.0.1", port))
+        yield Board("stranger", Address("127.0.0.1", port - 1))  # frames go to the port after it
     finally:
         await server.stop(None)
 

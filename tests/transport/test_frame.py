@@ -50,11 +50,21 @@ def test_frame_comes_back_when_packed_and_unpacked(contents: list[bytes], reques
 
 
 @given(tensor_lists)
-def test_frame_is_what_protobuf_itself_writes(contents: list[bytes]) -> None:
+def test_frame_is_an_ordinary_protobuf_message(contents: list[bytes]) -> None:
     message = pack_frame(header(), [encoded(data) for data in contents])
     frame = Frame.FromString(message)
-    assert frame.SerializeToString(deterministic=True) == message
-    assert unpack_frame(frame.SerializeToString())[0] == frame.header
+    assert not any(frame.padding)
+    rewritten = frame.SerializeToString(deterministic=True)
+    assert len(rewritten) == len(message)  # no field twice, none unknown
+    got_header, got = unpack_frame(rewritten)
+    assert got_header == frame.header
+    assert [bytes(t.data) for t in got] == contents
+
+
+@given(tensor_lists, st.integers(0, 2**64 - 1))
+def test_payload_starts_at_a_multiple_of_64_of_the_message(contents: list[bytes], request_id: int) -> None:
+    message = pack_frame(header(request_id), [encoded(data) for data in contents])
+    assert (len(message) - len(Frame.FromString(message).payload)) % ALIGNMENT_BYTES == 0 or not any(contents)
 
 
 @given(tensor_lists)

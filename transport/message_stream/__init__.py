@@ -1,0 +1,6 @@
+"""gRPC streams of large messages, spoken directly: HTTP/2 for one stream on a connection of its own."""
+
+from transport.message_stream.connections import StreamListener, open_stream
+from transport.message_stream.stream import MessageStream, StreamLimits
+
+__all__ = ["MessageStream", "StreamLimits", "StreamListener", "open_stream"]

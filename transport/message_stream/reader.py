@@ -1,0 +1,87 @@
+"""Reads a socket in big pieces straight to where the bytes belong, and notices a peer that has fallen silent."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+
+from transport.errors import StreamBrokenError
+
+_AHEAD_BYTES = 2**13
+
+
+class SocketReader:
+    """The receiving half of a connection. One thread reads."""
+
+    def __init__(self, sock: socket.socket, silence_s: float, on_silence: Callable[[], None]) -> None:
+        """Args: on_silence: called when nothing came for `silence_s`; it raises, or the wait goes on."""
+        self._socket = sock
+        self._silence_s = silence_s
+        self._on_silence = on_silence
+        self._deadline_s: float | None = None
+        self._buffer = memoryview(bytearray(_AHEAD_BYTES))
+        self._start = self._stop = 0
+        self._set_timeout(silence_s)
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """What is read meanwhile must come within that time, else TimeoutError."""
+        self._deadline_s = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._deadline_s = None
+            self._set_timeout(self._silence_s)
+
+    def exactly(self, n_bytes: int) -> memoryview:
+        """The next bytes, few of them; valid until the next read.
+
+        Raises: EOFError: the peer closed before the first of them. StreamBrokenError: in their midst, or the connection broke.
+        """
+        while self._stop - self._start < n_bytes:
+            if self._start:
+                kept = bytes(self._buffer[self._start : self._stop])
+                self._buffer[: len(kept)] = kept
+                self._start, self._stop = 0, len(kept)
+            got = self._receive(self._buffer[self._stop :], 0)
+            if not got:
+                if self._stop == self._start:
+                    raise EOFError
+                raise StreamBrokenError("it closed the connection in the midst of a frame")
+            self._stop += got
+        found = self._buffer[self._start : self._start + n_bytes]
+        self._start += n_bytes
+        return found
+
+    def into(self, target: memoryview) -> None:
+        """Fills `target` with the next bytes. Raises: StreamBrokenError."""
+        filled = min(len(target), self._stop - self._start)
+        target[:filled] = self._buffer[self._start : self._start + filled]
+        self._start += filled
+        while filled < len(target):
+            got = self._receive(target[filled:], socket.MSG_WAITALL)
+            if not got:
+                raise StreamBrokenError("it closed the connection in the midst of a message")
+            filled += got
+
+    def _receive(self, target: memoryview, flags: int) -> int:
+        while True:
+            if self._deadline_s is not None:
+                self._set_timeout(self._deadline_s - time.monotonic())
+            try:
+                return self._socket.recv_into(target, 0, flags)
+            except BlockingIOError:
+                if self._deadline_s is None:
+                    self._on_silence()
+            except OSError as error:
+                raise StreamBrokenError(f"the connection broke: {error.strerror or error}") from error
+
+    def _set_timeout(self, seconds: float) -> None:
+        """For the system, so that the socket stays a blocking one, which waits for all that is asked of it."""
+        if seconds <= 0:
+            raise TimeoutError
+        whole, part = divmod(max(seconds, 1e-3), 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(whole), int(part * 1e6)))

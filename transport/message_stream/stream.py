@@ -1,0 +1,435 @@
+"""One bidirectional gRPC stream on a connection of its own, in blocking calls: messages of megabytes at a few copies' cost.
+
+Any gRPC client or server is a good peer. Unlike general ones it serves one stream, receives each message straight into
+memory that is aligned for tensors, and sends tensors from where they lie (docs/adr/0011).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from hyperframe.frame import (
+    ContinuationFrame,
+    Frame,
+    GoAwayFrame,
+    HeadersFrame,
+    PingFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
+
+from transport.address import Address
+from transport.errors import StreamBrokenError
+from transport.frame import ALIGNMENT_BYTES, BytesLike
+from transport.message_stream import wire
+from transport.message_stream.credit import ReceiveCredit, SendCredit
+from transport.message_stream.reader import SocketReader
+from transport.message_stream.writer import MessageWriter
+
+_log = logging.getLogger(__name__)
+
+# Before the first message tells how large messages are. Small ones fit many times.
+_FIRST_WINDOW_BYTES = 2**17
+# A peer is asked for a sign of life after a silence of this length, and given up after as long again without one.
+SILENCE_S = 5.0
+_LINGER_S = 2.0
+_RESOURCE_EXHAUSTED = 8  # gRPC's status code
+_TCP_INFO_BYTES_ACKED = struct.Struct("Q")
+_BYTES_ACKED_OFFSET = 120  # of tcpi_bytes_acked in struct tcp_info, Linux 4.1 and later
+
+
+@dataclass(frozen=True)
+class StreamLimits:
+    """What is taken from a peer."""
+
+    max_message_bytes: int
+    silence_s: float = SILENCE_S
+
+
+class MessageStream:
+    """A stream that is open. `receive` and `run` belong to one thread, `send`, `post` and the rest to any."""
+
+    def __init__(self, sock: socket.socket, limits: StreamLimits, *, is_client: bool) -> None:
+        self._socket = sock
+        self._limits = limits
+        self._is_client = is_client
+        self._send_credit = SendCredit()
+        self._receive_credit = ReceiveCredit(_FIRST_WINDOW_BYTES)
+        self._writer = MessageWriter(sock, self._send_credit)
+        self._reader = SocketReader(sock, limits.silence_s, self._on_silence)
+        self._coder = wire.HeaderCoder()
+        self._ending = threading.Lock()
+        self._error: StreamBrokenError | None = None
+        self._closed = False
+        self._peer_done = False  # it sends no more messages
+        self._peer_headers: dict[str, str] | None = None
+        self._header_block: bytearray | None = None
+        self._prefix = bytearray()
+        self._message: memoryview | None = None  # the one that comes in
+        self._filled = 0
+        self._is_asked = False  # a ping is out
+        self._acked_bytes = 0
+        self._finished_at_s: float | None = None  # a server's end of the stream
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @classmethod
+    def request(cls, sock: socket.socket, address: Address, path: str, limits: StreamLimits) -> MessageStream:
+        """A client's end, on a connected socket, which it owns from now on. Raises: StreamBrokenError."""
+        stream = cls(sock, limits, is_client=True)
+        stream._control(
+            wire.PREFACE
+            + wire.settings(_FIRST_WINDOW_BYTES, is_client=True)
+            + wire.window_update(0, wire.MAX_WINDOW_BYTES - wire.DEFAULT_WINDOW_BYTES)
+            + stream._coder.frame(wire.request_headers(path, str(address)), ends_stream=False)
+        )
+        return stream
+
+    @classmethod
+    def accept(cls, sock: socket.socket, limits: StreamLimits, timeout_s: float) -> tuple[MessageStream, str]:
+        """A server's end, and the path that the client asks for; the socket belongs to it from now on.
+
+        Raises: StreamBrokenError: no HTTP/2 client, or no request in time.
+        """
+        stream = cls(sock, limits, is_client=False)
+        try:
+            with stream._reader.within(timeout_s):
+                return stream, stream._read_request()
+        except StreamBrokenError as error:
+            stream.abort(error)
+            raise
+
+    def answer(self) -> None:
+        """A server takes the request."""
+        self._control(self._coder.frame(wire.response_headers(), ends_stream=False))
+
+    def refuse(self, status: int, why: str) -> None:
+        """A server does not take the request: a gRPC status, and the end."""
+        headers = [*wire.response_headers(), *wire.trailers(status, why)]
+        self._control(self._coder.frame(headers, ends_stream=True) + wire.go_away(wire.NO_ERROR))
+
+    def _end_frames(self, status: int, message: str) -> bytes:
+        return self._coder.frame(wire.trailers(status, message), ends_stream=True) + wire.go_away(wire.NO_ERROR)
+
+    def finish(self) -> None:
+        """A server ends the stream, after what was sent, with gRPC's status OK."""
+        with contextlib.suppress(StreamBrokenError):
+            self._writer.send_frame(self._end_frames(0, ""))
+        self._finished_at_s = time.monotonic()
+
+    def wait_for_end(self, timeout_s: float = _LINGER_S) -> None:
+        """A server has finished: reads on until the client is gone, so that it gets what was sent; but not for long."""
+        with contextlib.suppress(EOFError, StreamBrokenError, TimeoutError), self._reader.within(timeout_s):
+            while True:
+                self._step(_ignore)
+
+    def send(self, parts: Sequence[BytesLike]) -> None:
+        """Sends one message, given in parts; returns once the system has taken it. Raises: StreamBrokenError."""
+        self._writer.send(parts)
+
+    def post(self, parts: Sequence[BytesLike], timeout_s: float) -> None:
+        """Sends one message, given in parts, which must not change afterwards; waits only while the last one is on its way.
+
+        Raises: StreamBrokenError. StreamStalledError: the last one is still on its way after `timeout_s`.
+        """
+        self._writer.post(parts, timeout_s)
+
+    @property
+    def written_ns(self) -> int:
+        """Time that the last message took until the system had all of it."""
+        return self._writer.written_ns
+
+    def half_close(self) -> None:
+        """A client says that no more messages come; the server ends the stream once it has answered."""
+        with contextlib.suppress(StreamBrokenError):
+            self._writer.half_close()
+
+    def receive(self, timeout_s: float) -> memoryview | None:
+        """The next message, taken at once; None at the end of the stream.
+
+        Raises: StreamBrokenError: the stream broke. TimeoutError: nothing came in time.
+        """
+        found: list[memoryview] = []
+        try:
+            with self._reader.within(timeout_s):
+                while not found and not self._peer_done:
+                    self._step(found.append)
+        except EOFError:
+            raise self._break(StreamBrokenError("it closed the connection")) from None
+        except StreamBrokenError as error:
+            raise self._broken_off(error) from None
+        if not found:
+            return None
+        self.taken(len(found[0]))
+        return found[0]
+
+    def run(self, on_message: Callable[[memoryview], None], on_half_close: Callable[[], None] = lambda: None) -> None:
+        """Reads until the stream has ended; a client's ends with the server's trailers, a server's when the client is gone.
+
+        Args:
+            on_message: gets each message on this thread and must return at once. Its memory is the caller's, aligned to 64
+                bytes; `taken` must be called when the message is off the caller's queue, or the peer will stop.
+            on_half_close: a client sends no more messages.
+        Raises: StreamBrokenError: the stream broke before its end.
+        """
+        told = False
+        try:
+            while not (self._is_client and self._peer_done):
+                if self._peer_done and not told:
+                    told = True
+                    on_half_close()
+                if self._has_lingered():
+                    return
+                self._step(on_message)
+        except EOFError:
+            if self._finished_at_s is not None:
+                return
+            if self._is_client or not told:
+                raise self._break(StreamBrokenError("it closed the connection")) from None
+        except StreamBrokenError as error:
+            raise self._broken_off(error) from None
+
+    def taken(self, n_bytes: int) -> None:
+        """A message of that size has left the application's queue: the peer may send as much again."""
+        owed = self._receive_credit.give_back(n_bytes)
+        if owed and not self._closed:
+            self._control(wire.window_update(wire.STREAM_ID, owed))
+
+    def abort(self, error: StreamBrokenError | None = None) -> None:
+        """Ends the connection at once; whoever waits on it is told. May be called several times, from any thread."""
+        self._break(error or StreamBrokenError("the stream was ended here"))
+
+    def close(self) -> None:
+        """Ends the connection and frees it; the thread that reads has returned, or is this one."""
+        self.abort()
+        self._writer.join()
+        self._socket.close()
+
+    def _break(self, error: StreamBrokenError) -> StreamBrokenError:
+        """The error that ended the stream: the first one."""
+        with self._ending:
+            first = self._error is None
+            self._error = self._error or error
+            self._closed = True
+        if first:
+            self._writer.end(self._error)
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+        return self._error
+
+    def _broken_off(self, error: StreamBrokenError) -> StreamBrokenError:
+        """As `_break`; a general client also gets a status where it is at fault."""
+        if isinstance(error, MessageTooLargeError) and not self._is_client:
+            self._control(self._end_frames(_RESOURCE_EXHAUSTED, str(error)))
+            self.wait_for_end()
+        return self._break(error)
+
+    def _control(self, frame: bytes) -> None:
+        with contextlib.suppress(StreamBrokenError):  # the reader will see it, and knows why
+            self._writer.control(frame)
+
+    def _has_lingered(self) -> bool:
+        """Whether a client has had time to take a server's end of the stream."""
+        return self._finished_at_s is not None and time.monotonic() > self._finished_at_s + _LINGER_S
+
+    def _on_silence(self) -> None:
+        if self._finished_at_s is not None:
+            raise EOFError
+        self._writer.flush()
+        acked_bytes = self._count_acked()
+        if self._is_asked and acked_bytes == self._acked_bytes:
+            raise StreamBrokenError(f"no sign of life for {2 * self._limits.silence_s:g} s")
+        self._acked_bytes = acked_bytes
+        if not self._is_asked:
+            self._is_asked = True
+            self._control(wire.ping(b"boardlin", is_answer=False))
+            self._acked_bytes = self._count_acked()
+
+    def _count_acked(self) -> int:
+        """Bytes that the peer's system has taken: while they move, a long message is on its way on a slow link."""
+        try:
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+            return int(_TCP_INFO_BYTES_ACKED.unpack_from(info, _BYTES_ACKED_OFFSET)[0])
+        except (OSError, struct.error):
+            return 0
+
+    def _read_request(self) -> str:
+        try:
+            if bytes(self._reader.exactly(len(wire.PREFACE))) != wire.PREFACE:
+                raise StreamBrokenError("it does not speak HTTP/2")
+            self._control(
+                wire.settings(_FIRST_WINDOW_BYTES, is_client=False)
+                + wire.window_update(0, wire.MAX_WINDOW_BYTES - wire.DEFAULT_WINDOW_BYTES)
+            )
+            while self._peer_headers is None:
+                self._step(_no_message)
+        except EOFError:
+            raise StreamBrokenError("it closed the connection before its request") from None
+        except TimeoutError:
+            raise StreamBrokenError("it sent no request in time") from None
+        headers = self._peer_headers
+        if headers.get(":method") != "POST" or not headers.get("content-type", "").startswith("application/grpc"):
+            raise StreamBrokenError("its request is not gRPC")
+        return headers.get(":path", "")
+
+    def _step(self, on_message: Callable[[memoryview], None]) -> None:
+        """Reads one frame."""
+        header = bytes(self._reader.exactly(wire.FRAME_HEADER_BYTES))
+        self._is_asked = False
+        length, kind, flags, stream_id = wire.split_header(header)
+        if kind == wire.DATA:
+            self._read_data(length, flags, stream_id, on_message)
+            return
+        if length > wire.MAX_CONTROL_BYTES:
+            raise StreamBrokenError(f"it sent a control frame of {length} bytes")
+        body = memoryview(bytearray(length))
+        self._reader.into(body)
+        self._handle(wire.parse(memoryview(header), body), flags)
+
+    def _read_data(self, length: int, flags: int, stream_id: int, on_message: Callable[[memoryview], None]) -> None:
+        if stream_id != wire.STREAM_ID or self._peer_headers is None or self._peer_done:
+            raise StreamBrokenError(f"it sent data on stream {stream_id}, which is not open")
+        owed = self._receive_credit.spend(length)
+        if owed:
+            self._control(wire.window_update(0, owed))
+        padding = 0
+        if flags & wire.PADDED:
+            padding = self._reader.exactly(1)[0]
+            length -= 1 + padding
+            if length < 0:
+                raise StreamBrokenError("it sent a frame with more padding than bytes")
+        while length > 0:
+            length -= self._read_piece(length)
+            if self._message is not None and self._filled == len(self._message):
+                message, self._message = self._message, None
+                on_message(message)
+        if padding:
+            self._reader.into(memoryview(bytearray(padding)))
+        if flags & wire.END_STREAM:
+            self._end_of_messages()
+
+    def _read_piece(self, length: int) -> int:
+        """Reads some of a DATA frame: the rest of a message's prefix, or bytes of the message; how many."""
+        if self._message is None:
+            wanted = min(length, wire.PREFIX_BYTES - len(self._prefix))
+            self._prefix += self._reader.exactly(wanted)
+            if len(self._prefix) == wire.PREFIX_BYTES:
+                self._begin_message()
+            return wanted
+        wanted = min(length, len(self._message) - self._filled)
+        self._reader.into(self._message[self._filled : self._filled + wanted])
+        self._filled += wanted
+        return wanted
+
+    def _begin_message(self) -> None:
+        is_compressed, n_bytes = self._prefix[0], int.from_bytes(self._prefix[1:], "big")
+        self._prefix.clear()
+        if is_compressed:
+            raise StreamBrokenError("it sent a compressed message; tensors have codecs of their own")
+        if n_bytes > self._limits.max_message_bytes:
+            limit = self._limits.max_message_bytes
+            raise MessageTooLargeError(f"it sent a message of {n_bytes} bytes; at most {limit} are taken")
+        growth = self._receive_credit.expect(n_bytes)
+        if growth:
+            self._control(wire.window_update(wire.STREAM_ID, growth))
+        self._message, self._filled = aligned_memory(n_bytes), 0
+
+    def _end_of_messages(self) -> None:
+        if self._message is not None or self._prefix:
+            raise StreamBrokenError("it ended the stream in the midst of a message")
+        self._peer_done = True
+
+    def _handle(self, frame: Frame, flags: int) -> None:
+        if self._header_block is not None and not isinstance(frame, ContinuationFrame):
+            raise StreamBrokenError("it did not finish its headers")
+        if isinstance(frame, SettingsFrame):
+            self._apply_settings(frame)
+        elif isinstance(frame, WindowUpdateFrame):
+            self._send_credit.give(frame.window_increment, to_stream=frame.stream_id != 0)
+        elif isinstance(frame, PingFrame):
+            if "ACK" not in frame.flags:
+                self._control(wire.ping(frame.opaque_data, is_answer=True))
+        elif isinstance(frame, (HeadersFrame, ContinuationFrame)):
+            self._take_headers(frame, ends_stream=bool(flags & wire.END_STREAM))
+        elif isinstance(frame, RstStreamFrame):
+            if frame.stream_id == wire.STREAM_ID:
+                raise StreamBrokenError(f"it reset the stream: {wire.error_name(frame.error_code)}")
+        elif isinstance(frame, GoAwayFrame) and frame.error_code != wire.NO_ERROR:
+            why = bytes(frame.additional_data).decode(errors="replace")
+            raise StreamBrokenError(f"it went away: {wire.error_name(frame.error_code)} {why}".rstrip())
+
+    def _apply_settings(self, frame: SettingsFrame) -> None:
+        if "ACK" in frame.flags:
+            return
+        window = frame.settings.get(SettingsFrame.INITIAL_WINDOW_SIZE)
+        if window is not None:
+            self._send_credit.set_initial(window)
+        largest = frame.settings.get(SettingsFrame.MAX_FRAME_SIZE)
+        if largest is not None:
+            if not 2**14 <= largest <= wire.MAX_FRAME_BYTES:
+                raise StreamBrokenError(f"it asked for frames of up to {largest} bytes")
+            self._writer.max_frame_bytes = largest
+        self._control(wire.settings_ack())
+
+    def _take_headers(self, frame: HeadersFrame | ContinuationFrame, *, ends_stream: bool) -> None:
+        if frame.stream_id != wire.STREAM_ID:
+            if self._is_client or frame.stream_id % 2 == 0 or not isinstance(frame, HeadersFrame):
+                raise StreamBrokenError(f"it opened stream {frame.stream_id}")
+            # A second stream of a general client: its headers change HPACK's state, so they are read and refused.
+            self._coder.decode(bytes(frame.data))
+            self._control(wire.reset(frame.stream_id, wire.REFUSED_STREAM))
+            return
+        block = self._header_block if self._header_block is not None else bytearray()
+        block += frame.data
+        if len(block) > wire.MAX_CONTROL_BYTES:
+            raise StreamBrokenError("it sent too many headers")
+        if isinstance(frame, HeadersFrame):
+            self._headers_end = ends_stream
+        if "END_HEADERS" not in frame.flags:
+            self._header_block = block
+            return
+        self._header_block = None
+        self._note_headers(self._coder.decode(bytes(block)))
+
+    _headers_end = False
+
+    def _note_headers(self, headers: dict[str, str]) -> None:
+        if self._is_client:
+            http_status = headers.get(":status", "200")
+            if http_status != "200":
+                raise StreamBrokenError(f"it answered with HTTP status {http_status}")
+            grpc_status = headers.get("grpc-status", "0" if not self._headers_end else "")
+            if grpc_status != "0":
+                raise StreamBrokenError(
+                    f"it ended the stream: gRPC status {grpc_status or 'missing'} {headers.get('grpc-message', '')}".rstrip()
+                )
+        self._peer_headers = self._peer_headers or headers
+        if self._headers_end:
+            self._end_of_messages()
+
+
+class MessageTooLargeError(StreamBrokenError):
+    """The peer's message is larger than may be."""
+
+
+def aligned_memory(n_bytes: int) -> memoryview:
+    """Memory for a message, not cleared, which starts at a multiple of ALIGNMENT_BYTES."""
+    memory = np.empty(n_bytes + ALIGNMENT_BYTES, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT_BYTES
+    return memory[start : start + n_bytes].data
+
+
+def _ignore(_message: memoryview) -> None:
+    """Nobody waits for it any more."""
+
+
+def _no_message(_message: memoryview) -> None:
+    raise StreamBrokenError("it sent data before its request")
