@@ -31,7 +31,6 @@ from transport.tensor_codec import available_codecs
 
 _log = logging.getLogger(__name__)
 
-SERVICE_NAME = "boardline.v1.DataPlane"
 _FIRST_MESSAGE_TIMEOUT_S = 10.0
 _MAX_OPEN_TIMEOUT_S = 120.0
 

@@ -32,6 +32,7 @@ from transport.channel import grpc_options
 
 _log = logging.getLogger(__name__)
 _CONTROL_PLANE = "boardline.v1.ControlPlane"
+_DATA_PLANE = "boardline.v1.DataPlane"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LAST_PORT = 65535
 _TRIES = 20  # for two free ports side by side
@@ -123,7 +124,7 @@ class NodeServer:
         return f"{self._runtime.name} {self._runtime.version}"
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for service in ("", _CONTROL_PLANE):
+        for service in ("", _CONTROL_PLANE, _DATA_PLANE):
             await self._health.set(service, status)
 
 

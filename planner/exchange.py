@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import queue
 import statistics
 import threading
 import time
@@ -115,7 +116,7 @@ def _exchange(
         found.append(stream)
         _open(stream, first, opening, budget.timeout_s)
         return _evaluate(_run(stream, first, payload, window, budget, ended), boards)
-    except (TimeoutError, StreamStalledError):
+    except (TimeoutError, queue.Empty, StreamStalledError):
         raise ProbeError(
             f"no reply within {budget.timeout_s:g} s while {_route(boards)} was measured. Is a board overloaded, or the link "
             "too slow for frames of this model?"
@@ -147,6 +148,8 @@ def _run(
     budget: ExchangeBudget,
     ended: threading.Event,
 ) -> list[_Reply]:
+    inbox: queue.SimpleQueue[memoryview | StreamBrokenError | None] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(stream, inbox), name="boardline-probe", daemon=True).start()
     replies: list[_Reply] = []
     stop_s = time.perf_counter() + budget.seconds
     sent = 0
@@ -154,13 +157,29 @@ def _run(
         while sent - len(replies) < window:
             sent += 1
             stream.post(frame_parts(Header(request_id=sent), payload), budget.timeout_s)
-        message = stream.receive(budget.timeout_s)
+        message = inbox.get(timeout=budget.timeout_s)
+        if isinstance(message, StreamBrokenError):
+            raise message
         now_s = time.perf_counter()
         cpu_ns = tuple(t.service_cpu_ns for t in _header(message, first).timings)
         replies.append(_Reply(now_s, cpu_ns, time.process_time()))
         if now_s > stop_s and len(replies) > _WARM_UP_FRAMES + 1:
             break
     return replies
+
+
+def _read(stream: MessageStream, inbox: queue.SimpleQueue[memoryview | StreamBrokenError | None]) -> None:
+    """On a thread of its own: who sends large frames must not be the one that reads how many more the peer takes."""
+
+    def take(message: memoryview) -> None:
+        stream.taken(len(message))
+        inbox.put(message)
+
+    try:
+        stream.run(take)
+        inbox.put(None)
+    except StreamBrokenError as error:
+        inbox.put(error)
 
 
 def _header(message: memoryview | None, first: Board) -> Header:
