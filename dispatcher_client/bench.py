@@ -53,7 +53,11 @@ class ChainFigures:
 
 @dataclass(frozen=True)
 class BenchFigures:
-    """A whole run. `bound_per_s` is the sum of the chains' bounds."""
+    """A whole run. `bound_per_s` is the sum of the chains' bounds; `window` is what it was at the end.
+
+    `queueing_in_stage_times` is what load adds to the latency, in times of the slowest stage or send alone: of the chain to
+    whose latency it adds most.
+    """
 
     model: str
     frames: int
@@ -66,6 +70,7 @@ class BenchFigures:
     latency_p50_ms: float
     latency_p95_ms: float
     latency_p99_ms: float
+    queueing_in_stage_times: float
     chains: list[ChainFigures]
     stages: list[StageFigures]
 
@@ -124,6 +129,7 @@ def run_bench(
         latency_p50_ms=p50,
         latency_p95_ms=p95,
         latency_p99_ms=p99,
+        queueing_in_stage_times=max(_queueing_s(c.chain, alone, loaded) * c.bound_per_s for c in chains),
         chains=chains,
         stages=stages,
     )
@@ -179,6 +185,12 @@ def _chain_figures(
     steps.update({f"sending from {s.board}": _median_ms(alone_here, s.stage, "send_ns") for s in own})
     slowest = max(steps, key=lambda step: steps[step])
     return ChainFigures(chain_index, len(_of_chain(chain_index, loaded)), 1e3 / steps[slowest], slowest)
+
+
+def _queueing_s(chain_index: int, alone: list[ReplyReport], loaded: list[ReplyReport]) -> float:
+    """What load adds to a chain's median latency; 0 if no frame went there."""
+    alone_s, loaded_s = ([r.latency_s for r in _of_chain(chain_index, reports)] for reports in (alone, loaded))
+    return statistics.median(loaded_s) - statistics.median(alone_s) if loaded_s else 0.0
 
 
 def _of_chain(chain_index: int, reports: list[ReplyReport]) -> list[ReplyReport]:

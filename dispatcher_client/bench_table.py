@@ -10,7 +10,7 @@ def show_figures(figures: BenchFigures) -> None:
     """Prints a bench's figures as a table and a few lines."""
     several = len(figures.chains) > 1
     print_table(
-        f"{figures.model}: {figures.frames} frames, at most {figures.window} in flight",
+        f"{figures.model}: {figures.frames} frames, at most {figures.window} in flight at the end",
         (
             "board",
             *(["chain"] if several else []),
@@ -52,5 +52,6 @@ def show_figures(figures: BenchFigures) -> None:
     print("the bound counts the boards alone; what gRPC and the dispatcher cost per frame shows in small models")
     print(
         f"latency ms: p50 {figures.latency_p50_ms:.2f}, p95 {figures.latency_p95_ms:.2f}, p99 {figures.latency_p99_ms:.2f} "
-        f"at full load; {figures.latency_alone_p50_ms:.2f} one at a time"
+        f"at full load; {figures.latency_alone_p50_ms:.2f} one at a time; "
+        f"queueing adds {figures.queueing_in_stage_times:.1f} stage times"
     )

@@ -161,7 +161,7 @@ def bench(
     insecure: bool = _INSECURE,
     codec: str = _CODEC,
     window: Optional[int] = typer.Option(
-        None, min=1, help="Most frames in flight in a chain. (default: two per stage)"
+        None, min=1, help="Most frames in flight in a chain. (default: set by what the answers show)"
     ),
     timeout_s: float = _TIMEOUT,
     as_json: bool = _JSON,

@@ -20,6 +20,7 @@ from dispatcher_client.identity import BitPromise, judge_fleet
 from dispatcher_client.placement import PlanSource, place_chains
 from dispatcher_client.sample_check import compare_sample
 from dispatcher_client.values import Answer, Values, from_tensors, to_tensors
+from dispatcher_client.window_control import WindowControl
 from dispatcher_client.windows import Windows
 from fleet.event_loop import require_other_thread, run_in_loop
 from fleet.inventory import BoardsSource, load_boards
@@ -29,8 +30,7 @@ from transport.tensor_spec import Array
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-# One frame computing and one waiting per stage keeps every stage busy; more would only wait longer.
-_FRAMES_PER_STAGE = 2
+_NS_PER_S = 1e9
 
 
 class Dispatcher:
@@ -68,7 +68,8 @@ class Dispatcher:
                 counts if all its boards are among `boards`; else partition k of its first splitting runs on board k.
             insecure: allow plaintext off loopback.
             codec: how tensors are coded between boards: raw, lz4 or shuffle-lz4; all give the same bits.
-            window: most frames in flight in each chain; two per stage by default.
+            window: most frames in flight in each chain; by default the fewest that keep the chain's slowest step busy, found
+                from its answers.
             open_timeout_s, reply_timeout_s: limits for opening the chain and for each answer.
             check_sample: compare each chain's answer to the bundle's sample with the whole model's when opening.
             on_reply: hears of every answered request, on the event loop's thread; must return at once.
@@ -82,7 +83,11 @@ class Dispatcher:
         self._codec = codec_named(codec).codec
         if window is not None and window < 1:
             raise OptionError(f"window is {window}, expected 1 or more frames in flight.")
-        self._windows = Windows([window or _FRAMES_PER_STAGE * len(p.stages) for p in self._placements])
+        self._windows = Windows(
+            [WindowControl(len(p.stages)) for p in self._placements]
+            if window is None
+            else [window] * len(self._placements)
+        )
         self._open_timeout_s = open_timeout_s
         self._reply_timeout_s = reply_timeout_s
         self._check_sample = check_sample
@@ -125,8 +130,8 @@ class Dispatcher:
 
     @property
     def window(self) -> int:
-        """Most frames in flight, over all chains."""
-        return sum(self._windows.sizes)
+        """Most frames in flight, over all chains; changes with what the answers show, unless it was given."""
+        return sum(self._windows.settled_sizes)
 
     @property
     def promise(self) -> BitPromise:
@@ -244,13 +249,23 @@ class Dispatcher:
         if not promise.fleet_is_uniform:
             _log.warning("%s", promise.text)
         chains = [
-            Chain(placement, self._codec, insecure=self._insecure, on_reply=self._on_reply)
+            Chain(placement, self._codec, insecure=self._insecure, on_reply=self._hear)
             for placement in self._placements
         ]
         group = ChainGroup(chains, self._windows)
         await group.open(self._open_timeout_s)
         self._stages, self._promise = stages, promise
         return group
+
+    def _hear(self, report: ReplyReport) -> None:
+        self._windows.hear(
+            report.chain_index,
+            report.latency_s,
+            wait_s=sum(t.wait_ns for t in report.timings) / _NS_PER_S,
+            coding_s=sum(t.decode_ns + t.encode_ns for t in report.timings) / _NS_PER_S,
+            compute_s=[t.compute_ns / _NS_PER_S for t in report.timings],
+        )
+        self._on_reply(report)
 
     def _compare_sample(self, group: ChainGroup) -> None:
         """Has every chain answer the bundle's sample. Raises: BitIdentityError."""

@@ -10,6 +10,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dispatcher_client.answer_figures import Answered
+from dispatcher_client.window_control import WindowControl
+
 # Enough for a mean that one answer does not move; a chain's one slow answer is forgotten after as many.
 _KEPT_LATENCIES = 16
 # Beyond it a chain waits for the slower one: one that is eight times slower adds at most an eighth to the throughput, and
@@ -29,16 +32,33 @@ class Slot:
 
 
 class Windows:
-    """The windows of chains that serve the same model. Thread-safe."""
+    """The windows of chains that serve the same model: fixed sizes, or controls that set them. Thread-safe."""
 
-    def __init__(self, sizes: Sequence[int], clock: Callable[[], float] = time.monotonic) -> None:
-        self.sizes = tuple(sizes)
+    def __init__(
+        self, windows: Sequence[int] | Sequence[WindowControl], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._controls = [window if isinstance(window, WindowControl) else None for window in windows]
+        self._sizes = [window.size if isinstance(window, WindowControl) else window for window in windows]
         self._clock = clock
         self._numbers = itertools.count()
         # In each chain the oldest comes first: a dict keeps the order of insertion.
-        self._taken: list[dict[int, float]] = [{} for _ in sizes]
-        self._latencies_s: list[deque[float]] = [deque(maxlen=_KEPT_LATENCIES) for _ in sizes]
+        self._taken: list[dict[int, float]] = [{} for _ in windows]
+        self._latencies_s: list[deque[float]] = [deque(maxlen=_KEPT_LATENCIES) for _ in windows]
         self._changed = threading.Condition()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Most requests of each chain that may be outstanding, at present."""
+        with self._changed:
+            return tuple(self._sizes)
+
+    @property
+    def settled_sizes(self) -> tuple[int, ...]:
+        """The same, but for the moments in which a control looks at what its chain does with fewer."""
+        with self._changed:
+            return tuple(
+                size if control is None else control.settled_size for size, control in zip(self._sizes, self._controls)
+            )
 
     @property
     def outstanding(self) -> tuple[int, ...]:
@@ -74,10 +94,23 @@ class Windows:
                 self._latencies_s[slot.chain_index].append(self._clock() - slot.taken_at_s)
             self._changed.notify_all()
 
+    def hear(
+        self, chain_index: int, latency_s: float, *, wait_s: float, coding_s: float, compute_s: Sequence[float]
+    ) -> None:
+        """Takes into account what is known of an answer that came now; see `Answered`. Before its room is given back."""
+        control = self._controls[chain_index]
+        if control is None or not compute_s:
+            return
+        with self._changed:
+            control.hear(Answered(self._clock(), latency_s, wait_s, coding_s, compute_s))
+            if control.size != self._sizes[chain_index]:
+                self._sizes[chain_index] = control.size
+                self._changed.notify_all()
+
     def wait_until(self, is_so: Callable[[], bool]) -> None:
         """Waits for a claim about these windows or about anything whose changes are told by `wake`."""
         with self._changed:
-            while not self._changed.wait_for(is_so, _LOOK_AGAIN_S if len(self.sizes) > 1 else None):
+            while not self._changed.wait_for(is_so, _LOOK_AGAIN_S if len(self._sizes) > 1 else None):
                 pass
 
     def wake(self) -> None:
@@ -101,8 +134,9 @@ class Windows:
                 max([now_s - next(iter(taken.values()), now_s), *kept])
                 for taken, kept in zip(self._taken, self._latencies_s)
             ]
+            sizes = tuple(self._sizes)
         room = 0.0
-        for chain_index, size in enumerate(self.sizes):
+        for chain_index, size in enumerate(sizes):
             mean_s = means_s[chain_index]
             others_s = max((s for index, s in enumerate(slowest_s) if index != chain_index), default=None)
             room += size

@@ -31,4 +31,8 @@ def test_figures_agree_with_one_another(boards: LocalBoards, zoo_bundle: Callabl
     for left, right in itertools.pairwise(figures.stages):
         # What one board sends, the next receives: the same tensors and one header more or less.
         assert left.sent_bytes == pytest.approx(right.received_bytes, abs=400)
+    # In times of the slowest step alone, which `bound_per_s` is the reciprocal of.
+    added_ms = figures.latency_p50_ms - figures.latency_alone_p50_ms
+    assert figures.queueing_in_stage_times == pytest.approx(added_ms * figures.bound_per_s / 1e3, rel=1e-3)
+    assert 1 <= figures.window <= 16
     assert figures.as_json()["stages"][0]["stage"] == 0

@@ -188,7 +188,14 @@ def test_commands_follow_a_plan_of_two_chains(
 
     status, out, err = run("bench", parts, "--boards", boards_file, "--plan", plan_file, "--frames", "20")
     assert (status, err) == (0, "")
-    for words in ("chain 0: ", "chain 1: ", "the sum over the chains", "at most 6 in flight", "board3"):
+    for words in (
+        "chain 0: ",
+        "chain 1: ",
+        "the sum over the chains",
+        " in flight at the end",
+        "queueing adds ",
+        "board3",
+    ):
         assert words in out
 
     status, out, _ = run("undeploy", parts, "--boards", boards_file)

@@ -226,3 +226,27 @@ def test_concurrent_opening_leaves_one_stream_and_closing_none(store_root: Path,
 def test_window_without_room_is_refused(boards: LocalBoards, zoo_bundle: MakeBundle, window: int) -> None:
     with pytest.raises(OptionError, match="expected 1 or more"):
         Dispatcher(zoo_bundle("mlp", "float32"), boards.named, window=window)
+
+
+def test_window_adapts_within_its_bounds_and_answers_stay_in_order(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("residual", "int8")
+    inputs = [random_inputs(bundle, seed) for seed in range(8)]
+    log = ReplyLog()
+    windows = set()
+    answers = []
+    with Dispatcher(bundle, boards.named, on_reply=log, check_sample=False) as chain:
+        assert chain.window == 4  # one frame more than stages
+        for answer in chain.stream(inputs[i % 8] for i in range(400)):
+            answers.append(named(chain, answer))
+            windows.add(chain.window)
+    expected = [run_whole(bundle, x) for x in inputs]
+    assert answers == [expected[i % 8] for i in range(400)]
+    assert windows <= set(range(1, 17))
+    assert len(log.reports) == 400
+
+
+def test_given_window_stays_as_it_is(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("residual", "int8")
+    with Dispatcher(bundle, boards.named, window=7) as chain:
+        for _ in chain.stream([random_inputs(bundle, 1)] * 100):
+            assert chain.window == 7

@@ -45,7 +45,7 @@ def test_both_chains_answer_with_the_whole_models_bytes_in_order(boards: LocalBo
     inputs = [random_inputs(two_chains, seed) for seed in range(40)]
     log = ReplyLog()
     with Dispatcher(two_chains, boards.named, on_reply=log, check_sample=False) as dispatcher:
-        assert dispatcher.window == 6
+        assert dispatcher.window == 5
         assert [(s.placement.chain_index, s.placement.stage_index) for s in dispatcher.stages] == [
             (0, 0),
             (0, 1),
@@ -110,7 +110,7 @@ def test_fast_chain_goes_on_while_one_answer_of_the_other_is_slow(store_root: Pa
                     slow.send_signal(signal.SIGSTOP)
                 yield x
 
-        with Dispatcher(two_chains, running.named, on_reply=count) as dispatcher:
+        with Dispatcher(two_chains, running.named, window=3, on_reply=count) as dispatcher:
             answers = [named(dispatcher, answer) for answer in dispatcher.stream(source())]
     expected = [run_whole(two_chains, x) for x in inputs[:8]]
     assert answers == list(itertools.islice(itertools.cycle(expected), 80))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dispatcher_client.window_control import WindowControl
 from dispatcher_client.windows import Slot, Windows, least_outstanding
 
 TIMEOUT_S = 20
@@ -171,3 +172,62 @@ def test_taking_gives_up_in_time_when_all_windows_are_full(sizes: list[int]) -> 
     while take(windows) is not None:
         pass
     assert windows.outstanding == tuple(sizes)
+
+
+def hear_starving_chain(windows: Windows, clock: Clock, chain_index: int) -> None:
+    """As many answers as let a control notice that nothing waits: ten stages that are mostly idle."""
+    for _ in range(300):
+        clock.now_s += 0.1 / windows.sizes[chain_index]
+        windows.hear(chain_index, 0.1, wait_s=0.0, coding_s=0.0, compute_s=[0.001] * 10)
+
+
+def test_window_grows_with_what_is_heard_and_wakes_who_waits_for_room() -> None:
+    clock = Clock()
+    windows = Windows([WindowControl(1)], clock)
+    while take(windows) is not None:
+        pass
+    got: list[Slot | None] = []
+    waiting = threading.Thread(
+        target=lambda: got.append(windows.take(lambda outstanding: any_chain(windows, outstanding), TIMEOUT_S))
+    )
+    waiting.start()
+    hear_starving_chain(windows, clock, 0)
+    waiting.join(TIMEOUT_S)
+    assert got != [None]
+    assert windows.outstanding == (3,)
+    assert windows.room_ahead() == windows.sizes[0] > 3
+
+
+def test_window_that_shrinks_lets_nobody_in_until_enough_came_back() -> None:
+    clock = Clock()
+    windows = Windows([WindowControl(4)], clock)
+    slots = [slot for slot in (take(windows) for _ in range(5)) if slot is not None]
+    for _ in range(60):
+        clock.now_s += 1.0
+        windows.hear(0, 5.0, wait_s=3.9, coding_s=0.0, compute_s=[1.0, 0.03, 0.03, 0.03])
+    assert windows.settled_sizes[0] < 5
+    size = windows.sizes[0]
+    while len(slots) >= size:
+        assert take(windows) is None
+        windows.give_back(slots.pop(), answered=True)
+    assert take(windows) is not None
+
+
+def test_windows_of_chains_change_apart_and_fixed_ones_never() -> None:
+    clock = Clock()
+    windows = Windows([WindowControl(1), WindowControl(1)], clock)
+    hear_starving_chain(windows, clock, 1)
+    assert windows.settled_sizes[0] == 2
+    assert windows.settled_sizes[1] > 2
+    fixed = Windows([2], clock)
+    hear_starving_chain(fixed, clock, 0)
+    assert fixed.sizes == fixed.settled_sizes == (2,)
+
+
+def test_answer_without_timings_is_not_counted() -> None:
+    clock = Clock()
+    windows = Windows([WindowControl(1)], clock)
+    for _ in range(100):
+        clock.now_s += 0.05
+        windows.hear(0, 0.1, wait_s=0.0, coding_s=0.0, compute_s=[])
+    assert windows.sizes == (2,)
