@@ -19,7 +19,7 @@ from protos.v1.tensor_pb2 import TensorSpec
 from runtime import Port, Runner, TfliteRuntime
 from transport.boundary import check_boundary
 from transport.frame import EncodedTensor
-from transport.tensor_codec import decode_tensor, encode_tensor
+from transport.tensor_codec import CodecSetting, decode_tensor, encode_tensor
 from transport.tensor_spec import Array, describe, numpy_dtype
 
 _In = TypeVar("_In")
@@ -133,7 +133,7 @@ def _decode(tensors: list[EncodedTensor]) -> list[Array]:
 
 
 def _encode(codec: Codec, arrays: list[Array]) -> list[EncodedTensor]:
-    return [encode_tensor(array, codec) for array in arrays]
+    return [encode_tensor(array, CodecSetting(codec)) for array in arrays]
 
 
 async def _coding(work: Callable[[list[_In]], list[_Out]], values: list[_In], is_view: bool) -> list[_Out]:
