@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Set
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ __all__ = [
     "decode_tensor",
     "encode_tensor",
     "parse_setting",
+    "setting_for",
     "setting_forms",
     "setting_name",
 ]
@@ -48,6 +50,16 @@ def setting_name(setting: CodecSetting) -> str:
     row = CODECS[setting.codec]
     name, is_with_number, _ = row.name.partition(":")
     return f"{name}:{setting.tolerance!r}" if is_with_number else name
+
+
+def setting_for(setting: CodecSetting, dtype: np.dtype[Any], decodable: Set[Codec]) -> CodecSetting:
+    """What `encode_tensor` makes of a setting for tensors of that dtype and that receiver, whatever their values."""
+    row = CODECS[setting.codec]
+    while row.codec != Codec.RAW:
+        if row.is_available and row.codec in decodable and row.holds(dtype):
+            return setting if row.codec == setting.codec else CodecSetting(row.codec)
+        row = CODECS[row.otherwise]
+    return RAW
 
 
 def codec_name(codec: Codec) -> str:
