@@ -36,7 +36,7 @@ def measure_codecs(budget_s: float, stop: Event) -> list[CodecSpeed]:
 
 
 def activations() -> Iterator[Array]:
-    """(channels, height, width) float32 and int8 data as a ReLU leaves it: half zeros, smooth in space, the rest half-normal.
+    """(height, width, channels) float32 and int8 data as a ReLU leaves it: half zeros, smooth in space, the rest half-normal.
 
     The int8 data is the float's quantised over its range, so that zero is -128.
     """
@@ -44,7 +44,7 @@ def activations() -> Iterator[Array]:
     for dtype, side in ((np.dtype(np.float32), 32), (np.dtype(np.int8), 64)):
         coarse = rng.normal(size=(_RAW_BYTES // dtype.itemsize // side**2, side // 2, side // 2))
         fine = coarse.repeat(2, axis=1).repeat(2, axis=2) + rng.normal(scale=0.3, size=(len(coarse), side, side))
-        rectified = np.maximum(fine, 0)
+        rectified = np.ascontiguousarray(np.moveaxis(np.maximum(fine, 0), 0, -1))
         if dtype.kind == "f":
             yield rectified.astype(dtype)
         else:

@@ -220,11 +220,11 @@ def test_what_the_receiver_cannot_decode_is_never_chosen() -> None:
 
 
 def test_settings_that_come_to_the_same_are_tried_once() -> None:
-    """An int8 tensor goes by LZ4 whichever of these is asked for."""
-    chooser = CodecChooser([RAW, SHUFFLE, ZFP, HALF, LZ4], [np.dtype("i1")], ALL, BoardLoad(0.0))
+    """An int8 tensor is shuffled whichever of these is asked for."""
+    chooser = CodecChooser([RAW, SHUFFLE, ZFP, HALF, Q8], [np.dtype("i1")], ALL, BoardLoad(0.0))
     run = Simulation(chooser, 5 * MB).run(50)
-    assert run.trials <= 2
-    assert run.choices[-1] == (LZ4,)
+    assert run.trials == 1
+    assert run.choices[-1] == (SHUFFLE,)
 
 
 def test_trials_begin_anew_when_the_rate_has_changed_and_after_long() -> None:

@@ -285,10 +285,10 @@ def test_modules_are_imported_and_offer_what_needs_numpy_alone_when_no_package_c
 @pytest.mark.parametrize(
     ("asked", "array", "used"),
     [
-        (Codec.SHUFFLE_LZ4, np.zeros(100, np.int8), Codec.LZ4),
+        (Codec.SHUFFLE_LZ4, np.zeros(100, np.int8), Codec.SHUFFLE_LZ4),
         (Codec.ZFP, np.zeros(100, np.float16), Codec.SHUFFLE_LZ4),
-        (Codec.ZFP, np.zeros(100, np.int8), Codec.LZ4),
-        (Codec.ZFP, np.zeros(100, np.bool_), Codec.LZ4),
+        (Codec.ZFP, np.zeros(100, np.int8), Codec.SHUFFLE_LZ4),
+        (Codec.ZFP, np.zeros(100, np.bool_), Codec.SHUFFLE_LZ4),
         (Codec.ZFP, np.zeros((0, 100), np.float32), Codec.RAW),
         (Codec.ZFP, np.zeros((), np.float32), Codec.RAW),
         (Codec.ZFP_ACCURACY, np.zeros(100, np.int32), Codec.ZFP),

@@ -1,8 +1,8 @@
-"""QUANTIZED_8 and QUANTIZED_4: float32 as 8 or 4 bit integers with one scale for the tensor, then LZ4 where that helps.
+"""QUANTIZED_8 and QUANTIZED_4: float32 as 8 or 4 bit integers, one scale for the tensor; then LZ4 where that helps.
 
     q = round(x / scale) + zero, saturated to 0 .. 2**bits - 1;    x' = (q - zero) * scale
 
-The range always holds zero, which comes back as zero. It is the tensor's own range or a part of it, `clipping_range`; inside it
+The integers are packed channel by channel. The range always holds zero, which comes back as zero. It is the tensor's own range or a part of it, `clipping_range`; inside it
 |x - x'| <= scale / 2, and beyond it the distance to its nearer edge more, both but for float32's rounding, 2**-12 of a scale.
 Holds finite values; others go by shuffle and LZ4.
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from protos.v1.data_plane_pb2 import Codec
 from transport.codecs import lz4_block
+from transport.codecs.channel_planes import from_planes, to_planes
 from transport.codecs.codec import Decode, Encode, TensorCodec, as_bytes
 from transport.errors import FrameError
 from transport.frame import BytesLike
@@ -47,7 +48,8 @@ def clipping_range(array: Array, low: float, high: float, levels: int) -> float:
         array: (n,) float32, finite; low <= 0 and high >= 0 are its extremes, or zero.
         levels: the largest integer.
     """
-    sample = array[:: max(1, array.size // _SAMPLE)]
+    # An odd step: with an even one all elements could be of one channel.
+    sample = array[:: max(1, array.size // _SAMPLE) | 1]
     scales = _SHARES * np.float32((high - low) / levels)
     scaled = sample[None, :] / scales[:, None]  # (shares, sample)
     edges = np.array([[low], [high]], np.float32) * _SHARES / scales  # (2, shares)
@@ -71,7 +73,7 @@ def _encoder(bits: int) -> Encode:
         share = clipping_range(flat, low, high, levels) if whole else 1.0
         scale = np.float32(whole * share / levels) if whole else np.float32(1)
         zero = round(-low * share / float(scale))
-        packed = _PACK[bits](_integers(flat, scale, zero, levels))
+        packed = _PACK[bits](to_planes(_integers(flat, scale, zero, levels).reshape(array.shape)))
         kind = _PLAIN
         body: BytesLike = as_bytes(packed)
         if lz4_block.IS_AVAILABLE and Codec.LZ4 in decodable:
@@ -103,12 +105,14 @@ def _decoder(bits: int) -> Decode:
         size_bytes = -(-count * bits // 8)
         if kind == _LZ4 and not lz4_block.IS_AVAILABLE:
             raise FrameError("quantised data came with LZ4, which is not installed here.")
+        if not count:
+            raise FrameError("quantised data cannot be a tensor without elements.")
         packed = lz4_block.decompress(body, size_bytes) if kind == _LZ4 else np.frombuffer(body, np.uint8)
         if packed.size != size_bytes:
             raise FrameError(
                 f"a tensor of {count} elements has {packed.size} bytes of integers, expected {size_bytes}."
             )
-        values = _UNPACK[bits](packed, count)
+        values = from_planes(_UNPACK[bits](packed, count), shape)
         values -= np.float32(zero)
         values *= np.float32(scale)
         return values.view(np.uint8)

@@ -137,3 +137,12 @@ def test_lz4_of_a_peer_is_refused_when_it_is_not_installed(monkeypatch: pytest.M
     header = TensorHeader(dtype=DType.FLOAT32, shape=[8], codec=Codec.QUANTIZED_4)
     with pytest.raises(FrameError, match="LZ4, which is not installed here"):
         decode_tensor(EncodedTensor(header, data(kind=1)))
+
+
+@both
+def test_range_is_judged_by_all_channels(codec: Codec) -> None:
+    """Channels differ in range, and a sample of one of them alone would clip the others."""
+    rng = np.random.default_rng(4)
+    values = (rng.random((1, 32, 32, 16)) * np.r_[0.05, np.ones(15)]).astype(np.float32)
+    got = decode_tensor(encode_tensor(values, CodecSetting(codec)))
+    assert np.mean((got - values) ** 2) < 1.5 / 12 / (2 ** BITS[codec] - 1) ** 2
