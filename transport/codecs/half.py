@@ -1,7 +1,7 @@
 """HALF: float32 rounded to float16, half to even.
 
 |x - x'| <= 2**-11 |x| from 2**-14 on, and <= 2**-25 below. Holds finite values that stay finite, |x| < 65520; others go by
-shuffle and LZ4. Always half the bytes: 1100 MB/s, back 1400 (x86-64, one core).
+shuffle and LZ4. Always half the bytes: 820 to 1100 MB/s, back 970 to 1400 (x86-64, one core).
 """
 
 from __future__ import annotations
