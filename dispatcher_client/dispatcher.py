@@ -25,7 +25,7 @@ from dispatcher_client.windows import Windows
 from fleet.event_loop import require_other_thread, run_in_loop
 from fleet.inventory import BoardsSource, load_boards
 from protos.v1.manifest_pb2 import Manifest
-from transport.tensor_codec import codec_named, encode_tensor
+from transport.tensor_codec import CodecSetting, codec_named, encode_tensor
 from transport.tensor_spec import Array
 
 _log = logging.getLogger(__name__)
@@ -214,7 +214,7 @@ class Dispatcher:
     ) -> Future[_T]:
         """Sends the model's input tensors, by tensor name; the future gives `finish` of the output tensors."""
         # What arrives at every splitting's first partition; `parse_manifest` holds that.
-        encoded = [encode_tensor(tensors[spec.name], self._codec) for spec in self.manifest.inputs]
+        encoded = [encode_tensor(tensors[spec.name], CodecSetting(self._codec)) for spec in self.manifest.inputs]
         limit_s = self._reply_timeout_s if timeout_s is None else timeout_s
         return group.submit(
             encoded,

@@ -10,9 +10,9 @@ from planner.board_profiles import BoardRecord, flag_notes
 from planner.links import MeasuredLinks, link_notes
 from planner.model import PlannerModel
 from protos.v1.control_plane_pb2 import Profile
-from protos.v1.data_plane_pb2 import Codec
 from protos.v1.tensor_pb2 import DType
 from terminal import print_table
+from transport.tensor_codec import codec_name
 
 _MS = 1e3
 _MIB = 2**20
@@ -41,7 +41,7 @@ def profile_rows(
         "codecs": [
             {
                 "board": name,
-                "codec": Codec.Name(speed.codec).lower().replace("_", "-"),
+                "codec": codec_name(speed.codec),
                 "dtype": DType.Name(speed.dtype).lower(),
                 "encode_gb_s": speed.encode_bytes_per_s / _GB,
                 "decode_gb_s": speed.decode_bytes_per_s / _GB,

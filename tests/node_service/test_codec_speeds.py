@@ -10,13 +10,17 @@ import pytest
 from node_service.codec_speeds import activations, measure_codecs
 from protos.v1.data_plane_pb2 import Codec
 from protos.v1.tensor_pb2 import DType
-from transport.tensor_codec import available_codecs
+from transport.tensor_codec import CODECS, available_codecs
+from transport.tensor_spec import numpy_dtype
 
 
 def test_every_codec_is_measured_on_both_kinds_of_data() -> None:
     speeds = measure_codecs(0.2, threading.Event())
     assert [(s.codec, s.dtype) for s in speeds] == [
-        (codec, dtype) for codec in available_codecs() for dtype in (DType.FLOAT32, DType.INT8)
+        (codec, dtype)
+        for codec in available_codecs()
+        for dtype in (DType.FLOAT32, DType.INT8)
+        if CODECS[codec].holds(numpy_dtype(dtype))
     ]
     for speed in speeds:
         assert speed.encode_bytes_per_s > 1e6
@@ -24,7 +28,7 @@ def test_every_codec_is_measured_on_both_kinds_of_data() -> None:
         if speed.codec == Codec.RAW:
             assert speed.size_ratio == 1
         else:
-            assert 0.3 < speed.size_ratio < 0.95
+            assert 0.1 < speed.size_ratio < 1
 
 
 def test_data_is_that_of_a_rectified_layer_and_the_same_each_time() -> None:
