@@ -17,17 +17,18 @@ from node_service.errors import (
     to_frame_error,
 )
 from node_service.frame_work import FrameStage
-from node_service.leaving_tensors import LeavingTensors
+from node_service.machine import usable_cores
 from node_service.next_board import NextBoard
 from node_service.probe_stage import Probes
 from node_service.stage_stream import StageStream
-from protos.v1.data_plane_pb2 import Header, Opened, OpenStream
+from protos.v1.data_plane_pb2 import Codec, Header, Opened, OpenStream
 from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM, HEADER_ROOM_BYTES, OPENING_SHARE, PROTOCOL_VERSION
-from transport.errors import FrameError, StreamBrokenError
+from transport.errors import CodecUnavailableError, FrameError, StreamBrokenError
 from transport.frame import frame_parts, unpack_frame
 from transport.message_stream import MessageStream, StreamLimits, StreamListener
-from transport.tensor_codec import available_codecs
+from transport.link_coding import LinkCoding
+from transport.tensor_codec import CodecSetting, available_codecs, codec_name
 
 _log = logging.getLogger(__name__)
 
@@ -98,11 +99,17 @@ class DataPlane:
         this, next_board = opening.hops[0], self._next_board(opening)
         with self._stage(opening) as stage:
             try:
-                opened = Opened(boards=[this.board])
+                opened = Opened(boards=[this.board], decodes=available_codecs())
+                decodable = opening.dispatcher_decodes
                 if next_board is not None:
-                    opened.boards.extend(next_board.open(_onward(opening)).boards)
+                    behind = next_board.open(_onward(opening))
+                    opened.boards.extend(behind.boards)
+                    decodable = behind.decodes
                 upstream.send(frame_parts(Header(opened=opened)))
-                stream = StageStream(stage, this.board, upstream, next_board, LeavingTensors(opening.codec))
+                coding = self._coding(
+                    opening, stage, frozenset(decodable), next_board.stream if next_board else upstream
+                )
+                stream = StageStream(stage, this.board, upstream, next_board, coding)
                 with self._registered(stream):
                     stream.run()
             finally:
@@ -127,14 +134,31 @@ class DataPlane:
         this = opening.hops[0]
         if self._is_draining:
             raise RefusedError(f"board {this.board} is draining and takes no new streams.")
-        if opening.codec not in available_codecs():
-            raise RefusedError(f"board {this.board} has no codec number {opening.codec}; use raw.")
         if opening.probe:
             with self._probes.open(this) as probe:
                 yield probe
             return
         with self._deployments.get(opening.deployment_id, this.stage_index).in_stream() as stage:
             yield stage
+
+    def _coding(
+        self, opening: OpenStream, stage: FrameStage, decodable: frozenset[Codec], link: MessageStream
+    ) -> LinkCoding:
+        """How this board codes what it sends on. Raises: CodecUnavailableError: the one codec asked for is not here."""
+        allowed = [CodecSetting.from_message(message) for message in opening.codecs]
+        here = [setting for setting in allowed if setting.codec in available_codecs()]
+        if allowed and not here:
+            names = ", ".join(codec_name(setting.codec) for setting in allowed)
+            raise CodecUnavailableError(f"board {opening.hops[0].board} has none of the codecs {names}; use raw.")
+        cores = usable_cores()
+        return LinkCoding(
+            here,
+            stage.leaving_dtypes,
+            decodable or frozenset({Codec.RAW}),
+            cores=min(cores, 1.0),
+            has_spare_core=cores >= stage.threads + 1,
+            usage=link.usage,
+        )
 
     def _next_board(self, opening: OpenStream) -> NextBoard | None:
         """The hop behind this board, not yet open; None on the last board."""
@@ -148,6 +172,8 @@ def _onward(opening: OpenStream) -> OpenStream:
     onward = OpenStream()
     onward.CopyFrom(opening)
     del onward.hops[0]
+    onward.ClearField("decodes")
+    onward.decodes.extend(available_codecs())
     onward.timeout_s *= OPENING_SHARE
     return onward
 

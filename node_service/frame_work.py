@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, Union
+from typing import Any, Protocol, Union
+
+import numpy as np
 
 from transport.frame import EncodedTensor
 from transport.tensor_spec import Array
@@ -31,6 +34,14 @@ class FrameStage(Protocol):
     @property
     def stage_index(self) -> int:
         """Its place in the chain."""
+
+    @property
+    def leaving_dtypes(self) -> Sequence[np.dtype[Any]]:
+        """Of the tensors that leave, in order."""
+
+    @property
+    def threads(self) -> int:
+        """Cores that it computes on."""
 
     def process(self, arriving: list[EncodedTensor], arrived_ns: int) -> FrameWork:
         """Works on one frame, which came at `arrived_ns` by time.perf_counter_ns, on the calling thread."""

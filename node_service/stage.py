@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from node_service.errors import BadRequestError, NotLoadedError
 from node_service.frame_work import FrameWork
@@ -27,6 +30,7 @@ class Stage:
     request: LoadStageRequest
     partition_bytes: int
     runner: Runner = field(repr=False)
+    threads: int = 1
     frames: int = 0
     failed_frames: int = 0
     streams: int = 0
@@ -55,12 +59,17 @@ class Stage:
         runner = Runner(runtime, path, threads)
         _check_ports("inputs", request.partition.inputs, runner.inputs)
         _check_ports("outputs", request.partition.outputs, runner.outputs)
-        return cls(request, path.stat().st_size, runner)
+        return cls(request, path.stat().st_size, runner, threads)
 
     @property
     def stage_index(self) -> int:
         """Its place in the deployment's chain."""
         return self.request.stage_index
+
+    @property
+    def leaving_dtypes(self) -> Sequence[np.dtype[Any]]:
+        """Of the tensors that leave, in order."""
+        return [numpy_dtype(spec.dtype) for spec in self.request.partition.leaving]
 
     @contextmanager
     def in_stream(self) -> Iterator[Stage]:

@@ -11,15 +11,19 @@ from typing import Union
 
 from node_service.errors import RefusedError, is_expected, to_frame_error
 from node_service.frame_work import FrameStage, FrameWork
-from node_service.leaving_tensors import LeavingTensors
 from node_service.next_board import NextBoard
 from protos.v1.data_plane_pb2 import Header, StageTiming
 from transport.errors import FrameError, StreamBrokenError
 from transport.frame import EncodedTensor, frame_parts, unpack_frame
+from transport.link_coding import LinkCoding
 from transport.message_stream import MessageStream
+from transport.tensor_spec import Array
 
 _log = logging.getLogger(__name__)
 _REPLY_TIMEOUT_S = 120.0
+_NS_PER_S = 1e9
+# The figures in the reason for the codecs age.
+_REASON_EVERY = 50
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class _Unreadable:
 class StageStream:
     """Carries frames through one stage, in order.
 
-        receive -> [frames] -> work -> next board (or, on the last board, back to the one before)
-                               relay <- next board
+        receive -> [frames] -> work -> (send ->) next board (or, on the last board, back to the one before)
+                                        relay <- next board
 
     The steps are threads. What waits in [frames] is bounded by the flow control of the stream: three frames of the size that
     comes. `work` decodes, computes and sends; it does not wait for the link, unless the frame before is still on its way.
@@ -52,14 +56,20 @@ class StageStream:
         board: str,
         upstream: MessageStream,
         next_board: NextBoard | None,
-        leaving: LeavingTensors,
+        coding: LinkCoding,
     ) -> None:
         self._stage = stage
         self._board = board
         self._upstream = upstream
         self._next = next_board
-        self._leaving = leaving
+        self._coding = coding
+        self._told_codecs: list[int] | None = None
+        self._frames_told = 0
         self._frames: queue.SimpleQueue[Union[_Arrived, _Unreadable, None]] = queue.SimpleQueue()
+        # One slot: a frame is sent while the next one is computed.
+        self._leaving: queue.Queue[tuple[_Arrived, FrameWork] | None] | None = (
+            queue.Queue(1) if coding.has_own_thread else None
+        )
         self._over = threading.Lock()
         self._is_over = False
         self._is_draining = False
@@ -71,6 +81,10 @@ class StageStream:
         Raises: StreamBrokenError: the sender is gone.
         """
         threads = [threading.Thread(target=self._work, name="boardline-work", daemon=True)]
+        if self._leaving is not None:
+            threads.append(
+                threading.Thread(target=self._send, args=(self._leaving,), name="boardline-send", daemon=True)
+            )
         if self._next is not None:
             threads.append(
                 threading.Thread(target=self._relay, args=(self._next,), name="boardline-relay", daemon=True)
@@ -115,12 +129,13 @@ class StageStream:
                     self._reply_error(frame.error, frame.error.request_id)
                 else:
                     self._answer(frame)
-            if self._next is not None:
-                self._next.finish()
-            else:
-                self._end()
+            if self._leaving is None:
+                self._no_more_leave()
         except Exception as error:
             self._fail(error)
+        finally:
+            if self._leaving is not None:
+                self._leaving.put(None)
 
     def _answer(self, frame: _Arrived) -> None:
         try:
@@ -130,8 +145,25 @@ class StageStream:
                 raise
             self._reply_error(error, frame.header.request_id)
             return
+        if self._leaving is None:
+            self._leave(frame, work)
+        else:
+            self._leaving.put((frame, work))
+
+    def _send(self, leaving: queue.Queue[tuple[_Arrived, FrameWork] | None]) -> None:
+        """On a board with a core to spare, coding and sending do not hold up computing."""
+        try:
+            while (item := leaving.get()) is not None:
+                self._leave(*item)
+            self._no_more_leave()
+        except Exception as error:
+            self._fail(error)
+            while leaving.get() is not None:  # the thread that works must not wait for room
+                pass
+
+    def _leave(self, frame: _Arrived, work: FrameWork) -> None:
         begun_ns = time.perf_counter_ns()
-        tensors = self._leaving.encode(work.leaving)
+        tensors = self._coding.encode(work.leaving)
         timing = self._timing(frame, work, tensors, time.perf_counter_ns() - begun_ns)
         header = Header(request_id=frame.header.request_id, timings=[*frame.header.timings, timing])
         parts = frame_parts(header, tensors)
@@ -141,9 +173,16 @@ class StageStream:
         else:
             self._next.send(parts)
             self._send_ns = self._next.stream.written_ns
+        self._coding.note_sent(work.compute_ns / _NS_PER_S)
+
+    def _no_more_leave(self) -> None:
+        if self._next is not None:
+            self._next.finish()
+        else:
+            self._end()
 
     def _timing(self, frame: _Arrived, work: FrameWork, tensors: list[EncodedTensor], encode_ns: int) -> StageTiming:
-        return StageTiming(
+        timing = StageTiming(
             stage_index=self._stage.stage_index,
             wait_ns=work.wait_ns,
             decode_ns=work.decode_ns,
@@ -153,8 +192,20 @@ class StageStream:
             send_ns=self._send_ns,
             received_bytes=frame.message_bytes,
             sent_bytes=sum(len(t.data) for t in tensors),
+            sent_raw_bytes=sum(map(_raw_bytes, work.leaving)),
             service_cpu_ns=time.process_time_ns(),
         )
+        if not self._coding.is_raw:
+            self._tell_codecs(timing, tensors)
+        return timing
+
+    def _tell_codecs(self, timing: StageTiming, tensors: list[EncodedTensor]) -> None:
+        codecs = [t.header.codec for t in tensors]
+        timing.sent_codecs.extend(codecs)
+        self._frames_told += 1
+        if codecs != self._told_codecs or self._frames_told % _REASON_EVERY == 0:
+            self._told_codecs = list(codecs)
+            timing.codec_reason = self._coding.reason
 
     def _relay(self, next_board: NextBoard) -> None:
         try:
@@ -198,3 +249,8 @@ class StageStream:
         """Tells the dispatcher what went wrong, with one frame or (request_id 0) with the stream."""
         told = to_frame_error(error, self._board, self._stage.stage_index)
         self._upstream.send(frame_parts(Header(request_id=request_id, error=told)))
+
+
+def _raw_bytes(leaving: Union[Array, EncodedTensor]) -> int:
+    """Of one that came coded, what it came as."""
+    return len(leaving.data) if isinstance(leaving, EncodedTensor) else leaving.nbytes

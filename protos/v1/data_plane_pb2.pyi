@@ -76,11 +76,10 @@ class CodecSetting(_message.Message):
     def __init__(self, codec: _Optional[_Union[Codec, str]] = ..., tolerance: _Optional[float] = ...) -> None: ...
 
 class OpenStream(_message.Message):
-    __slots__ = ("protocol_version", "deployment_id", "hops", "codec", "codecs", "decodes", "dispatcher_decodes", "timeout_s", "probe")
+    __slots__ = ("protocol_version", "deployment_id", "hops", "codecs", "decodes", "dispatcher_decodes", "timeout_s", "probe")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
-    CODEC_FIELD_NUMBER: _ClassVar[int]
     CODECS_FIELD_NUMBER: _ClassVar[int]
     DECODES_FIELD_NUMBER: _ClassVar[int]
     DISPATCHER_DECODES_FIELD_NUMBER: _ClassVar[int]
@@ -89,13 +88,12 @@ class OpenStream(_message.Message):
     protocol_version: int
     deployment_id: str
     hops: _containers.RepeatedCompositeFieldContainer[Hop]
-    codec: Codec
     codecs: _containers.RepeatedCompositeFieldContainer[CodecSetting]
     decodes: _containers.RepeatedScalarFieldContainer[Codec]
     dispatcher_decodes: _containers.RepeatedScalarFieldContainer[Codec]
     timeout_s: float
     probe: bool
-    def __init__(self, protocol_version: _Optional[int] = ..., deployment_id: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., codec: _Optional[_Union[Codec, str]] = ..., codecs: _Optional[_Iterable[_Union[CodecSetting, _Mapping]]] = ..., decodes: _Optional[_Iterable[_Union[Codec, str]]] = ..., dispatcher_decodes: _Optional[_Iterable[_Union[Codec, str]]] = ..., timeout_s: _Optional[float] = ..., probe: bool = ...) -> None: ...
+    def __init__(self, protocol_version: _Optional[int] = ..., deployment_id: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., codecs: _Optional[_Iterable[_Union[CodecSetting, _Mapping]]] = ..., decodes: _Optional[_Iterable[_Union[Codec, str]]] = ..., dispatcher_decodes: _Optional[_Iterable[_Union[Codec, str]]] = ..., timeout_s: _Optional[float] = ..., probe: bool = ...) -> None: ...
 
 class Hop(_message.Message):
     __slots__ = ("board", "address", "stage_index", "probe_bytes")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -30,7 +29,7 @@ from hyperframe.frame import (
 from transport.address import Address
 from transport.errors import StreamBrokenError
 from transport.frame import ALIGNMENT_BYTES, BytesLike
-from transport.message_stream import wire
+from transport.message_stream import tcp_info, wire
 from transport.message_stream.credit import ReceiveCredit, SendCredit
 from transport.message_stream.reader import SocketReader
 from transport.message_stream.writer import MessageWriter
@@ -43,8 +42,6 @@ _FIRST_WINDOW_BYTES = 2**17
 SILENCE_S = 5.0
 _LINGER_S = 2.0
 _RESOURCE_EXHAUSTED = 8  # gRPC's status code
-_TCP_INFO_BYTES_ACKED = struct.Struct("Q")
-_BYTES_ACKED_OFFSET = 120  # of tcpi_bytes_acked in struct tcp_info, Linux 4.1 and later
 
 
 @dataclass(frozen=True)
@@ -147,6 +144,10 @@ class MessageStream:
         """Time that the last message took until the system had all of it."""
         return self._writer.written_ns
 
+    def usage(self) -> tcp_info.LinkUsage | None:
+        """How busy the connection was with what was sent; None where the system does not say."""
+        return tcp_info.link_usage(self._socket)
+
     def half_close(self) -> None:
         """A client says that no more messages come; the server ends the stream once it has answered."""
         with contextlib.suppress(StreamBrokenError):
@@ -244,22 +245,15 @@ class MessageStream:
         if self._finished_at_s is not None:
             raise EOFError
         self._writer.flush()
-        acked_bytes = self._count_acked()
+        # While they move, a long message is on its way on a slow link.
+        acked_bytes = tcp_info.acked_bytes(self._socket)
         if self._is_asked and acked_bytes == self._acked_bytes:
             raise StreamBrokenError(f"no sign of life for {2 * self._limits.silence_s:g} s")
         self._acked_bytes = acked_bytes
         if not self._is_asked:
             self._is_asked = True
             self._control(wire.ping(b"boardlin", is_answer=False))
-            self._acked_bytes = self._count_acked()
-
-    def _count_acked(self) -> int:
-        """Bytes that the peer's system has taken: while they move, a long message is on its way on a slow link."""
-        try:
-            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-            return int(_TCP_INFO_BYTES_ACKED.unpack_from(info, _BYTES_ACKED_OFFSET)[0])
-        except (OSError, struct.error):
-            return 0
+            self._acked_bytes = tcp_info.acked_bytes(self._socket)
 
     def _read_request(self) -> str:
         try:
