@@ -39,7 +39,15 @@ def parse_manifest(text: str) -> Manifest:
             "Split the model again, or use the version that made the bundle."
         )
     _check_splittings(manifest)
+    _check_batch(manifest)
     return manifest
+
+
+def _check_batch(manifest: Manifest) -> None:
+    specs = [*manifest.inputs, *manifest.outputs] if manifest.batch > 1 else []
+    odd = [f"{spec.name} {list(spec.shape)}" for spec in specs if not spec.shape or spec.shape[0] % manifest.batch]
+    if odd:
+        raise BundleError(f"the batch is {manifest.batch}, and these do not hold as many: {', '.join(odd)}. {_DAMAGED}")
 
 
 def _check_splittings(manifest: Manifest) -> None:

@@ -72,13 +72,8 @@ def test_recurrent_keras_model_is_converted_once_more(convert: Convert, keras3_m
     assert converted.batch_difference < 1e-4
 
 
-def test_saved_model_of_a_fixed_batch_serves_as_it_is(convert: Convert, keras3_models: Path) -> None:
-    single = convert(keras3_models / "one_signature", 1)
-    (fixed,) = first_dimensions(single)
-    if fixed == 1:
-        assert first_dimensions(convert(keras3_models / "one_signature", 2)) == {2}
-    else:
-        assert convert(keras3_models / "one_signature", fixed).batch == fixed
+def test_saved_model_of_fixed_shapes_is_batched_all_the_same(convert: Convert, keras3_models: Path) -> None:
+    assert first_dimensions(convert(keras3_models / "one_signature", 2)) == {2}
 
 
 def test_file_that_has_the_batch_already_stays_as_it_is(convert: Convert, tmp_path: Path) -> None:
