@@ -151,6 +151,22 @@ def split_batch(tensors: Tensors, batch: int) -> list[dict[str, Array]]:
     return [{name: rows[index] for name, rows in parts.items()} for index in range(batch)]
 
 
+def split_values(values: Values, batch: int) -> list[Values]:
+    """An application's single inputs, of a whole batch of them; of a single input, itself."""
+    if batch == 1 or not is_whole_batch(values, batch):
+        return [values]
+    return list(split_batch(values, batch)) if isinstance(values, Mapping) else list(np.split(values, batch))
+
+
+def join_values(inputs: Sequence[Values]) -> Values:
+    """A whole batch of an application's single inputs."""
+    if len(inputs) == 1:
+        return inputs[0]
+    arrays = [values for values in inputs if not isinstance(values, Mapping)]
+    by_name = [values for values in inputs if isinstance(values, Mapping)]
+    return {n: np.concatenate([v[n] for v in by_name]) for n in by_name[0]} if by_name else np.concatenate(arrays)
+
+
 def _join(inputs: Sequence[Tensors], batch: int) -> dict[str, Array]:
     """One frame's tensors; the last input stands for those that are missing, since it is surely one that the model takes."""
     padded = [*inputs, *[inputs[-1]] * (batch - len(inputs))]
