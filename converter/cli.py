@@ -55,7 +55,9 @@ _INPUT_SHAPE = typer.Option(
     metavar="NAME=N,N,...",
     help="Shape of an input, without the batch, where the model leaves it open. Repeatable.",
 )
-_BATCH = typer.Option(1, metavar="N", min=1, help="Inputs in one frame: they share each board's call and each message.")
+_BATCH = typer.Option(
+    1, metavar="N", min=1, help="Inputs in one frame: on every board they share one call and one message."
+)
 _RUNTIME = typer.Option("auto", help="TFLite runtime: auto, litert or tflite.", callback=one_of(RUNTIME_CHOICES))
 _JSON = typer.Option(False, "--json", help="Print JSON instead of a table.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -242,3 +243,27 @@ def test_two_files_of_one_model_are_compared_by_names() -> None:
     other, _ = batched(zoo.load("two_inputs", "dynamic"), 3)
     with pytest.raises(BatchError, match="other answers than to each alone in"):
         compare_rows(data, other.data, rows, RUNTIME)
+
+
+def test_whole_file_that_the_runtime_refuses_is_no_traceback() -> None:
+    """Every operator runs by itself, and the whole does not: a delegate may have its own opinion of it."""
+    data = zoo.load("chain", "float32")
+
+    class OperatorsOnly(RUNTIME.interpreter_class):  # type: ignore[name-defined,misc]
+        def __init__(self, **options: Any) -> None:
+            if len(Graph.from_bytes(options["model_content"]).operators) > 1:
+                raise RuntimeError("delegate failed")
+            super().__init__(**options)
+
+    graph = Graph.from_bytes(data)
+    with pytest.raises(BatchError, match="cannot take 2 samples at once: delegate failed"):
+        rebatch(data, 2, samples(graph, 2), replace(RUNTIME, interpreter_class=OperatorsOnly), 1)
+
+
+def test_slice_that_leaves_the_only_sample_out_stays_empty() -> None:
+    model = ModelBuilder()
+    image, nothing = model.main.tensor((1, 4)), model.main.tensor((0, 4), name="nothing")
+    numbers = [model.main.constant(np.array(n, np.int32)) for n in ([1, 0], [1, 4], [1, 1])]
+    model.main.operator("STRIDED_SLICE", [image, *numbers], [nothing], schema.StridedSliceOptionsT())
+    model.main.ends([image], [nothing])
+    require_equal_rows(model.build(), 2)
