@@ -67,7 +67,7 @@ def convert_batched(
     data = single.tflite.read_bytes()
     graph = Graph.from_bytes(data)
     if all(graph.tensors[t].usual_shape[:1] == (batch,) for t in graph.inputs):
-        return replace(single, batch=batch)
+        return replace(_require_rows(conversion, single, graph, batch), batch=batch)
     given = _load_rows(conversion, single.tflite, batch)
     on_progress(f"making room for {batch} samples", None)
     rows = make_sample(_with_batch(graph, batch), given)
@@ -84,6 +84,18 @@ def convert_batched(
     return replace(
         single, tflite=file, calibration_sample=given, batch=batch, batch_difference=batched.largest_difference
     )
+
+
+def _require_rows(conversion: Conversion, single: ConvertedModel, graph: Graph, batch: int) -> ConvertedModel:
+    """Of a file made for the batch elsewhere. Raises: BatchError: an output that has no row for each sample."""
+    outputs = [graph.tensors[t] for t in graph.outputs]
+    odd = [f"{t.name} {list(t.usual_shape)}" for t in outputs if not t.usual_shape or t.usual_shape[0] % batch]
+    if odd:
+        raise BatchError(
+            f"{conversion.model} takes {batch} samples, but these outputs have no row for each: {', '.join(odd)}. "
+            "Split it without --batch."
+        )
+    return single
 
 
 def _convert_again(

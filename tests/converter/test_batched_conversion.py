@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from converter.batched_conversion import Conversion, convert_batched
 from converter.convert import ConvertedModel
@@ -16,6 +17,7 @@ from partitioning import Graph
 from runtime import load_runtime
 from tests import zoo
 from tests.bundles import ignore_progress, zoo_file
+from tests.partitioning.graph_builder import ModelBuilder
 
 RUNTIME = load_runtime()
 Convert = Callable[..., ConvertedModel]
@@ -89,6 +91,17 @@ def test_file_of_another_batch_is_refused(convert: Convert, tmp_path: Path) -> N
     file.write_bytes(convert(zoo_file("residual", "int8"), 2).tflite.read_bytes())
     with pytest.raises(BatchError, match=r"two.tflite: these inputs are not of one sample: .* \[2, 24, 24, 3\]"):
         convert(file, 3)
+
+
+def test_file_whose_output_has_no_row_for_each_sample_is_refused(convert: Convert, tmp_path: Path) -> None:
+    model = ModelBuilder()
+    pair, total = model.main.tensor((2, 3)), model.main.tensor((1, 3), name="total")
+    axis = model.main.constant(np.array([0], np.int32))
+    model.main.operator("SUM", [pair, axis], [total], schema.ReducerOptionsT(keepDims=True))
+    model.main.ends([pair], [total])
+    (tmp_path / "sum.tflite").write_bytes(model.build())
+    with pytest.raises(BatchError, match=r"these outputs have no row for each: total \[1, 3\]"):
+        convert(tmp_path / "sum.tflite", 2)
 
 
 def test_batch_of_one_is_the_file_itself(convert: Convert) -> None:
