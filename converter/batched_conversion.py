@@ -10,7 +10,7 @@ from converter.calibration import load_calibration
 from converter.convert import ConvertedModel, convert_to_tflite
 from converter.errors import BatchError
 from converter.model_source import SourceKind, recognise_model
-from converter.rebatching import compare_rows, rebatch
+from converter.rebatching import are_distinct, compare_rows, rebatch
 from converter.sample import make_sample
 from converter.tflite_signature import read_signature
 from converter.worker_process import OnProgress
@@ -71,6 +71,10 @@ def convert_batched(
     given = _load_rows(conversion, single.tflite, batch)
     on_progress(f"making room for {batch} samples", None)
     rows = make_sample(_with_batch(graph, batch), given)
+    if not all(
+        are_distinct(list(array)) for array in rows.values()
+    ):  # too few samples to tell one row's answer from another's
+        rows = make_sample(_with_batch(graph, batch), None)
     try:
         batched = rebatch(data, batch, rows, runtime, threads)
     except BatchError as error:

@@ -124,10 +124,11 @@ class _Walk:
             together = Runner(self._runtime, part, self._threads).run(list(own.values()))
         except (ComputeError, ModelLoadError) as error:
             raise BatchError(f"{self._name(op)} cannot take {self._batch} samples at once: {_reason(error)}") from error
+        holds_samples = op.kind != "SHAPE" and any(map(self._is_batched, inputs))
         for position, t in enumerate(op.outputs):
             self._single[t], self._together[t] = [row[position] for row in rows], together[position]
             self.copy.set_shape(t, together[position].shape)
-            if self._suspect is None and row_difference(self._together[t], self._single[t]) is None:
+            if self._suspect is None and holds_samples and row_difference(self._together[t], self._single[t]) is None:
                 self._suspect = op
         self._forget(op)
 
@@ -135,7 +136,7 @@ class _Walk:
         """The largest difference in an output of the whole file. Raises: BatchError: other answers than to each alone."""
         rows = self._single[tensor_index]
         difference = row_difference(answer, rows)
-        if difference is None or (self._suspect is not None and (difference or not _are_distinct(rows))):
+        if difference is None or (self._suspect is not None and (difference or not are_distinct(rows))):
             culprit = "" if self._suspect is None else f", since {self._name(self._suspect)} does not keep them apart"
             raise BatchError(
                 f"the model gives other answers to {self._batch} samples at once than to each alone{culprit}."
@@ -217,6 +218,6 @@ def row_difference(together: Array, rows: Sequence[Array]) -> float | None:
     return share if share <= FLOAT_TOLERANCE else None
 
 
-def _are_distinct(rows: Sequence[Array]) -> bool:
-    """Whether equal answers show that no two rows were exchanged."""
+def are_distinct(rows: Sequence[Array]) -> bool:
+    """Whether no two rows are equal, so that an exchange of them would be seen."""
     return len({row.tobytes() for row in rows}) == len(rows)

@@ -67,6 +67,18 @@ def test_sample_holds_the_first_rows_again_and_again(convert: Convert, keras3_mo
     assert np.array_equal(sample, rows[[0, 1, 2, 3, 0, 1]])
 
 
+def test_mixed_samples_are_found_out_though_all_that_were_given_are_alike(convert: Convert, tmp_path: Path) -> None:
+    model = ModelBuilder()
+    x, turned = model.main.tensor((1, 3), name="x"), model.main.tensor((1, 3), name="turned")
+    axis = model.main.constant(np.array([0], np.int32))
+    model.main.operator("REVERSE_V2", [x, axis], [turned], schema.ReverseV2OptionsT())
+    model.main.ends([x], [turned])
+    (tmp_path / "turn.tflite").write_bytes(model.build())
+    np.save(tmp_path / "one.npy", np.ones((1, 3), np.float32))
+    with pytest.raises(BatchError, match="REVERSE_V2"):
+        convert(tmp_path / "turn.tflite", 3, calibration=tmp_path / "one.npy")
+
+
 def test_recurrent_keras_model_is_converted_once_more(convert: Convert, keras3_models: Path) -> None:
     converted = convert(keras3_models / "recurrent.keras", 3)
     assert first_dimensions(converted) == {3}

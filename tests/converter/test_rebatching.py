@@ -146,6 +146,17 @@ def test_shape_computed_from_the_input_follows_by_itself() -> None:
     assert graph.tensors[graph.outputs[0]].shape == (3, 6)
 
 
+def test_shape_that_is_asked_for_casts_no_doubt_on_answers_that_are_all_alike() -> None:
+    model = ModelBuilder()
+    image, size = model.main.tensor((1, 2)), model.main.tensor((2,), np.int32, name="size")
+    model.main.operator("SHAPE", [image], [size], schema.ShapeOptionsT(outType=schema.TensorType.INT32))
+    same, zeros = model.main.tensor((1, 2)), model.main.tensor((1, 2))
+    model.main.operator("RESHAPE", [image, size], [same], schema.ReshapeOptionsT())
+    model.main.operator("SUB", [same, same], [zeros], schema.SubOptionsT())
+    model.main.ends([image], [zeros])
+    require_equal_rows(model.build(), 3)
+
+
 def test_transposition_written_as_a_reshape_is_found_out() -> None:
     """Of one sample (1, 3, 2) -> (3, 1, 2) moves nothing; of four, the softmax over time would run across samples."""
     model = ModelBuilder()
