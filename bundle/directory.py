@@ -43,6 +43,11 @@ class Bundle:
         return list_splittings(self.manifest)
 
     @property
+    def batch(self) -> int:
+        """Inputs in one frame; 1 unless the model was split for a batch."""
+        return self.manifest.batch or 1
+
+    @property
     def deployment_id(self) -> str:
         """Names the first splitting on the boards."""
         return self.splittings[0].deployment_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from google.protobuf import json_format
 
@@ -39,7 +39,19 @@ def parse_manifest(text: str) -> Manifest:
             "Split the model again, or use the version that made the bundle."
         )
     _check_splittings(manifest)
+    _check_batch(manifest)
     return manifest
+
+
+def _check_batch(manifest: Manifest) -> None:
+    specs = [*manifest.inputs, *manifest.outputs] if manifest.batch > 1 else []
+    odd = [f"{spec.name} {list(spec.shape)}" for spec in specs if not _holds(spec.shape, manifest.batch)]
+    if odd:
+        raise BundleError(f"the batch is {manifest.batch}, and these do not hold as many: {', '.join(odd)}. {_DAMAGED}")
+
+
+def _holds(shape: Sequence[int], batch: int) -> bool:
+    return len(shape) > 0 and (shape[0] == -1 or shape[0] % batch == 0)
 
 
 def _check_splittings(manifest: Manifest) -> None:

@@ -13,7 +13,8 @@ import typer
 from bundle import Bundle, BundleError, BundleWriter, open_bundle
 from bundle.plan_file import read_plan
 from converter import planning_options as options
-from converter.convert import convert_to_tflite
+from converter.batched_conversion import Conversion, convert_batched
+from converter.convert import ConvertedModel
 from converter.errors import ConverterError, OptionError
 from converter.listing import list_model_cuts, list_splittings, summarize
 from converter.model_source import SourceKind, recognise_model
@@ -54,6 +55,9 @@ _INPUT_SHAPE = typer.Option(
     metavar="NAME=N,N,...",
     help="Shape of an input, without the batch, where the model leaves it open. Repeatable.",
 )
+_BATCH = typer.Option(
+    1, metavar="N", min=1, help="Inputs in one frame: on every board they share one call and one message."
+)
 _RUNTIME = typer.Option("auto", help="TFLite runtime: auto, litert or tflite.", callback=one_of(RUNTIME_CHOICES))
 _JSON = typer.Option(False, "--json", help="Print JSON instead of a table.")
 
@@ -78,6 +82,7 @@ def split(
     calibration: Optional[Path] = _CALIBRATION,
     pixel_range: str = _PIXEL_RANGE,
     input_shape: Optional[list[str]] = _INPUT_SHAPE,
+    batch: int = _BATCH,
     runtime: str = _RUNTIME,
     threads: int = typer.Option(1, min=1, help="Threads for measuring and verifying here."),
     objective: str = options.OBJECTIVE,
@@ -110,7 +115,11 @@ def split(
     names = [] if cut_at is None else [parse_cuts(cut_at)]
     with BundleWriter(out, replace=force) as writer:
         with _progress() as on_progress, _work_directory() as work_dir:
-            loaded, sample = _convert(model, quantize, calibration, pixel_range, input_shape, work_dir, on_progress)
+            conversion = _conversion(model, quantize, calibration, pixel_range, input_shape)
+            converted = convert_batched(
+                conversion, batch, work_dir=work_dir, runtime=tflite_runtime, on_progress=on_progress, threads=threads
+            )
+            loaded, sample = LoadedModel.from_converted(converted), converted.calibration_sample
         planned = None
         if fleet is not None:
             planned = plan_split(deployable_name(model), loaded, fleet, wishes, names, settings)
@@ -129,6 +138,10 @@ def split(
         with _progress() as on_progress:
             bundle = split_model(loaded, request, writer, tflite_runtime, sample, on_progress)
     report = None if planned is None else planned.report
+    if batch > 1 and not as_json:
+        print(_describe_batch(converted))
+        if report is not None:
+            print(f"the plan counts frames: times {batch} for inputs")
     _show_bundle(
         bundle,
         as_json,
@@ -147,6 +160,7 @@ def cuts(
     calibration: Optional[Path] = _CALIBRATION,
     pixel_range: str = _PIXEL_RANGE,
     input_shape: Optional[list[str]] = _INPUT_SHAPE,
+    batch: int = _BATCH,
     as_json: bool = _JSON,
 ) -> None:
     """List every cut of MODEL: where it is, what crosses it, how many bytes.
@@ -154,8 +168,11 @@ def cuts(
     Example: python -m converter cuts model.tflite
     """
     with _progress() as on_progress, _work_directory() as work_dir:
-        loaded, _ = _convert(model, quantize, calibration, pixel_range, input_shape, work_dir, on_progress)
-        rows = list_model_cuts(loaded)
+        conversion = _conversion(model, quantize, calibration, pixel_range, input_shape)
+        converted = convert_batched(
+            conversion, batch, work_dir=work_dir, runtime=load_runtime(), on_progress=on_progress
+        )
+        rows = list_model_cuts(LoadedModel.from_converted(converted))
     if as_json:
         print_json(rows)
         return
@@ -187,7 +204,8 @@ def inspect(bundle: Path = _BUNDLE, as_json: bool = _JSON) -> None:
     floor = opened.manifest.runtime_floor
     needs = f", needs TensorFlow Lite {floor} or newer" if floor else ""
     names = ", ".join(s.deployment_id for s in opened.splittings)
-    _show_bundle(opened, as_json, f"{names}: {source.file_name}, quantised: {source.quantize}{needs}")
+    batch = f", {opened.batch} inputs in one frame" if opened.batch > 1 else ""
+    _show_bundle(opened, as_json, f"{names}: {source.file_name}, quantised: {source.quantize}{needs}{batch}")
 
 
 @app.command()
@@ -259,26 +277,17 @@ def _work_directory() -> Iterator[Path]:
         yield Path(work_dir)
 
 
-def _convert(
-    model: Path,
-    quantize: str,
-    calibration: Path | None,
-    pixel_range: str,
-    input_shape: list[str] | None,
-    work_dir: Path,
-    on_progress: Callable[[str, float | None], None],
-) -> tuple[LoadedModel, Any]:
-    """The model as TFLite, in memory, and its calibration sample."""
-    converted = convert_to_tflite(
-        model,
-        quantize=quantize,
-        calibration=calibration,
-        pixel_range=_parse_range(pixel_range),
-        input_shapes=_parse_shapes(input_shape or []),
-        work_dir=work_dir,
-        on_progress=on_progress,
-    )
-    return LoadedModel.from_converted(converted), converted.calibration_sample
+def _conversion(
+    model: Path, quantize: str, calibration: Path | None, pixel_range: str, input_shape: list[str] | None
+) -> Conversion:
+    return Conversion(model, quantize, calibration, _parse_shapes(input_shape or []), _parse_range(pixel_range))
+
+
+def _describe_batch(converted: ConvertedModel) -> str:
+    """What a batch does to the answers, in the words of docs/bits.md."""
+    difference = converted.batch_difference
+    equal = "bit for bit" if difference == 0 else f"but for {difference:.1g}"
+    return f"{converted.batch} inputs in one frame; its answers equal those to single inputs {equal}"
 
 
 @contextmanager
@@ -300,7 +309,9 @@ def _count_partitions(bundle: Bundle) -> str:
 def _show_bundle(bundle: Bundle, as_json: bool, title: str, report: PlanReport | None = None) -> None:
     splittings = list_splittings(bundle)
     if as_json:
-        print_json({"splittings": splittings, **({} if report is None else {"plan": report.as_json()})})
+        print_json(
+            {"batch": bundle.batch, "splittings": splittings, **({} if report is None else {"plan": report.as_json()})}
+        )
         return
     if report is not None:
         print_plan(report)

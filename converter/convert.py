@@ -40,6 +40,9 @@ class ConvertedModel:
         output_names: signature output names in the source's order.
         calibration_sample: the first calibration sample by input name, shaped and typed as the
             source's inputs (float where a quantised file takes integers); None without data.
+        batch: samples that the file takes at once.
+        batch_difference: the largest difference between answers to a batch and to its samples one by one, 0 if all bits are
+            equal; see `converter.rebatching`.
     """
 
     tflite: Path
@@ -47,6 +50,8 @@ class ConvertedModel:
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
     calibration_sample: dict[str, npt.NDArray[Any]] | None
+    batch: int = 1
+    batch_difference: float = 0.0
 
 
 def convert_to_tflite(

@@ -19,6 +19,10 @@ class OptionError(ConverterError):
     """Options that clash with one another or with the model."""
 
 
+class BatchError(ConverterError):
+    """The model cannot take several samples at once, or its answers would be others."""
+
+
 class MissingDependencyError(ConverterError):
     """A library that this kind of source needs is not installed."""
 

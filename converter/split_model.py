@@ -52,6 +52,7 @@ class LoadedModel:
     cuts: list[Cut]
     layer_ops: Mapping[str, int]
     output_names: Sequence[str]
+    batch: int = 1
 
     @classmethod
     def from_converted(cls, converted: ConvertedModel) -> LoadedModel:
@@ -60,7 +61,7 @@ class LoadedModel:
         graph = narrowed(Graph.from_bytes(data))
         op_outputs = [[graph.tensors[t].name for t in op.outputs] for op in graph.operators]
         layer_ops = locate_layers(op_outputs, converted.layers) if converted.layers else {}
-        return cls(data, graph, list_cuts(graph), layer_ops, converted.output_names)
+        return cls(data, graph, list_cuts(graph), layer_ops, converted.output_names, converted.batch)
 
     @classmethod
     def of_graph(cls, graph: Graph) -> LoadedModel:
@@ -137,6 +138,7 @@ def _manifest(model: LoadedModel, request: SplitRequest, runtime: TfliteRuntime)
         inputs=[tensor_spec(graph, t) for t in dict.fromkeys(graph.inputs)],
         outputs=[tensor_spec(graph, t) for t in dict.fromkeys([*in_order, *graph.outputs])],
         measured_on=runtime.identity,
+        batch=model.batch if model.batch > 1 else 0,  # left out, so that bundles without a batch stay as they were
     )
 
 

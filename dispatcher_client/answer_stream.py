@@ -14,19 +14,32 @@ _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
-def stream_in_order(inputs: Iterable[_In], submit: Callable[[_In], Future[_Out]], windows: Windows) -> Iterator[_Out]:
-    """Answers in order; an input is taken only while fewer than `windows.room_ahead()` are outstanding or unread.
+def stream_in_order(
+    inputs: Iterable[_In],
+    submit: Callable[[_In], Future[_Out]],
+    windows: Windows,
+    *,
+    inputs_per_frame: int = 1,
+    weigh: Callable[[_In], int] = lambda value: 1,
+    on_end: Callable[[], None] = lambda: None,
+) -> Iterator[_Out]:
+    """Answers in order; an input is taken only while fewer than `windows.room_ahead()` frames are outstanding or unread.
 
     Inputs are taken on a thread of its own, so a slow source (a camera) does not hold up answers that are ready. If the
     stream is left early while the source is waiting for its next input, that thread ends when the source gives one.
+    Args:
+        inputs_per_frame: how many inputs of weight 1 share a frame.
+        weigh: how many of them an input counts for.
+        on_end: called when the last input was submitted, so that it need not wait for others to fill its frame.
     Raises: what `submit` and its futures raise, at the place of the input that caused it; what `inputs` raises.
     """
-    results: queue.Queue[Future[_Out] | BaseException | None] = queue.Queue()  # bounded by the room ahead
+    # Bounded by the room ahead.
+    results: queue.Queue[tuple[Future[_Out], int] | BaseException | None] = queue.Queue()
     taken = read = 0  # each is written by one thread only
     stopped = threading.Event()
 
     def has_room() -> bool:
-        return stopped.is_set() or taken - read < windows.room_ahead()
+        return stopped.is_set() or taken - read < windows.room_ahead() * inputs_per_frame
 
     def feed() -> None:
         nonlocal taken
@@ -39,10 +52,12 @@ def stream_in_order(inputs: Iterable[_In], submit: Callable[[_In], Future[_Out]]
                 try:
                     value = next(source)
                 except StopIteration:
+                    on_end()
                     results.put(None)
                     return
-                taken += 1
-                results.put(submit(value))
+                weight = weigh(value)
+                taken += weight
+                results.put((submit(value), weight))
         except BaseException as error:
             results.put(error)
 
@@ -51,8 +66,9 @@ def stream_in_order(inputs: Iterable[_In], submit: Callable[[_In], Future[_Out]]
         while (item := results.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
-            answer = item.result()
-            read += 1
+            future, weight = item
+            answer = future.result()
+            read += weight
             windows.wake()
             yield answer
     finally:

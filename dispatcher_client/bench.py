@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from dispatcher_client.chain import ReplyReport
 from dispatcher_client.dispatcher import Dispatcher
+from dispatcher_client.micro_batches import join_values, split_values
 from dispatcher_client.values import Values
 
 _WARM_UP_FRAMES = 3
@@ -43,7 +45,7 @@ class StageFigures:
 
 @dataclass(frozen=True)
 class ChainFigures:
-    """One chain of a run. `bound_per_s` is the reciprocal of its slowest stage or send, each measured alone."""
+    """One chain of a run. `bound_per_s` is the images in the time of its slowest stage or send, each measured alone."""
 
     chain: int
     frames: int
@@ -53,14 +55,17 @@ class ChainFigures:
 
 @dataclass(frozen=True)
 class BenchFigures:
-    """A whole run. `bound_per_s` is the sum of the chains' bounds; `window` is what it was at the end.
+    """A whole run, in images: each of the `frames` holds `batch` of them. `bound_per_s` is the sum of the chains' bounds;
+    `window` is what it was at the end.
 
-    `queueing_in_stage_times` is what load adds to the latency, in times of the slowest stage or send alone: of the chain to
-    whose latency it adds most.
+    Latencies at full load are an image's: from sending its frame, or, of a batch, from taking the image (it waits until the
+    frame is full), to its answer. `queueing_in_stage_times` is what load adds to a frame's latency, in times of the slowest
+    stage or send alone: of the chain to whose latency it adds most.
     """
 
     model: str
     frames: int
+    batch: int
     window: int
     throughput_per_s: float
     bound_per_s: float
@@ -101,30 +106,33 @@ def run_bench(
 
     Args:
         log: what the dispatcher was opened with as `on_reply`.
-        frames: inputs, at least n_frames and some more for each chain.
+        frames: inputs, single ones or whole batches; at least n_frames batches and some more for each chain.
         on_frame: hears how many frames of the loaded phase are done.
     """
     n_chains = 1 + max(s.placement.chain_index for s in chain.stages)
-    alone = [report for index in range(n_chains) for report in _run_alone(chain, index, log, frames)]
+    batch = chain.batch
+    images = (image for values in frames for image in split_values(values, batch))
+    whole = (join_values(list(itertools.islice(images, batch))) for _ in itertools.count())
+    alone = [report for index in range(n_chains) for report in _run_alone(chain, index, log, whole)]
     log.reports.clear()
     begun_s = time.perf_counter()
-    for done, _ in enumerate(chain.stream(itertools.islice(frames, n_frames)), start=1):
-        on_frame(done)
+    streamed_s = _run_loaded(chain, itertools.islice(images, n_frames * batch), on_frame)
     elapsed_s = time.perf_counter() - begun_s
     loaded = list(log.reports)
     stages = _stage_figures(chain, alone, loaded)
-    chains = [_chain_figures(index, stages, alone, loaded) for index in range(n_chains)]
+    chains = [_chain_figures(index, stages, alone, loaded, batch) for index in range(n_chains)]
     bound_per_s = sum(c.bound_per_s for c in chains)
-    latencies_ms = [r.latency_s * 1e3 for r in loaded]
+    latencies_ms = [s * 1e3 for s in (streamed_s if batch > 1 else [r.latency_s for r in loaded])]
     p50, p95, p99 = (float(v) for v in np.percentile(latencies_ms, (50, 95, 99)))
     return BenchFigures(
         model=chain.manifest.model_name,
         frames=n_frames,
+        batch=batch,
         window=chain.window,
-        throughput_per_s=n_frames / elapsed_s,
+        throughput_per_s=n_frames * batch / elapsed_s,
         bound_per_s=bound_per_s,
         bound_by=" and ".join(c.bound_by for c in chains),
-        share_of_bound=n_frames / elapsed_s / bound_per_s,
+        share_of_bound=n_frames * batch / elapsed_s / bound_per_s,
         latency_alone_p50_ms=statistics.median(r.latency_s for r in alone) * 1e3,
         latency_p50_ms=p50,
         latency_p95_ms=p95,
@@ -145,6 +153,23 @@ def _run_alone(chain: Dispatcher, chain_index: int, log: ReplyLog, frames: Itera
         if time.perf_counter() > stop_s:
             break
     return list(log.reports)
+
+
+def _run_loaded(chain: Dispatcher, images: Iterator[Values], on_frame: Callable[[int], None]) -> list[float]:
+    """Streams the images; seconds from taking each to its answer."""
+    taken_s: deque[float] = deque()
+
+    def timed() -> Iterator[Values]:
+        for image in images:
+            taken_s.append(time.perf_counter())
+            yield image
+
+    latencies_s = []
+    for done, _ in enumerate(chain.stream(timed()), start=1):
+        latencies_s.append(time.perf_counter() - taken_s.popleft())
+        if done % chain.batch == 0:
+            on_frame(done // chain.batch)
+    return latencies_s
 
 
 def _stage_figures(chain: Dispatcher, alone: list[ReplyReport], loaded: list[ReplyReport]) -> list[StageFigures]:
@@ -176,7 +201,7 @@ def _share_of_compute(stage: StageFigures, stages: list[StageFigures]) -> float:
 
 
 def _chain_figures(
-    chain_index: int, stages: list[StageFigures], alone: list[ReplyReport], loaded: list[ReplyReport]
+    chain_index: int, stages: list[StageFigures], alone: list[ReplyReport], loaded: list[ReplyReport], batch: int
 ) -> ChainFigures:
     """A chain's share of the frames, and its slowest step alone."""
     own = [s for s in stages if s.chain == chain_index]
@@ -184,7 +209,7 @@ def _chain_figures(
     steps = {f"stage {s.stage} on {s.board}": s.alone_ms for s in own}
     steps.update({f"sending from {s.board}": _median_ms(alone_here, s.stage, "send_ns") for s in own})
     slowest = max(steps, key=lambda step: steps[step])
-    return ChainFigures(chain_index, len(_of_chain(chain_index, loaded)), 1e3 / steps[slowest], slowest)
+    return ChainFigures(chain_index, len(_of_chain(chain_index, loaded)), batch * 1e3 / steps[slowest], slowest)
 
 
 def _queueing_s(chain_index: int, alone: list[ReplyReport], loaded: list[ReplyReport]) -> float:

@@ -10,7 +10,7 @@ def show_figures(figures: BenchFigures) -> None:
     """Prints a bench's figures as a table and a few lines."""
     several = len(figures.chains) > 1
     print_table(
-        f"{figures.model}: {figures.frames} frames, at most {figures.window} in flight at the end",
+        f"{figures.model}: {figures.frames} frames{_each(figures)}, at most {figures.window} in flight at the end",
         (
             "board",
             *(["chain"] if several else []),
@@ -43,10 +43,10 @@ def show_figures(figures: BenchFigures) -> None:
     )
     for chain in figures.chains if several else ():
         print(
-            f"chain {chain.chain}: {chain.frames} frames, bound {chain.bound_per_s:.1f} frames/s, set by {chain.bound_by}"
+            f"chain {chain.chain}: {chain.frames} frames, bound {chain.bound_per_s:.1f} images/s, set by {chain.bound_by}"
         )
     print(
-        f"throughput {figures.throughput_per_s:.1f} frames/s, {figures.share_of_bound:.0%} of the bound "
+        f"throughput {figures.throughput_per_s:.1f} images/s, {figures.share_of_bound:.0%} of the bound "
         f"({figures.bound_per_s:.1f}, {'the sum over the chains' if several else f'set by {figures.bound_by}'})"
     )
     print("the bound counts the boards alone; what gRPC and the dispatcher cost per frame shows in small models")
@@ -55,3 +55,7 @@ def show_figures(figures: BenchFigures) -> None:
         f"at full load; {figures.latency_alone_p50_ms:.2f} one at a time; "
         f"queueing adds {figures.queueing_in_stage_times:.1f} stage times"
     )
+
+
+def _each(figures: BenchFigures) -> str:
+    return f" of {figures.batch} images" if figures.batch > 1 else ""

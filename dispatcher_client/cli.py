@@ -163,6 +163,9 @@ def bench(
     window: Optional[int] = typer.Option(
         None, min=1, help="Most frames in flight in a chain. (default: set by what the answers show)"
     ),
+    batch_wait_ms: float = typer.Option(
+        5.0, min=0.0, help="How long an input waits for others to fill its frame, if BUNDLE was split for a batch."
+    ),
     timeout_s: float = _TIMEOUT,
     as_json: bool = _JSON,
 ) -> None:
@@ -182,6 +185,7 @@ def bench(
             insecure=insecure,
             codec=codec,
             window=window,
+            batch_wait_ms=batch_wait_ms,
             open_timeout_s=timeout_s,
             reply_timeout_s=timeout_s,
             on_reply=log,

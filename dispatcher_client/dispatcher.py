@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from dispatcher_client.chain_group import ChainGroup
 from dispatcher_client.deployment import DeployedStage, OnUpload, deploy
 from dispatcher_client.errors import ChainClosedError, OptionError
 from dispatcher_client.identity import BitPromise, judge_fleet
+from dispatcher_client.micro_batches import MicroBatches, Terms, is_whole_batch, single_specs
 from dispatcher_client.placement import PlanSource, place_chains
 from dispatcher_client.sample_check import compare_sample
 from dispatcher_client.values import Answer, Values, from_tensors, to_tensors
@@ -31,6 +33,8 @@ from transport.tensor_spec import Array
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _NS_PER_S = 1e9
+# What was gathered when the dispatcher closes is sent first; behind boards that answer nothing it ends with an error.
+_FLUSH_TIMEOUT_S = 10.0
 
 
 class Dispatcher:
@@ -42,6 +46,9 @@ class Dispatcher:
     Thread-safe. Opening deploys what the boards lack, opens a stream through each chain's boards and runs the bundle's
     sample on each. A request goes to the chain with the fewest outstanding. If one of several chains breaks, the requests
     that it had end with its error, and later ones go to the others.
+
+    With a bundle that was split for a batch, inputs are passed one by one all the same: those that come close together
+    share a frame. Who has a whole batch in one array may pass that, and gets its answers in one array.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class Dispatcher:
         insecure: bool = False,
         codec: str = "raw",
         window: int | None = None,
+        batch_wait_ms: float = 5.0,
         open_timeout_s: float = 30.0,
         reply_timeout_s: float = 60.0,
         check_sample: bool = True,
@@ -70,6 +78,7 @@ class Dispatcher:
             codec: how tensors are coded between boards: raw, lz4 or shuffle-lz4; all give the same bits.
             window: most frames in flight in each chain; by default the fewest that keep the chain's slowest step busy, found
                 from its answers.
+            batch_wait_ms: how long an input waits for others to fill its frame; only of bundles that were split for a batch.
             open_timeout_s, reply_timeout_s: limits for opening the chain and for each answer.
             check_sample: compare each chain's answer to the bundle's sample with the whole model's when opening.
             on_reply: hears of every answered request, on the event loop's thread; must return at once.
@@ -88,6 +97,11 @@ class Dispatcher:
             if window is None
             else [window] * len(self._placements)
         )
+        if not 0 <= batch_wait_ms < float("inf"):
+            raise OptionError(f"batch_wait_ms is {batch_wait_ms:g}, expected 0 or more milliseconds.")
+        self._batch_wait_s = batch_wait_ms / 1e3
+        self._single_inputs = single_specs(self.manifest.inputs, self.batch)
+        self._micro_batches: MicroBatches | None = None
         self._open_timeout_s = open_timeout_s
         self._reply_timeout_s = reply_timeout_s
         self._check_sample = check_sample
@@ -124,6 +138,11 @@ class Dispatcher:
         return self._bundle.manifest
 
     @property
+    def batch(self) -> int:
+        """Inputs in one frame; 1 unless the bundle was split for a batch."""
+        return self._bundle.batch
+
+    @property
     def stages(self) -> Sequence[DeployedStage]:
         """Which board serves which partition, chain by chain, and what it said of itself when the chain opened."""
         return tuple(self._stages)
@@ -155,22 +174,28 @@ class Dispatcher:
             except BaseException:
                 run_in_loop(group.close())
                 raise
+            if self.batch > 1:
+                self._micro_batches = MicroBatches(self.batch, self._batch_wait_s, partial(self._send_batch, group))
             self._group = group
 
     def close(self) -> None:
-        """Ends the streams; what the boards hold stays loaded. May be called twice."""
+        """Sends what waits for a batch to fill, then ends the streams; what the boards hold stays loaded. May be called twice."""
         require_other_thread("close")
         with self._opening:
             group, self._group = self._group, None
-            if group is not None:
-                run_in_loop(group.close())
+            if group is None:
+                return
+            if self._micro_batches is not None:  # it stays, closed: a submit on its way finds out there
+                self._micro_batches.close(_FLUSH_TIMEOUT_S)
+            run_in_loop(group.close())  # ends what could not be sent, too: nobody waits for room any more
 
     def infer(self, values: Values, timeout_s: float | None = None, *, chain_index: int | None = None) -> Answer:
         """The model's answer to one input.
 
         Args:
             values: an array, or a dict by input name for a model with several inputs; shapes and dtypes as in
-                `manifest.inputs`. Real arrays for a quantised model are quantised with its scale.
+                `manifest.inputs`, of a bundle that was split for a batch also of a single input. Real arrays for a
+                quantised model are quantised with its scale.
             timeout_s: limit for this answer; `reply_timeout_s` by default.
             chain_index: the chain to ask, to measure it alone or to find a fault; by default the one with the fewest requests
                 outstanding.
@@ -196,13 +221,24 @@ class Dispatcher:
         group = self._group
         if group is None:
             raise ChainClosedError("the chain is not open: use it in a with block, or call open().")
-        tensors, is_real = to_tensors(self.manifest.inputs, values)
+        gathering = None if is_whole_batch(values, self.batch) else self._micro_batches
+        tensors, is_real = to_tensors(self.manifest.inputs if gathering is None else self._single_inputs, values)
         by_name = {spec.name: tensor for spec, tensor in zip(self.manifest.inputs, tensors)}
 
         def finish(answer: dict[str, Array]) -> Answer:
             return from_tensors(self.manifest.outputs, answer, is_real)
 
-        return self._submit(group, by_name, finish, timeout_s, chain_index)
+        if gathering is None:
+            return self._submit(group, by_name, finish, timeout_s, chain_index)
+        limit_s = self._reply_timeout_s if timeout_s is None else timeout_s
+        return gathering.submit(by_name, finish, Terms(limit_s, chain_index), self._patience_s(limit_s))
+
+    def _send_batch(self, group: ChainGroup, tensors: dict[str, Array], terms: Terms) -> Future[dict[str, Array]]:
+        return self._submit(group, tensors, lambda answer: answer, terms.timeout_s, terms.chain_index)
+
+    def _patience_s(self, limit_s: float) -> float:
+        """How long to wait for room: some comes free within it, because every request ends by then."""
+        return limit_s + self._reply_timeout_s
 
     def _submit(
         self,
@@ -220,7 +256,7 @@ class Dispatcher:
             encoded,
             finish,
             timeout_s=limit_s,
-            patience_s=limit_s + self._reply_timeout_s,  # room comes free within it, because every request ends by then
+            patience_s=self._patience_s(limit_s),
             chain_index=chain_index,
         )
 
@@ -231,10 +267,22 @@ class Dispatcher:
         chains, when there are so few that the fastest chain need not wait for the slowest one's answer (at most nine times
         `window`, see `windows.py`). Inputs are taken on a thread of its own, so a slow source (a camera) does not hold up
         answers that are ready. If the stream is left early while the source is waiting for its next input, that thread ends
-        when the source gives one.
+        when the source gives one. Of a bundle that was split for a batch, `window` times the batch inputs are taken.
         Raises: what `infer` raises, at the place of the input that caused it; what `frames` raises.
         """
-        return stream_in_order(frames, lambda values: self.submit(values, timeout_s), self._windows)
+        return stream_in_order(
+            frames,
+            lambda values: self.submit(values, timeout_s),
+            self._windows,
+            inputs_per_frame=self.batch,
+            weigh=lambda values: self.batch if is_whole_batch(values, self.batch) else 1,
+            on_end=self._flush,
+        )
+
+    def _flush(self) -> None:
+        gathering = self._micro_batches
+        if gathering is not None:
+            gathering.flush()
 
     async def _open(self) -> ChainGroup:
         stages = await deploy(

@@ -26,8 +26,8 @@ from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM, HEADER_ROOM_BYTES, OPENING_SHARE, PROTOCOL_VERSION
 from transport.errors import CodecUnavailableError, FrameError, StreamBrokenError
 from transport.frame import frame_parts, unpack_frame
-from transport.message_stream import MessageStream, StreamLimits, StreamListener
 from transport.link_coding import LinkCoding
+from transport.message_stream import MessageStream, StreamLimits, StreamListener
 from transport.tensor_codec import CodecSetting, available_codecs, codec_name
 
 _log = logging.getLogger(__name__)

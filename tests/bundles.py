@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bundle import Bundle, BundleWriter
+from converter.batched_conversion import Conversion, convert_batched
 from converter.convert import convert_to_tflite
 from converter.split_model import LoadedModel, SplitRequest, split_model
 from runtime import load_runtime
@@ -15,10 +17,17 @@ from transport.tensor_spec import Array
 
 
 def make_bundle(
-    out: Path, name: str, mode: str, *, parts: int | None = None, cut_lists: Sequence[Sequence[str]] = ((),)
+    out: Path,
+    name: str,
+    mode: str,
+    *,
+    parts: int | None = None,
+    cut_lists: Sequence[Sequence[str]] = ((),),
+    batch: int = 1,
 ) -> Bundle:
     """Splits a zoo model into a new bundle at `out`; without `parts` and `cut_lists` it has one partition."""
-    return split_file(out, zoo_file(name, mode), parts=parts, cut_lists=cut_lists, sample=zoo.inputs(name))
+    sample = zoo.inputs(name) if batch == 1 else None
+    return split_file(out, zoo_file(name, mode), parts=parts, cut_lists=cut_lists, sample=sample, batch=batch)
 
 
 def split_file(
@@ -28,11 +37,16 @@ def split_file(
     parts: int | None = None,
     cut_lists: Sequence[Sequence[str]] = ((),),
     sample: Mapping[str, Array] | None = None,
+    batch: int = 1,
 ) -> Bundle:
     """Splits a .tflite file into a new bundle at `out`."""
     request = SplitRequest(model, "tflite", "as-is", parts, cut_lists)
-    with BundleWriter(out) as writer:
-        return split_model(load_model(model), request, writer, load_runtime(), sample, ignore_progress)
+    runtime = load_runtime()
+    with BundleWriter(out) as writer, tempfile.TemporaryDirectory() as work_dir:
+        converted = convert_batched(
+            Conversion(model), batch, work_dir=Path(work_dir), runtime=runtime, on_progress=ignore_progress
+        )
+        return split_model(LoadedModel.from_converted(converted), request, writer, runtime, sample, ignore_progress)
 
 
 def load_zoo_model(name: str, mode: str) -> LoadedModel:

@@ -29,13 +29,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def zoo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Bundle]:
     """Bundles of zoo models, made once per session: zoo_bundle("residual", "int8", 3)."""
-    made: dict[tuple[str, str, int], Bundle] = {}
+    made: dict[tuple[str, str, int, int], Bundle] = {}
     root = tmp_path_factory.mktemp("bundles")
 
-    def make(name: str, mode: str, parts: int = 3) -> Bundle:
-        key = (name, mode, parts)
+    def make(name: str, mode: str, parts: int = 3, batch: int = 1) -> Bundle:
+        key = (name, mode, parts, batch)
         if key not in made:
-            made[key] = make_bundle(root / f"{name}-{mode}-{parts}", name, mode, parts=parts)
+            made[key] = make_bundle(root / f"{name}-{mode}-{parts}-{batch}", name, mode, parts=parts, batch=batch)
         return made[key]
 
     return make

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Manifest(_message.Message):
-    __slots__ = ("format_version", "model_name", "source", "whole", "runtime_floor", "inputs", "outputs", "splittings", "sample", "measured_on", "operator_order")
+    __slots__ = ("format_version", "model_name", "source", "whole", "runtime_floor", "inputs", "outputs", "splittings", "sample", "measured_on", "operator_order", "batch")
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,7 @@ class Manifest(_message.Message):
     SAMPLE_FIELD_NUMBER: _ClassVar[int]
     MEASURED_ON_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_ORDER_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     model_name: str
     source: Source
@@ -31,7 +32,8 @@ class Manifest(_message.Message):
     sample: Sample
     measured_on: RuntimeIdentity
     operator_order: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, format_version: _Optional[int] = ..., model_name: _Optional[str] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., whole: _Optional[_Union[ModelFile, _Mapping]] = ..., runtime_floor: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., splittings: _Optional[_Iterable[_Union[Splitting, _Mapping]]] = ..., sample: _Optional[_Union[Sample, _Mapping]] = ..., measured_on: _Optional[_Union[RuntimeIdentity, _Mapping]] = ..., operator_order: _Optional[_Iterable[int]] = ...) -> None: ...
+    batch: int
+    def __init__(self, format_version: _Optional[int] = ..., model_name: _Optional[str] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., whole: _Optional[_Union[ModelFile, _Mapping]] = ..., runtime_floor: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., splittings: _Optional[_Iterable[_Union[Splitting, _Mapping]]] = ..., sample: _Optional[_Union[Sample, _Mapping]] = ..., measured_on: _Optional[_Union[RuntimeIdentity, _Mapping]] = ..., operator_order: _Optional[_Iterable[int]] = ..., batch: _Optional[int] = ...) -> None: ...
 
 class Splitting(_message.Message):
     __slots__ = ("partitions",)

@@ -177,6 +177,16 @@ def doubled_order(broken: Manifest) -> None:
     broken.operator_order.extend([0, 1, 2, 3, 3])
 
 
+def odd_batch(broken: Manifest) -> None:
+    broken.batch = 4
+
+
+def batch_without_dimension(broken: Manifest) -> None:
+    broken.batch = 2
+    for spec in broken.outputs:
+        del spec.shape[:]
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -195,6 +205,8 @@ def doubled_order(broken: Manifest) -> None:
         (other_inputs, "splitting 1, partition 0 does not take what"),
         (other_outputs, "last partition of splitting 1 does not give the model's outputs"),
         (short_order, "operator_order has 3 operators, 3 of them distinct, expected 5"),
+        (odd_batch, r"the batch is 4, and these do not hold as many: a \[1, 2\], s \[1, 2\], c \[1, 2\]"),
+        (batch_without_dimension, r"these do not hold as many: a \[1, 2\], s \[\], c \[\]"),
         (doubled_order, "operator_order has 5 operators, 4 of them distinct, expected 5"),
     ],
 )

@@ -456,3 +456,50 @@ def test_tflite_is_split_without_tensorflow_keras_and_h5py(tmp_path: Path) -> No
     refused(
         run_process(sys.executable, "-c", script, "cuts", text_file(tmp_path / "a.h5")), "a.h5", "h5py", "Install it"
     )
+
+
+def test_batch_is_recorded_verified_and_told(convert: Convert, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    outcome = convert("split", RESIDUAL, "--parts", 3, "--batch", 4, "--out", out)
+    assert outcome.code == 0
+    assert "4 inputs in one frame; its answers equal those to single inputs bit for bit" in outcome.out
+    bundle = open_bundle(out)
+    assert bundle.batch == bundle.manifest.batch == 4
+    assert {spec.shape[0] for spec in (*bundle.manifest.inputs, *bundle.manifest.outputs)} == {4}
+    (sample,) = bundle.load_sample()[0].values()
+    assert sample.shape[0] == 4
+    assert convert("verify", out).code == 0
+    assert "4 inputs in one frame" in convert("inspect", out).out
+    assert json.loads(convert("inspect", out, "--json").out)["batch"] == 4
+    parts = [out / p.file.path for p in bundle.splittings[0].partitions]
+    assert all(t.shape[0] == 4 for part in parts for t in _inputs(part))
+
+
+def _inputs(part: Path) -> list[Any]:
+    graph = Graph.from_bytes(part.read_bytes())
+    return [graph.tensors[t] for t in graph.inputs]
+
+
+def test_bundle_without_a_batch_is_as_it_always_was(convert: Convert, tmp_path: Path) -> None:
+    paths = [tmp_path / "plain", tmp_path / "one"]
+    for path, options in zip(paths, ([], ["--batch", 1])):
+        assert convert("split", RESIDUAL, "--cut-at", "9", *options, "--out", path).code == 0
+    plain, one = (sorted(p.relative_to(path) for p in path.rglob("*")) for path in paths)
+    assert plain == one
+    assert '"batch"' not in (paths[0] / "manifest.json").read_text()
+    assert open_bundle(paths[0]).batch == 1
+    assert open_bundle(paths[0]).deployment_id == open_bundle(paths[1]).deployment_id
+
+
+def test_model_that_takes_no_batch_is_refused_in_one_line(convert: Convert, tmp_path: Path) -> None:
+    zoo.load("gru", "float32")
+    gru = cache.model_path(cache.default_directory(), "gru", "float32")
+    outcome = convert("split", gru, "--parts", 2, "--batch", 4, "--out", tmp_path / "out")
+    assert outcome.code == 1
+    assert "WHILE" in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_cuts_of_a_batch_carry_its_bytes(convert: Convert) -> None:
+    one, four = (json.loads(convert("cuts", RESIDUAL, "--json", "--batch", n).out) for n in (1, 4))
+    assert [row["bytes"] * 4 for row in one] == [row["bytes"] for row in four]

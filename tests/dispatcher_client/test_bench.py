@@ -36,3 +36,19 @@ def test_figures_agree_with_one_another(boards: LocalBoards, zoo_bundle: Callabl
     assert figures.queueing_in_stage_times == pytest.approx(added_ms * figures.bound_per_s / 1e3, rel=1e-3)
     assert 1 <= figures.window <= 16
     assert figures.as_json()["stages"][0]["stage"] == 0
+
+
+def test_batch_is_counted_in_images(boards: LocalBoards, zoo_bundle: Callable[..., Bundle]) -> None:
+    bundle = zoo_bundle("two_inputs", "float32", 3, 4)
+    log = ReplyLog()
+    done: list[int] = []
+    with Dispatcher(bundle, boards.named, on_reply=log) as chain:
+        sample = bundle.load_sample()[0]
+        figures = run_bench(chain, log, itertools.repeat(sample), 20, done.append)
+    assert done == list(range(1, 21))
+    assert (figures.frames, figures.batch) == (20, 4)
+    assert 20 <= sum(c.frames for c in figures.chains) <= 25  # 80 images, in full frames but where a thread was slow
+    slowest_ms = max(s.alone_ms for s in figures.stages)
+    assert figures.bound_per_s <= 4e3 / slowest_ms * 1.001
+    assert figures.throughput_per_s == pytest.approx(figures.share_of_bound * figures.bound_per_s)
+    assert 0 < figures.latency_p50_ms <= figures.latency_p99_ms

@@ -105,6 +105,22 @@ def test_bench_prints_throughput_bound_and_stages(
     assert len(json.loads(out)["stages"]) == 3
 
 
+def test_bench_of_a_batch_says_so(
+    run: Callable[..., tuple[int, str, str]], boards_file: str, zoo_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    bundle = zoo_bundle("residual", "int8", 3, 4)
+    (sample,) = bundle.load_sample()[0].values()
+    np.save(tmp_path / "one.npy", sample[:1])
+    parts = [str(bundle.path), "--boards", boards_file, "--frames", "10", "--batch-wait-ms", "2"]
+    status, out, _ = run("bench", *parts, "--input", str(tmp_path / "one.npy"))
+    assert status == 0
+    assert "10 frames of 4 images" in out
+    assert "images/s" in out
+    status, out, _ = run("bench", *parts, "--json")
+    assert status == 0
+    assert json.loads(out)["batch"] == 4
+
+
 def test_status_names_the_board_that_is_down_and_exits_with_1(
     run: Callable[..., tuple[int, str, str]], boards: LocalBoards
 ) -> None:

@@ -37,7 +37,7 @@ def test_demo_shows_equal_accuracy_and_equal_bits_and_is_quick_the_second_time(t
     assert figure("float model", first) > 0.95
     assert figure("whole int8 model", first) == figure("int8 chain", first) > 0.95
     assert "bit-identical to the whole model: 450 of 450 answers" in first
-    assert re.search(r"throughput \d+\.\d+ frames/s, \d+% of the bound", first)
+    assert re.search(r"throughput \d+\.\d+ images/s, \d+% of the bound", first)
     assert "latency ms: p50" in first
     for board in ("board1", "board2", "board3"):
         assert board in first
