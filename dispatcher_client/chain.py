@@ -17,7 +17,7 @@ from dispatcher_client.placement import ChainPlacement
 from fleet.errors import BoardDefectError, BoardUnavailableError, from_wire
 from fleet.event_loop import delivers_answers
 from fleet.inventory import Board
-from protos.v1.data_plane_pb2 import Codec, Header, Hop, OpenStream, StageTiming
+from protos.v1.data_plane_pb2 import Header, Hop, OpenStream, StageTiming
 from transport.channel import (
     DATA_PLANE_STREAM,
     DEFAULT_MAX_FRAME_BYTES,
@@ -27,7 +27,10 @@ from transport.channel import (
 )
 from transport.errors import ConnectError, StreamBrokenError, StreamStalledError, TransportError
 from transport.frame import EncodedTensor, frame_parts, unpack_frame
+from transport.link_coding import LinkCoding
 from transport.message_stream import MessageStream, StreamLimits, open_stream
+from transport.tensor_codec import CodecSetting, available_codecs
+from transport.tensor_spec import Array, numpy_dtype
 
 _log = logging.getLogger(__name__)
 _CLOSE_TIMEOUT_S = 10.0
@@ -62,13 +65,15 @@ class Chain:
     def __init__(
         self,
         placement: ChainPlacement,
-        codec: Codec,
+        codecs: Sequence[CodecSetting],
         *,
         insecure: bool,
         on_reply: Callable[[ReplyReport], None],
     ) -> None:
         self.placement = placement
-        self._codec = codec
+        self._codecs = codecs
+        self._coding: LinkCoding | None = None
+        self._sending = threading.Lock()  # of coding and sending: the link's figures are those of frame after frame
         self._insecure = insecure
         self._on_reply = on_reply
         self._ids = itertools.count(1)
@@ -101,7 +106,9 @@ class Chain:
             protocol_version=PROTOCOL_VERSION,
             deployment_id=self.placement.splitting.deployment_id,
             hops=hops,
-            codec=self._codec,
+            codecs=[setting.message() for setting in self._codecs],
+            decodes=available_codecs(),
+            dispatcher_decodes=available_codecs(),
             timeout_s=timeout_s * OPENING_SHARE,
         )
         limits = StreamLimits(DEFAULT_MAX_FRAME_BYTES + HEADER_ROOM_BYTES)
@@ -124,33 +131,58 @@ class Chain:
             raise from_wire(header.error)
         if not header.HasField("opened"):
             raise BoardDefectError(self._first.name, "answered the opening of the stream with something else.")
+        self._coding = LinkCoding(
+            self._codecs,
+            [numpy_dtype(spec.dtype) for spec in self.placement.splitting.partitions[0].arriving],
+            frozenset(header.opened.decodes),
+            cores=1.0,
+            has_spare_core=True,
+            usage=stream.usage,
+        )
         self._broken = None
         self._reader = threading.Thread(target=self._read, args=(stream,), name="boardline-answers", daemon=True)
         self._reader.start()
         return list(header.opened.boards)
 
-    def post(self, tensors: Sequence[EncodedTensor], timeout_s: float) -> Future[list[EncodedTensor]]:
+    @property
+    def coding_reason(self) -> str:
+        """How requests are coded on their way to the first board, and why."""
+        return "" if self._coding is None else self._coding.reason
+
+    def post(self, arrays: Sequence[Array], timeout_s: float) -> Future[list[EncodedTensor]]:
         """Sends one request; the future ends with the reply's tensors or a DispatcherError.
 
         Waits while an earlier request is on its way into the stream, up to the time-out.
         """
         future: Future[list[EncodedTensor]] = Future()
+        if not self._sending.acquire(timeout=timeout_s):
+            _end(future, self._late(timeout_s))
+            return future
+        try:
+            self._post(arrays, timeout_s, future)
+        finally:
+            self._sending.release()
+        return future
+
+    def _post(self, arrays: Sequence[Array], timeout_s: float, future: Future[list[EncodedTensor]]) -> None:
+        if self._coding is None or self._stream is None:
+            _end(future, _again(self._broken or ChainClosedError("the chain is not open.")))
+            return
         request_id = next(self._ids)
-        parts = frame_parts(Header(request_id=request_id), tensors)
+        parts = frame_parts(Header(request_id=request_id), self._coding.encode(arrays))
         with self._lock:
             if self._broken is not None:
                 _end(future, _again(self._broken))
-                return future
+                return
             self._pending[request_id] = _Pending(future, time.perf_counter(), sum(map(len, parts)), timeout_s)
         self._deadlines.set(request_id, timeout_s)
-        assert self._stream is not None, "open"
         try:
             self._stream.post(parts, timeout_s)
+            self._coding.note_sent(0.0)
         except StreamStalledError:
             self._expire(request_id)
         except StreamBrokenError:
             pass  # the reader sees the end of the stream, knows why, and ends every request
-        return future
 
     async def close(self) -> None:
         """Lets the boards answer what they have, then ends the stream; waiting requests end with ChainClosedError."""
@@ -225,14 +257,14 @@ class Chain:
         with self._lock:
             pending = self._pending.pop(request_id, None)
         if pending is not None:
-            boards = ", ".join(s.board.name for s in self.placement.stages)
-            _end(
-                pending.future,
-                ReplyTimeoutError(
-                    f"no answer within {pending.timeout_s:g} s from the chain {boards}. See which board is stuck: "
-                    "python -m dispatcher_client status."
-                ),
-            )
+            _end(pending.future, self._late(pending.timeout_s))
+
+    def _late(self, timeout_s: float) -> ReplyTimeoutError:
+        boards = ", ".join(s.board.name for s in self.placement.stages)
+        return ReplyTimeoutError(
+            f"no answer within {timeout_s:g} s from the chain {boards}. See which board is stuck: "
+            "python -m dispatcher_client status."
+        )
 
     def _break(self, error: DispatcherError) -> None:
         with self._lock:

@@ -47,9 +47,14 @@ class ChainGroup:
         """Lets the boards answer what they have, then ends every stream."""
         await asyncio.gather(*(chain.close() for chain in self._chains))
 
+    @property
+    def coding_reasons(self) -> list[str]:
+        """How each chain's requests are coded on their way to its first board, and why."""
+        return [chain.coding_reason for chain in self._chains]
+
     def submit(
         self,
-        tensors: Sequence[EncodedTensor],
+        tensors: Sequence[Array],
         finish: Callable[[dict[str, Array]], _T],
         *,
         timeout_s: float,

@@ -26,9 +26,9 @@ from dispatcher_client.status import read_status, undeploy_everywhere
 from dispatcher_client.values import Values, public_name
 from fleet.event_loop import run_in_loop
 from fleet.inventory import load_boards, parse_boards
-from terminal import command_app, one_of, print_json, print_table, progress, run
+from terminal import command_app, print_json, print_table, progress, run
 from transport.errors import TransportError
-from transport.tensor_codec import codec_names
+from transport.tensor_codec import AUTO, setting_forms
 from transport.tensor_spec import Array
 
 app = command_app("Runs a bundle's model across boards.")
@@ -43,7 +43,9 @@ _PLAN = typer.Option(
 )
 _INSECURE = typer.Option(False, "--insecure", help="Allow plaintext off loopback.")
 _CODEC = typer.Option(
-    "raw", help=f"Coding of tensors between boards: {', '.join(codec_names())}.", callback=one_of(codec_names())
+    AUTO,
+    help=f"Coding of tensors between boards: auto (lossless, chosen by measurement), or one or several of "
+    f"{', '.join(setting_forms())}, separated by commas. half, q8, q4 and zfp:ERROR change the answers.",
 )
 _TIMEOUT = typer.Option(30.0, "--timeout-s", min=0.1, help="Limit for each answer of a board.")
 _JSON = typer.Option(False, "--json", help="Print JSON instead of a table.")

@@ -27,7 +27,7 @@ from dispatcher_client.windows import Windows
 from fleet.event_loop import require_other_thread, run_in_loop
 from fleet.inventory import BoardsSource, load_boards
 from protos.v1.manifest_pb2 import Manifest
-from transport.tensor_codec import CodecSetting, codec_named, encode_tensor
+from transport.tensor_codec import AUTO, CODECS, parse_settings
 from transport.tensor_spec import Array
 
 _log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Dispatcher:
         *,
         plan: PlanSource | None = None,
         insecure: bool = False,
-        codec: str = "raw",
+        codec: str = AUTO,
         window: int | None = None,
         batch_wait_ms: float = 5.0,
         open_timeout_s: float = 30.0,
@@ -75,7 +75,9 @@ class Dispatcher:
             plan: which board serves which part: path of a plan.yaml, or one already read. Without it the bundle's own plan
                 counts if all its boards are among `boards`; else partition k of its first splitting runs on board k.
             insecure: allow plaintext off loopback.
-            codec: how tensors are coded between boards: raw, lz4 or shuffle-lz4; all give the same bits.
+            codec: how tensors are coded between boards: "auto", whichever lossless codec makes the slowest step faster, link by
+                link and tensor by tensor; or names separated by commas, as "raw,lz4,q8", to choose among these, or one of them.
+                half, q8, q4 and zfp:ERROR (largest absolute error) change the answers.
             window: most frames in flight in each chain; by default the fewest that keep the chain's slowest step busy, found
                 from its answers.
             batch_wait_ms: how long an input waits for others to fill its frame; only of bundles that were split for a batch.
@@ -89,7 +91,7 @@ class Dispatcher:
         self._bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
         self._placements = place_chains(self._bundle, load_boards(boards), plan)
         self._insecure = insecure
-        self._codec = codec_named(codec).codec
+        self._codecs = parse_settings(codec)
         if window is not None and window < 1:
             raise OptionError(f"window is {window}, expected 1 or more frames in flight.")
         self._windows = Windows(
@@ -151,6 +153,15 @@ class Dispatcher:
     def window(self) -> int:
         """Most frames in flight, over all chains; changes with what the answers show, unless it was given."""
         return sum(self._windows.settled_sizes)
+
+    @property
+    def _is_lossless(self) -> bool:
+        return all(CODECS[setting.codec].is_lossless for setting in self._codecs)
+
+    @property
+    def coding_reasons(self) -> list[str]:
+        """How each chain's inputs are coded on their way to its first board, and why; boards tell theirs in the replies."""
+        return [] if self._group is None else self._group.coding_reasons
 
     @property
     def promise(self) -> BitPromise:
@@ -250,10 +261,10 @@ class Dispatcher:
     ) -> Future[_T]:
         """Sends the model's input tensors, by tensor name; the future gives `finish` of the output tensors."""
         # What arrives at every splitting's first partition; `parse_manifest` holds that.
-        encoded = [encode_tensor(tensors[spec.name], CodecSetting(self._codec)) for spec in self.manifest.inputs]
+        arrays = [tensors[spec.name] for spec in self.manifest.inputs]
         limit_s = self._reply_timeout_s if timeout_s is None else timeout_s
         return group.submit(
-            encoded,
+            arrays,
             finish,
             timeout_s=limit_s,
             patience_s=self._patience_s(limit_s),
@@ -297,7 +308,7 @@ class Dispatcher:
         if not promise.fleet_is_uniform:
             _log.warning("%s", promise.text)
         chains = [
-            Chain(placement, self._codec, insecure=self._insecure, on_reply=self._hear)
+            Chain(placement, self._codecs, insecure=self._insecure, on_reply=self._hear)
             for placement in self._placements
         ]
         group = ChainGroup(chains, self._windows)
@@ -326,4 +337,6 @@ class Dispatcher:
         for index, answer in enumerate(answers):
             processors = [s.description.runtime.processor for s in self._stages if s.placement.chain_index == index]
             name = "the chain" if len(answers) == 1 else f"chain {index} ({self._placements[index].route})"
-            compare_sample(name, self.manifest, expected, answer.result(), self.promise, processors)
+            compare_sample(
+                name, self.manifest, expected, answer.result(), self.promise, processors, is_lossless=self._is_lossless
+            )

@@ -17,6 +17,7 @@ from transport.frame import BytesLike, EncodedTensor
 from transport.tensor_spec import Array, numpy_dtype, wire_dtype
 
 __all__ = [
+    "AUTO",
     "CODECS",
     "CodecSetting",
     "RAW",
@@ -28,11 +29,14 @@ __all__ = [
     "decode_tensor",
     "encode_tensor",
     "parse_setting",
+    "parse_settings",
     "setting_for",
     "setting_forms",
     "setting_name",
 ]
 
+# Any lossless codec, whichever measurements choose.
+AUTO = "auto"
 _MAX_DIMENSIONS = 32  # numpy 1's limit
 
 
@@ -43,6 +47,16 @@ def parse_setting(text: str) -> CodecSetting:
     setting = with_tolerance(text)
     _row(setting.codec)
     return setting
+
+
+def parse_settings(text: str) -> list[CodecSetting]:
+    """What may be used on a link: "auto" for all lossless codecs that are installed here, or settings separated by commas.
+
+    Raises: CodecUnavailableError: one of them is unknown, or not installed here.
+    """
+    if text.strip() == AUTO:
+        return [CodecSetting(row.codec) for row in CODECS.values() if row.is_available and row.is_lossless]
+    return [parse_setting(part.strip()) for part in text.split(",")]
 
 
 def setting_name(setting: CodecSetting) -> str:

@@ -29,13 +29,13 @@ from dispatcher_client.placement import place_in_order
 from dispatcher_client.status import read_status, undeploy_everywhere
 from examples.local_boards import LocalBoard, LocalBoards
 from fleet.event_loop import run_in_loop
-from protos.v1.data_plane_pb2 import Codec
 from runtime import load_runtime
 from tests.bundles import split_file
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 from tests.node_service.stubs import TIMEOUT_S
 from tests.partitioning import sample_models
 from transport.address import Address
+from transport.tensor_codec import RAW
 
 MakeBundle = Callable[..., Bundle]
 
@@ -137,7 +137,7 @@ def test_board_that_does_not_open_in_time_is_named_by_the_one_before_it(
 
         async def open_chain() -> None:
             placement = place_in_order(bundle, running.named)
-            chain = Chain(placement, Codec.RAW, insecure=False, on_reply=lambda report: None)
+            chain = Chain(placement, [RAW], insecure=False, on_reply=lambda report: None)
             try:
                 await chain.open(2.0)
             finally:

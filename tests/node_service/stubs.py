@@ -10,7 +10,7 @@ import grpc
 from bundle import Bundle
 from protos.v1 import control_plane_pb2 as control
 from protos.v1 import control_plane_pb2_grpc
-from protos.v1.data_plane_pb2 import Codec, Frame, Header, Hop, OpenStream
+from protos.v1.data_plane_pb2 import Codec, CodecSetting, Frame, Header, Hop, OpenStream
 from transport.address import Address
 
 TIMEOUT_S = 20
@@ -56,7 +56,7 @@ def probe_opening(*hops: tuple[str, str, int], codec: Codec = Codec.RAW) -> byte
     opened = OpenStream(
         protocol_version=1,
         hops=[Hop(board=b, address=a, stage_index=s, probe_bytes=n) for s, (b, a, n) in enumerate(hops)],
-        codec=codec,
+        codecs=[CodecSetting(codec=codec)],
         timeout_s=5,
         probe=True,
     )

@@ -81,7 +81,7 @@ def test_probe_larger_than_a_frame_is_refused_by_the_board_that_would_send_it(bo
 
 def test_probe_takes_no_codec_that_the_board_has_not(boards: LocalBoards) -> None:
     opening = Frame.FromString(probe_opening(*hops(boards, 10)))
-    opening.header.open.codec = 99  # type: ignore[assignment]
+    opening.header.open.codecs[0].codec = 99  # type: ignore[assignment]
     with frames_to(boards.addresses[0]) as channel:
         (answer,) = exchange(channel, [opening.SerializeToString()])
     assert answer.header.error.code == Error.REFUSED
