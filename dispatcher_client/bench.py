@@ -28,6 +28,8 @@ class StageFigures:
     """One stage at full load; medians per frame, 0 where no frame came.
 
     `alone_ms` is decode, compute and encode with nothing else in flight; `share_of_compute` is of the stage's chain.
+    `outside_cpu_ms` is processor time of the board's service beside the runtime's invoke, a mean; with several stages on a board,
+    all of them count. `codec_reason` says how what leaves is coded and why, as the board told it last.
     """
 
     chain: int
@@ -40,6 +42,9 @@ class StageFigures:
     send_ms: float
     received_bytes: int
     sent_bytes: int
+    sent_raw_bytes: int
+    outside_cpu_ms: float
+    codec_reason: str
     share_of_compute: float
 
 
@@ -78,6 +83,7 @@ class BenchFigures:
     queueing_in_stage_times: float
     chains: list[ChainFigures]
     stages: list[StageFigures]
+    input_codec_reasons: list[str]
 
     def as_json(self) -> dict[str, Any]:
         """The figures as plain values."""
@@ -140,6 +146,7 @@ def run_bench(
         queueing_in_stage_times=max(_queueing_s(c.chain, alone, loaded) * c.bound_per_s for c in chains),
         chains=chains,
         stages=stages,
+        input_codec_reasons=chain.coding_reasons,
     )
 
 
@@ -189,10 +196,27 @@ def _stage_figures(chain: Dispatcher, alone: list[ReplyReport], loaded: list[Rep
                 send_ms=_median_ms(loaded_here, index, "send_ns"),
                 received_bytes=round(_median(loaded_here, index, "received_bytes")),
                 sent_bytes=round(_median(loaded_here, index, "sent_bytes")),
+                sent_raw_bytes=round(_median(loaded_here, index, "sent_raw_bytes")),
+                outside_cpu_ms=_outside_cpu_ms(loaded_here, index),
+                codec_reason=_last_reason([*alone_here, *loaded_here], index),
                 share_of_compute=0.0,
             )
         )
     return [replace(s, share_of_compute=_share_of_compute(s, figures)) for s in figures]
+
+
+def _outside_cpu_ms(reports: list[ReplyReport], stage_index: int) -> float:
+    timings = [report.timings[stage_index] for report in reports]
+    if len(timings) < 2:
+        return 0.0
+    service_ns = timings[-1].service_cpu_ns - timings[0].service_cpu_ns
+    return (service_ns - sum(t.invoke_cpu_ns for t in timings[1:])) / (len(timings) - 1) / _NS_PER_MS
+
+
+def _last_reason(reports: list[ReplyReport], stage_index: int) -> str:
+    return next(
+        (r.timings[stage_index].codec_reason for r in reversed(reports) if r.timings[stage_index].codec_reason), "raw"
+    )
 
 
 def _share_of_compute(stage: StageFigures, stages: list[StageFigures]) -> float:

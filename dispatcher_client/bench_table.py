@@ -19,6 +19,7 @@ def show_figures(figures: BenchFigures) -> None:
             "share",
             "wait ms",
             "coding ms",
+            "outside CPU ms",
             "send ms",
             "in kB",
             "out kB",
@@ -33,6 +34,7 @@ def show_figures(figures: BenchFigures) -> None:
                 f"{s.share_of_compute:.0%}",
                 f"{s.wait_ms:.2f}",
                 f"{s.coding_ms:.2f}",
+                f"{s.outside_cpu_ms:.2f}",
                 f"{s.send_ms:.2f}",
                 f"{s.received_bytes / 1e3:.1f}",
                 f"{s.sent_bytes / 1e3:.1f}",
@@ -41,6 +43,13 @@ def show_figures(figures: BenchFigures) -> None:
             for s in figures.stages
         ),
     )
+    for chain, reason in zip(figures.chains, figures.input_codec_reasons):
+        print(f"dispatcher{f' to chain {chain.chain}' if several else ''} sends {reason}")
+    for stage in figures.stages:
+        saved = (
+            f" ({stage.sent_bytes / 1e3:.1f} of {stage.sent_raw_bytes / 1e3:.1f} kB)" if stage.sent_raw_bytes else ""
+        )
+        print(f"{stage.board} sends {stage.codec_reason}{saved}")
     for chain in figures.chains if several else ():
         print(
             f"chain {chain.chain}: {chain.frames} frames, bound {chain.bound_per_s:.1f} images/s, set by {chain.bound_by}"
