@@ -78,6 +78,11 @@ class EmulatedBoards:
         """The namespace to run the dispatcher in."""
         return NAMESPACES / namespace_name(self.cluster_id, DISPATCHER)
 
+    @property
+    def dispatcher_host(self) -> str:
+        """The dispatcher's address, as boards reach it."""
+        return self._dispatcher.host
+
     def command(self, argv: Sequence[str], *, on: str | None = None) -> list[str]:
         """A command line, for subprocess and the like, that runs `argv` where the dispatcher is.
 
