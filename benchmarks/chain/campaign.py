@@ -14,7 +14,15 @@ from benchmarks.chain.defer.cut_layers import shares_done
 from benchmarks.chain.defer.run import defer_rate
 from benchmarks.chain.errors import BaselineError
 from benchmarks.chain.measuring import RunRequest, SpareCore, deploy, measure_alone, measure_chain, measure_rate
-from benchmarks.chain.planned_cuts import PlannedCuts, chain_of, keep_cuts, kept_cuts, plan_cuts, replicas_of
+from benchmarks.chain.planned_cuts import (
+    PlannedCuts,
+    chain_of,
+    keep_cuts,
+    kept_cuts,
+    plan_cuts,
+    replicas_of,
+    unused_boards,
+)
 from benchmarks.chain.row import Case, Row, Turns, knows_invoke_cpu, make_row
 from benchmarks.chain.settings import Settings
 from benchmarks.keras_models import keras_file, tflite_file
@@ -28,10 +36,16 @@ OnStep = Callable[[str], None]
 
 @dataclass
 class Campaign:
-    """One run of the benchmark. `notes` has what a reader of its figures must know."""
+    """One run of the benchmark.
+
+    Attributes:
+        model_file: the TFLite file of a model's name and dtype.
+        notes: what a reader of the figures must know.
+    """
 
     settings: Settings
     on_step: OnStep = lambda what: None
+    model_file: Callable[[str, str], Path] = tflite_file
     notes: list[str] = field(default_factory=list)
 
     def rows(self) -> Iterator[Row]:
@@ -68,7 +82,7 @@ class _Group:
 
     def rows(self) -> Iterator[Row]:
         settings = self.campaign.settings
-        file = tflite_file(self.model, self.dtype)
+        file = self.campaign.model_file(self.model, self.dtype)
         planned = self._planned(file)
         self._step("splitting")
         bundle = write_bundle(file, [p.cuts for p in planned.values()], self.scratch)
@@ -116,12 +130,8 @@ class _Group:
                 keep_cuts(planned, file, n, settings.cores, self.link_mbit_s)
                 kept[n] = planned
         found.update({n: cuts for n, cuts in kept.items() if cuts is not None})
-        for n, cuts in found.items():
-            if cuts.n_boards < n:
-                left = n - cuts.n_boards
-                self.campaign.note(
-                    f"{self.model} {self.dtype} at {self.link_mbit_s:g} Mbit/s: the planner leaves {left} of {n} boards unused"
-                )
+        for said in unused_boards(found):
+            self.campaign.note(f"{self.model} {self.dtype} at {self.link_mbit_s:g} Mbit/s: {said}")
         return found
 
     def _deploy(self, requests: list[RunRequest]) -> None:

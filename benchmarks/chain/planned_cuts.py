@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -60,6 +60,13 @@ def plan_cuts(file: Path, boards: Sequence[Board], counts: Sequence[int]) -> dic
     settings = ProfileSettings(insecure=True)
     measured = run_in_loop(measure_fleet(model, inventory, settings, Listeners()))
     return {n: _plan(model, inventory, settings, measured, n) for n in counts}
+
+
+def unused_boards(planned: Mapping[int, PlannedCuts]) -> Iterator[str]:
+    """For each number of boards of which the planner uses fewer: a sentence."""
+    for n_boards, cuts in planned.items():
+        if cuts.n_boards < n_boards:
+            yield f"the planner leaves {n_boards - cuts.n_boards} of {n_boards} boards unused"
 
 
 def chain_of(model: str, boards: Sequence[Board], planned: PlannedCuts) -> Plan:

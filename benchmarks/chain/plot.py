@@ -55,7 +55,9 @@ def plot_rows(rows: Sequence[FlatRow], path: Path) -> None:
     for axis in axes[len(by_panel) :]:
         axis.set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(_LINES), fontsize=8, frameon=False)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(len(_LINES), 2 * n_columns), fontsize=8, frameon=False
+    )
     with rc_context({"svg.hashsalt": "boardline"}):  # the same file from the same rows
         figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
 
