@@ -13,7 +13,8 @@ from benchmarks.chain.bundles import write_bundle
 from benchmarks.chain.defer.cut_layers import shares_done
 from benchmarks.chain.defer.run import defer_rate
 from benchmarks.chain.errors import BaselineError
-from benchmarks.chain.measuring import RunRequest, SpareCore, deploy, measure_alone, measure_chain, measure_rate
+from benchmarks.chain.invoke_cpu import invoke_cpu_ms
+from benchmarks.chain.measuring import RunRequest, SpareCore, deploy, measure_chain, measure_rate
 from benchmarks.chain.planned_cuts import (
     PlannedCuts,
     chain_of,
@@ -23,8 +24,9 @@ from benchmarks.chain.planned_cuts import (
     replicas_of,
     unused_boards,
 )
-from benchmarks.chain.row import Case, Row, Turns, knows_invoke_cpu, make_row
+from benchmarks.chain.row import Row, make_row
 from benchmarks.chain.settings import Settings
+from benchmarks.chain.turns import Case, Turns, knows_invoke_cpu
 from benchmarks.keras_models import keras_file, tflite_file
 from planner.sources import open_model
 
@@ -110,8 +112,7 @@ class _Group:
                 self._measure(turns[n], chains[n], replicas.get(n))
         for n in planned:
             if not knows_invoke_cpu(turns[n]):
-                with self.boards.with_cores(None):
-                    turns[n].free_alone = self.boards.call(measure_alone, replace(chains[n], spare=None))[0]
+                turns[n].estimated_invoke_ms = invoke_cpu_ms(bundle, planned[n].cuts)
         self._compare_with_defer(file, planned, turns)
         for n in settings.boards:
             yield make_row(self._case(n, planned[n]), turns[n], turns[1])

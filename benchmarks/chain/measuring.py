@@ -68,15 +68,8 @@ def deploy(request: RunRequest) -> None:
         pass
 
 
-def measure_alone(request: RunRequest) -> tuple[tuple[StageAlone, ...], tuple[float, ...]]:
-    """(stages, latencies in ms) of the plan's first chain with one frame in flight."""
-    log = ReplyTimes()
-    with _open(request, log) as chain, _held(request, chain):
-        return _alone(request, chain, log)
-
-
 def measure_chain(request: RunRequest) -> tuple[tuple[StageAlone, ...], tuple[float, ...], LoadedRun]:
-    """One chain: what `measure_alone` gives, and a run at full load."""
+    """The plan's first chain: (stages, latencies in ms) with one frame in flight, and a run at full load."""
     log = ReplyTimes()
     with _open(request, log) as chain, _held(request, chain):
         stages, latencies_ms = _alone(request, chain, log)

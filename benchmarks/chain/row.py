@@ -3,45 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Optional
 
 from benchmarks.chain.bound import Bound, bound_of
-from benchmarks.chain.figures import LoadedRun, StageAlone, StageLoad, percentile
+from benchmarks.chain.figures import percentile
+from benchmarks.chain.turns import Case, Turns, invoke_alone_ms, invoke_loaded_ms, knows_invoke_cpu, medians
 
 _BYTES_PER_MB = 1e6
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is measured: one model on so many boards of one kind, `used_boards` of them in the chain."""
-
-    model: str
-    dtype: str
-    boards: int
-    used_boards: int
-    cores: float
-    spare_core: bool
-    link_mbit_s: float
-    codec: str
-    cuts: tuple[int, ...]
-    planned_images_per_s: Optional[float]
-
-
-@dataclass
-class Turns:
-    """What was measured of one case, one entry per turn.
-
-    `free_alone` is the chain alone without CPU quota, where the services do not say what `invoke` takes of the processor.
-    """
-
-    alone: list[tuple[StageAlone, ...]] = field(default_factory=list)
-    latencies_alone_ms: list[float] = field(default_factory=list)
-    loaded: list[LoadedRun] = field(default_factory=list)
-    replicas_images_per_s: list[float] = field(default_factory=list)
-    defer_images_per_s: Optional[float] = None
-    free_alone: Optional[tuple[StageAlone, ...]] = None
 
 
 @dataclass(frozen=True)
@@ -104,21 +74,21 @@ def make_row(case: Case, turns: Turns, one_board: Turns) -> Row:
     stages = turns.loaded[0].stages
     alone_ms = invoke_alone_ms(turns, case.cores)
     reply_bytes = turns.loaded[-1].reply_bytes
-    received = _medians(turns, lambda stage: stage.received_bytes)
+    received = medians(turns, lambda stage: stage.received_bytes)
     bound = bound_of(
         [s.board for s in stages], alone_ms, received, reply_bytes, cores=case.cores, link_mbit_s=case.link_mbit_s
     )
     rate, one_rate = (statistics.median(run.images_per_s for run in t.loaded) for t in (turns, one_board))
     replicas = statistics.median(turns.replicas_images_per_s) if turns.replicas_images_per_s else None
     service_ms, invoke_ms, sent, raw = (
-        _medians(turns, lambda stage: stage.service_cpu_ms),
-        _invoke_loaded_ms(turns, alone_ms),
-        _medians(turns, lambda stage: stage.sent_bytes),
-        _medians(turns, lambda stage: stage.raw_bytes),
+        medians(turns, lambda stage: stage.service_cpu_ms),
+        invoke_loaded_ms(turns, alone_ms),
+        medians(turns, lambda stage: stage.sent_bytes),
+        medians(turns, lambda stage: stage.raw_bytes),
     )
     outside_ms = [service - invoke for service, invoke in zip(service_ms, invoke_ms)]
     latencies_ms = [ms for run in turns.loaded for ms in run.latencies_ms]
-    one_service_ms = _medians(one_board, lambda stage: stage.service_cpu_ms)[0]
+    one_service_ms = medians(one_board, lambda stage: stage.service_cpu_ms)[0]
     last = turns.loaded[-1].stages
     return Row(
         model=case.model,
@@ -158,38 +128,9 @@ def make_row(case: Case, turns: Turns, one_board: Turns) -> Row:
         cpu_outside_invoke_ms_of_boards=_listed(outside_ms, ".3f"),
         codecs_of_hops=" ".join(",".join(stage.codecs) or case.codec for stage in last),
         codec_reasons="; ".join(f"{stage.board}: {stage.reason}" for stage in last if stage.reason),
-        invoke_cpu_from="the service" if turns.free_alone is None else "compute time without CPU quota",
+        invoke_cpu_from="the service" if knows_invoke_cpu(turns) else "runs of the partitions alone",
         cuts=" ".join(map(str, case.cuts)),
     )
-
-
-def knows_invoke_cpu(turns: Turns) -> bool:
-    """Whether all services say what `invoke` takes of the processor."""
-    said = [stage.invoke_cpu_ms for stages in turns.alone for stage in stages]
-    said += [stage.invoke_cpu_ms for run in turns.loaded for stage in run.stages]
-    return None not in said
-
-
-def invoke_alone_ms(turns: Turns, cores: float) -> list[float]:
-    """Processor time inside `invoke` per stage, nothing else in flight: the median of the turns.
-
-    Where services do not say it, the wall time of computing without CPU quota; without that, the share of a core of the wall time.
-    """
-    if knows_invoke_cpu(turns):
-        by_stage = zip(*([stage.invoke_cpu_ms or 0.0 for stage in stages] for stages in turns.alone))
-        return [statistics.median(times) for times in by_stage]
-    if turns.free_alone is not None:
-        return [stage.compute_ms for stage in turns.free_alone]
-    return [statistics.median(times) * cores for times in zip(*([s.compute_ms for s in t] for t in turns.alone))]
-
-
-def _invoke_loaded_ms(turns: Turns, alone_ms: list[float]) -> list[float]:
-    return _medians(turns, lambda stage: stage.invoke_cpu_ms or 0.0) if knows_invoke_cpu(turns) else alone_ms
-
-
-def _medians(turns: Turns, figure: Callable[[StageLoad], float]) -> list[float]:
-    """Per stage, over the turns."""
-    return [statistics.median(values) for values in zip(*([figure(s) for s in run.stages] for run in turns.loaded))]
 
 
 def _bound_fields(bound: Bound, rate: float) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.chain.figures import LoadedRun, StageAlone, StageLoad
-from benchmarks.chain.row import Case, Turns
+from benchmarks.chain.turns import Case, Turns
 from dispatcher_client.chain import ReplyReport
 from protos.v1.data_plane_pb2 import StageTiming
 

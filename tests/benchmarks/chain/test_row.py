@@ -6,8 +6,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from benchmarks.chain.figures import StageAlone
-from benchmarks.chain.row import Row, invoke_alone_ms, make_row
+from benchmarks.chain.row import Row, make_row
+from benchmarks.chain.turns import invoke_alone_ms
 from benchmarks.rows import flat_rows
 from tests.benchmarks.chain.replies import CASE, run_of, stage_load, turns_of
 
@@ -52,14 +52,14 @@ def test_without_comparisons_there_are_none() -> None:
     assert row.speedup_vs_defer_style is None
 
 
-def test_compute_time_stands_in_where_services_do_not_say_what_invoke_takes() -> None:
+def test_an_estimate_stands_in_where_services_do_not_say_what_invoke_takes() -> None:
     turns = turns_of(20.0, stage_load("pi1", invoke_cpu_ms=None), invoke_ms=None)
     assert invoke_alone_ms(turns, 0.2) == [6.0]  # 30 ms of a fifth of a core
-    turns.free_alone = (StageAlone("pi1", None, 4.0),)
+    turns.estimated_invoke_ms = (4.0,)
     row = make_row(CASE, turns, ONE)
     assert (row.cpu_invoke_ms_per_image, row.cpu_outside_invoke_ms_per_image) == (4.0, 6.0)
     assert row.bound_images_per_s == pytest.approx(50.0)
-    assert "without CPU quota" in row.invoke_cpu_from
+    assert row.invoke_cpu_from == "runs of the partitions alone"
 
 
 def test_reasons_name_their_boards() -> None:
