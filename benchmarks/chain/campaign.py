@@ -28,6 +28,7 @@ from benchmarks.chain.row import Row, make_row
 from benchmarks.chain.settings import Settings
 from benchmarks.chain.turns import Case, Turns, knows_invoke_cpu
 from benchmarks.keras_models import keras_file, tflite_file
+from bundle import Bundle
 from planner.sources import open_model
 
 _PLAN_TIMEOUT_S = 3600.0
@@ -113,7 +114,7 @@ class _Group:
         for n in planned:
             if not knows_invoke_cpu(turns[n]):
                 turns[n].estimated_invoke_ms = invoke_cpu_ms(bundle, planned[n].cuts)
-        self._compare_with_defer(file, planned, turns)
+        self._compare_with_defer(file, bundle, planned, turns)
         for n in settings.boards:
             yield make_row(self._case(n, planned[n]), turns[n], turns[1])
 
@@ -149,16 +150,20 @@ class _Group:
         if replicas is not None:
             turns.replicas_images_per_s.append(self.boards.call(measure_rate, replicas, timeout_s=_RUN_TIMEOUT_S))
 
-    def _compare_with_defer(self, file: Path, planned: dict[int, PlannedCuts], turns: dict[int, Turns]) -> None:
+    def _compare_with_defer(
+        self, file: Path, bundle: Bundle, planned: dict[int, PlannedCuts], turns: dict[int, Turns]
+    ) -> None:
         settings = self.campaign.settings
         if not settings.with_defer or self.dtype != "float32":
             return
-        model = open_model(file)
+        model, frame = open_model(file), next(iter(bundle.load_sample()[0].values()))
         for n in settings.boards:
             self._step(f"DEFER-style, {n} boards")
             try:
                 shares = shares_done(model, planned[n].cuts)
-                turns[n].defer_images_per_s = defer_rate(self.boards, keras_file(self.model), shares, _DEFER_FRAMES)
+                turns[n].defer_images_per_s = defer_rate(
+                    self.boards, keras_file(self.model), shares, frame, _DEFER_FRAMES
+                )
             except (BaselineError, ImportError) as error:
                 self.campaign.note(f"{self.model} on {n} boards: no DEFER-style chain: {error}")
 

@@ -21,6 +21,7 @@ class Row:
     Attributes:
         bound_images_per_s: reciprocal of the slowest stage's invoke or link alone; bound_by names it.
         bytes_sent_per_image: by all boards, encoded tensors; bytes_raw_per_image: the same before encoding.
+        queueing_in_stage_times: median latency at full load beyond that alone, in times of the slowest stage.
         cpu_outside_invoke_ms_per_mb: processor time of all boards outside `invoke` by what they received and sent.
         cpu_per_board_vs_one_board: processor time per image of the mean board, over that of the one board with the whole model.
         invoke_cpu_from: how the time inside invoke is known.
@@ -50,6 +51,7 @@ class Row:
     latency_p50_ms: float
     latency_p99_ms: float
     slowest_stage_ms: float
+    queueing_in_stage_times: float
     window: int
     frames: int
     turns: int
@@ -86,6 +88,7 @@ def make_row(case: Case, turns: Turns, one_board: Turns) -> Row:
         medians(turns, lambda stage: stage.sent_bytes),
         medians(turns, lambda stage: stage.raw_bytes),
     )
+    slowest_ms = max(alone_ms) / case.cores
     outside_ms = [service - invoke for service, invoke in zip(service_ms, invoke_ms)]
     latencies_ms = [ms for run in turns.loaded for ms in run.latencies_ms]
     one_service_ms = medians(one_board, lambda stage: stage.service_cpu_ms)[0]
@@ -112,7 +115,8 @@ def make_row(case: Case, turns: Turns, one_board: Turns) -> Row:
         latency_alone_p99_ms=percentile(turns.latencies_alone_ms, 99),
         latency_p50_ms=percentile(latencies_ms, 50),
         latency_p99_ms=percentile(latencies_ms, 99),
-        slowest_stage_ms=max(alone_ms) / case.cores,
+        slowest_stage_ms=slowest_ms,
+        queueing_in_stage_times=(percentile(latencies_ms, 50) - percentile(turns.latencies_alone_ms, 50)) / slowest_ms,
         window=turns.loaded[-1].window,
         frames=sum(run.frames for run in turns.loaded),
         turns=len(turns.loaded),

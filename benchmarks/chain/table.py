@@ -27,6 +27,7 @@ THROUGHPUT: _Columns = (
     ("p99", "latency_alone_p99_ms", ".1f"),
     ("loaded p50 ms", "latency_p50_ms", ".1f"),
     ("p99", "latency_p99_ms", ".1f"),
+    ("queueing", "queueing_in_stage_times", ".1f"),
 )
 COST: _Columns = (
     *_CASE,

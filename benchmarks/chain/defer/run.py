@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.boards import EmulatedBoards, EmulationError
 from benchmarks.chain.errors import BaselineError
-from benchmarks.keras_models import photograph_crops
+from transport.tensor_spec import Array
 
 _ROOT = Path(__file__).parents[3]
 _PORT = 5001
@@ -25,11 +25,13 @@ _FRAME_TIMEOUT_S = 120.0
 _LOG_LINES_SHOWN = 5
 
 
-def defer_rate(boards: EmulatedBoards, keras_file: Path, shares: Sequence[float], frames: int) -> float:
+def defer_rate(boards: EmulatedBoards, keras_file: Path, shares: Sequence[float], frame: Array, frames: int) -> float:
     """Images per second of the chain on the first boards, from its first answer to its last.
 
     Its processes start without CPU quota, because TensorFlow takes seconds of CPU time to load, and have it when frames come.
-    Args: shares: of the work done at each cut. frames: 2 at least.
+    Args:
+        shares: of the work done at each cut.
+        frame: float32, the model's input. frames: how many of it, 2 at least.
     Raises: BaselineError: the sub-models cannot be made, a process ended, or an answer took too long.
     """
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as running:
@@ -49,7 +51,7 @@ def defer_rate(boards: EmulatedBoards, keras_file: Path, shares: Sequence[float]
             at_s = boards.call(
                 run_frames,
                 first,
-                photograph_crops(1, (224, 224, 3)),
+                frame,
                 frames,
                 _FRAME_TIMEOUT_S,
                 timeout_s=frames * _FRAME_TIMEOUT_S,

@@ -35,6 +35,7 @@ def test_ratios_are_of_figures_in_the_row() -> None:
     assert (row.cpu_invoke_ms_per_image, row.cpu_outside_invoke_ms_per_image) == (14.0, 6.0)
     assert row.cpu_outside_invoke_ms_per_mb == 2.0  # 3 MB
     assert row.cpu_per_board_vs_one_board == 0.5
+    assert row.queueing_in_stage_times == pytest.approx((20.0 - 5.0) / 35)
     assert (row.bytes_sent_per_image, row.bytes_raw_per_image) == (1e6, 1.2e6)
     assert (row.bytes_sent_of_hops, row.codecs_of_hops, row.cuts) == ("500000 500000", "lz4 lz4", "7")
 
