@@ -49,7 +49,7 @@ def show_rows(rows: Sequence[FlatRow]) -> None:
 
 def cells(row: FlatRow, columns: _Columns) -> list[str]:
     """One row's cells."""
-    found = [_cell(row[name], name, form) for _, name, form in columns]
+    found = [_cell(row.get(name), name, form) for _, name, form in columns]
     if row["used_boards"] != row["boards"]:
         found[2] += f" ({row['used_boards']} used)"
     if row["spare_core"]:
