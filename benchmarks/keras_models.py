@@ -5,11 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from converter.convert import convert_to_tflite
 
 DIRECTORY = Path(__file__).parents[1] / ".cache" / "benchmarks"
+DTYPES = ("float32", "int8")
+_INPUT = (224, 224, 3)
+_CALIBRATION_IMAGES = 32
+_SEED = 2026
 # TensorFlow stays out of this process, as it does everywhere else in the project.
 _SAVE = """
 import sys, keras
@@ -17,19 +25,85 @@ keras.utils.set_random_seed(0)
 getattr(keras.applications, sys.argv[1])(weights=None).save(sys.argv[2])
 """
 
+# A residual block between convolutions: small enough for a hundred thousand frames in minutes.
+_SAVE_SMALL = """
+import sys, keras
+from keras import layers
+keras.utils.set_random_seed(0)
+inputs = keras.Input((32, 32, 3))
+stem = layers.Conv2D(16, 3, padding="same", activation="relu")(inputs)
+inner = layers.Conv2D(16, 3, padding="same")(layers.Conv2D(16, 3, padding="same", activation="relu")(stem))
+block = layers.ReLU()(layers.Add()([stem, inner]))
+wide = layers.Conv2D(32, 3, strides=2, padding="same", activation="relu")(block)
+outputs = layers.Dense(10)(layers.GlobalAveragePooling2D()(wide))
+keras.Model(inputs, outputs).save(sys.argv[2])
+"""
 
-def tflite_file(name: str) -> Path:
-    """The float32 file of a network, "ResNet50" for instance; some seconds to minutes the first time."""
+
+def keras_file(name: str) -> Path:
+    """The Keras file of a network, "ResNet50" for instance; some seconds the first time."""
+    return save_keras(_SAVE, name, DIRECTORY / f"{name.lower()}.keras")
+
+
+def save_keras(program: str, argument: str, path: Path) -> Path:
+    """Has a Python program with Keras in it write `path`, its second argument, unless it is there."""
     DIRECTORY.mkdir(parents=True, exist_ok=True)
-    path = DIRECTORY / f"{name.lower()}.tflite"
     if not path.exists():
-        keras_file = path.with_suffix(".keras")
+        draft = path.with_name(f"draft-{os.getpid()}-{path.name}")
         subprocess.run(
-            [sys.executable, "-c", _SAVE, name, str(keras_file)],
+            [sys.executable, "-c", program, argument, str(draft)],
             check=True,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
             stderr=subprocess.DEVNULL,
         )
-        converted = convert_to_tflite(keras_file, work_dir=DIRECTORY, on_progress=lambda what, share: None)
-        os.replace(converted.tflite, path)
+        os.replace(draft, path)
     return path
+
+
+def tflite_file(name: str, dtype: str = "float32") -> Path:
+    """The file of a network; some seconds to minutes the first time.
+
+    Args: dtype: float32, or int8: inputs, outputs and all between as integers, calibrated on photographs.
+    """
+    path = DIRECTORY / f"{name.lower()}{'' if dtype == 'float32' else f'-{dtype}'}.tflite"
+    if not path.exists():
+        convert(keras_file(name), dtype, path, _INPUT)
+    return path
+
+
+def small_tflite_file(dtype: str = "float32") -> Path:
+    """The file of a network of 32 x 32 images that takes a fraction of a millisecond."""
+    path = DIRECTORY / f"small-{dtype}.tflite"
+    if not path.exists():
+        convert(save_keras(_SAVE_SMALL, "", DIRECTORY / "small.keras"), dtype, path, (32, 32, 3))
+    return path
+
+
+def convert(source: Path, dtype: str, path: Path, input_shape: tuple[int, int, int]) -> None:
+    """Writes a Keras file as TFLite."""
+    with tempfile.TemporaryDirectory(dir=DIRECTORY) as scratch:
+        photographs = Path(scratch) / "photographs.npy"
+        np.save(photographs, photograph_crops(_CALIBRATION_IMAGES, input_shape))
+        converted = convert_to_tflite(
+            source,
+            quantize="none" if dtype == "float32" else dtype,
+            calibration=None if dtype == "float32" else photographs,
+            work_dir=Path(scratch),
+            on_progress=lambda what, share: None,
+        )
+        os.replace(converted.tflite, path)
+
+
+def photograph_crops(count: int, shape: tuple[int, int, int]) -> npt.NDArray[np.float32]:
+    """Places of scikit-learn's two photographs, (count, *shape), from -1 to 1; the same ones at every call."""
+    from sklearn.datasets import load_sample_images  # a second that only those pay who need images
+
+    generator = np.random.default_rng(_SEED)
+    photographs = load_sample_images().images
+    height, width, _ = shape
+    crops = []
+    for index in range(count):
+        image = photographs[index % len(photographs)]
+        y, x = (int(generator.integers(0, limit)) for limit in (image.shape[0] - height, image.shape[1] - width))
+        crops.append(image[y : y + height, x : x + width])
+    return np.stack(crops).astype(np.float32) / 127.5 - 1

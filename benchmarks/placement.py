@@ -7,7 +7,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
@@ -16,6 +16,7 @@ import typer
 from benchmarks.boards import BoardSpec, EmulatedBoards, EmulationError
 from benchmarks.keras_models import tflite_file
 from benchmarks.placement_baselines import best_equal_split, best_flops_split
+from benchmarks.rows import print_rows
 from bundle import BundleWriter, Plan, PlannedChain, PlannedStage, open_bundle
 from converter.convert import convert_to_tflite
 from converter.split_model import LoadedModel, SplitRequest, split_model
@@ -30,7 +31,7 @@ from planner.errors import PlannerError
 from planner.plot import plot_plan
 from planner.sources import open_model
 from runtime import load_runtime
-from terminal import command_app, print_json, print_table, progress, run
+from terminal import command_app, print_table, progress, run
 
 _WARM_UP_FRAMES = 12
 _PLOT = typer.Option(None, metavar="FILE", help=".svg, .png or .pdf to draw the plan into.")
@@ -42,12 +43,15 @@ class Row:
 
     case: str
     model: str
+    dtype: str
     boards: int
+    cores_of_boards: str
+    link_mbit_s: float
     chains: int
-    predicted_per_s: float
-    measured_per_s: float
-    measured_to_predicted: float
-    planned_speedup: float
+    images_per_s: float
+    predicted_images_per_s: float
+    share_of_prediction: float
+    speedup_of_plan: float
     route: str
 
 
@@ -97,9 +101,10 @@ def placement(
             rate = boards.call(_measure, bundle, named, candidate.plan, frames, timeout_s=600.0)
             measured[candidate.case].append(rate)
         warnings = [boards.warning] if boards.warning else []
-    rows = _rows(model, candidates, {case: statistics.median(rates) for case, rates in measured.items()})
+    medians = {case: statistics.median(rates) for case, rates in measured.items()}
+    rows = _rows(model, cores, link_mbit_s, candidates, medians)
     if as_json:
-        print_json([asdict(row) for row in rows])
+        print_rows("placement", rows)
         return
     print_table(
         f"{model} on boards of {cores} cores, {link_mbit_s:g} Mbit/s",
@@ -108,10 +113,10 @@ def placement(
             (
                 r.case,
                 r.route,
-                f"{r.predicted_per_s:.2f}",
-                f"{r.measured_per_s:.2f}",
-                f"{r.measured_to_predicted:.3f}",
-                f"{r.planned_speedup:.2f} x",
+                f"{r.predicted_images_per_s:.2f}",
+                f"{r.images_per_s:.2f}",
+                f"{r.share_of_prediction:.3f}",
+                f"{r.speedup_of_plan:.2f} x",
             )
             for r in rows
         ),
@@ -173,18 +178,23 @@ def _measure(bundle: Path, boards: Sequence[Board], plan: Plan, frames: int) -> 
     return (len(at_s) - 1 - _WARM_UP_FRAMES) / (at_s[-1] - at_s[_WARM_UP_FRAMES])
 
 
-def _rows(model: str, candidates: Sequence[_Candidate], measured: dict[str, float]) -> list[Row]:
+def _rows(
+    model: str, cores: str, link_mbit_s: float, candidates: Sequence[_Candidate], measured: dict[str, float]
+) -> list[Row]:
     planned = measured[candidates[0].case]
     return [
         Row(
             case=c.case,
             model=model,
+            dtype="float32",
             boards=len(c.plan.board_names),
+            cores_of_boards=cores,
+            link_mbit_s=link_mbit_s,
             chains=len(c.plan.chains),
-            predicted_per_s=c.predicted_per_s,
-            measured_per_s=measured[c.case],
-            measured_to_predicted=measured[c.case] / c.predicted_per_s,
-            planned_speedup=planned / measured[c.case],
+            images_per_s=measured[c.case],
+            predicted_images_per_s=c.predicted_per_s,
+            share_of_prediction=measured[c.case] / c.predicted_per_s,
+            speedup_of_plan=planned / measured[c.case],
             route=" | ".join(" > ".join(_stage(s) for s in chain.stages) for chain in c.plan.chains),
         )
         for c in candidates

@@ -5,13 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Optional
 
 import numpy as np
 import typer
 
 from benchmarks.planning_instances import cheapest_by_trying, cluster_problem, random_problem
+from benchmarks.rows import print_rows
 from benchmarks.seifer import BOARDS, MEMORY_MB
 from benchmarks.seifer_comparison import Comparison, compare_all, gains_over
 from benchmarks.seifer_heuristics import HEURISTICS
@@ -19,7 +20,7 @@ from benchmarks.seifer_models import MODELS
 from partitioning.planning import ChainProblem, ChainSearch, choose_side_by_side, judge_chain
 from partitioning.planning.cluster_search import ClusterPlan, plan_cluster
 from partitioning.planning.problem import InfeasiblePlanError
-from terminal import command_app, print_json, print_table, progress, run
+from terminal import command_app, print_table, progress, run
 
 _SEED = 2026
 Bottleneck = Callable[[ChainProblem], float]
@@ -94,7 +95,7 @@ def planner(
         display.add_task("planning", total=None)
         rows = [*_small_cases(sizes), *_cluster_cases(sizes), *_seifer_cases(sizes)]
     if as_json:
-        print_json([asdict(row) for row in rows])
+        print_rows("planner", rows)
     else:
         _print(rows)
 

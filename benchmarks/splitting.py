@@ -8,13 +8,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
 import typer
 
-from terminal import command_app, print_json, print_table, progress, run
+from benchmarks.rows import print_rows
+from terminal import command_app, print_table, progress, run
 
 _ROOT = Path(__file__).parents[1]
 _MODELS = _ROOT / ".cache" / "benchmarks"
@@ -38,6 +39,7 @@ class Row:
     """One case: medians over the runs; memory is the largest process's peak resident size."""
 
     case: str
+    model: str
     parts: int
     runs: int
     time_s: float
@@ -90,6 +92,7 @@ def splitting(
                 rows.append(
                     Row(
                         case=case,
+                        model="ResNet50",
                         parts=_PARTS,
                         runs=runs,
                         time_s=statistics.median(m[0] for m in measured),
@@ -99,7 +102,7 @@ def splitting(
                     )
                 )
     if as_json:
-        print_json([asdict(row) for row in rows])
+        print_rows("splitting", rows)
         return
     print_table(
         f"ResNet50, {tflite_model.stat().st_size / 1e6:.0f} MB, into {_PARTS} parts",

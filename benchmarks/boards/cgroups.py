@@ -39,15 +39,9 @@ class BoardGroup:
         """Files that take a process into the groups."""
         return sorted({directory / "cgroup.procs" for _, directory in self.directories.values()})
 
-    def limit_cpu(self, cores: float) -> None:
-        """Allows so many seconds of CPU time per second, to all processes together."""
-        hierarchy, directory = self.directories["cpu"]
-        quota_us, period_us = quota_of(cores)
-        if hierarchy.version == 2:
-            (directory / "cpu.max").write_text(f"{quota_us} {period_us}")
-            return
-        (directory / "cpu.cfs_period_us").write_text(str(period_us))
-        (directory / "cpu.cfs_quota_us").write_text(str(quota_us))
+    def limit_cpu(self, cores: float | None) -> None:
+        """Allows so many seconds of CPU time per second, to all processes together; None lifts the limit."""
+        write_quota(*self.directories["cpu"], cores)
 
     def limit_memory(self, memory_bytes: int) -> None:
         """Ends a process of the group, by SIGKILL, rather than hold more memory; swap, where there is some, is no way out."""
@@ -73,6 +67,16 @@ def quota_of(cores: float) -> tuple[int, int]:
     """(quota, period) in microseconds; below a tenth of a core only a longer period makes the kernel's least quota fit."""
     period_us = max(_PERIOD_US, round(_MIN_QUOTA_US / cores))
     return max(_MIN_QUOTA_US, round(cores * period_us)), period_us
+
+
+def write_quota(hierarchy: Hierarchy, directory: Path, cores: float | None) -> None:
+    """Sets the CPU quota of one group; None lifts it."""
+    quota_us, period_us = (None, _PERIOD_US) if cores is None else quota_of(cores)
+    if hierarchy.version == 2:
+        (directory / "cpu.max").write_text(f"{'max' if quota_us is None else quota_us} {period_us}")
+        return
+    (directory / "cpu.cfs_period_us").write_text(str(period_us))
+    (directory / "cpu.cfs_quota_us").write_text(str(-1 if quota_us is None else quota_us))
 
 
 def find_hierarchies(mountinfo: str) -> dict[str, Hierarchy]:
@@ -142,7 +146,7 @@ def processes_in(directories: Iterable[Path]) -> set[int]:
     """Processes in these groups and in the groups of their boards."""
     pids: set[int] = set()
     for directory in directories:
-        for procs in (directory / "cgroup.procs", *directory.glob("*/cgroup.procs")):
+        for procs in directory.glob("**/cgroup.procs"):
             try:
                 pids.update(map(int, procs.read_text().split()))
             except OSError:
@@ -153,8 +157,9 @@ def processes_in(directories: Iterable[Path]) -> set[int]:
 def remove_directory(directory: Path) -> bool:
     """Removes a cluster's group with those of its boards; whether it is gone: one that has processes stays."""
     try:
-        for child in [c for c in directory.iterdir() if c.is_dir()]:
-            _rmdir(child)
+        below = [group.parent for group in directory.glob("**/cgroup.procs")]
+        for group in sorted(below, key=lambda group: -len(group.parts)):
+            _rmdir(group)
         _rmdir(directory)
     except FileNotFoundError:
         return True

@@ -6,7 +6,8 @@ import atexit
 import os
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -77,6 +78,11 @@ class EmulatedBoards:
         """The namespace to run the dispatcher in."""
         return NAMESPACES / namespace_name(self.cluster_id, DISPATCHER)
 
+    @property
+    def dispatcher_host(self) -> str:
+        """The dispatcher's address, as boards reach it."""
+        return self._dispatcher.host
+
     def command(self, argv: Sequence[str], *, on: str | None = None) -> list[str]:
         """A command line, for subprocess and the like, that runs `argv` where the dispatcher is.
 
@@ -98,6 +104,15 @@ class EmulatedBoards:
         Raises: CallError: no answer in time, or the process ended without one; and whatever the function raises.
         """
         return call_inside(self.dispatcher_namespace, function, args, timeout_s)
+
+    @contextmanager
+    def with_cores(self, cores: float | None) -> Iterator[None]:
+        """Gives every board another CPU quota for a while, None for no limit: to deploy a model, which says nothing about it."""
+        self._limit_cpu([cores] * len(self.boards))
+        try:
+            yield
+        finally:
+            self._limit_cpu([board.spec.cores for board in self.boards])
 
     def __enter__(self) -> EmulatedBoards:
         """Raises: CannotEmulateError, BoardStartError."""
@@ -145,9 +160,12 @@ class EmulatedBoards:
         deadline_s = time.monotonic() + self._start_timeout_s
         for board in self.boards:
             board.wait_until_it_serves(deadline_s)
-        for board in self.boards:
-            if board.spec.cores is not None and "cpu" not in self.not_emulated:
-                board.group.limit_cpu(board.spec.cores)
+        self._limit_cpu([board.spec.cores for board in self.boards])
+
+    def _limit_cpu(self, cores: Sequence[float | None]) -> None:
+        if "cpu" not in self.not_emulated:
+            for board, share in zip(self.boards, cores):
+                board.group.limit_cpu(share)
 
     def _limit_memory(self, group: BoardGroup, spec: BoardSpec) -> None:
         if spec.memory_bytes is not None and "memory" not in self.not_emulated:

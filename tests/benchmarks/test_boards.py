@@ -40,6 +40,7 @@ from benchmarks.boards.ownership import (
 )
 from benchmarks.boards.preflight import require_able
 from benchmarks.boards.state import read_state
+from benchmarks.boards.thread_quota import ThreadQuota, busiest_thread, thread_cpu_ns
 from bundle import Bundle
 from dispatcher_client import Board, Dispatcher, load_boards
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
@@ -168,6 +169,35 @@ def test_quota_holds_for_all_processes_of_a_board(cluster: EmulatedBoards) -> No
     # One may have begun its second while the other was still being loaded: the two seconds need not be the same.
     assert 0.3 * _CORES < used_s < 2 * 1.2 * _CORES
     assert all(process.returncode == 0 for process in busy)
+
+
+def test_quota_can_be_lifted_for_a_while(cluster: EmulatedBoards) -> None:
+    require_emulated(cluster, "cpu")
+    hierarchy, directory = cluster.boards[0].group.directories["cpu"]
+    limits = directory / ("cpu.max" if hierarchy.version == 2 else "cpu.cfs_quota_us")
+    limited = limits.read_text()
+    with cluster.with_cores(None):
+        assert limits.read_text().split()[0] in ("max", "-1")
+    assert limits.read_text() == limited
+
+
+def test_quota_of_a_thread_holds_below_that_of_its_board(cluster: EmulatedBoards) -> None:
+    require_emulated(cluster, "cpu")
+    board = cluster.boards[2]  # free, but for its thread
+    command = cluster.command([sys.executable, "-c", f"print(flush=True)\ninput()\n{_BUSY}"], on=board.spec.name)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"\n"  # it has joined the board's group
+    with ThreadQuota(board.group).hold(process.pid, _CORES):
+        before = thread_cpu_ns(process.pid)
+        used_s = float(process.communicate(b"\n", timeout=_TIMEOUT_S)[0])
+    assert 0.3 * _CORES < used_s < 1.2 * _CORES
+    assert set(before) == {process.pid}
+
+
+def test_busiest_thread_is_the_one_that_gained_most() -> None:
+    assert busiest_thread({1: 900, 2: 10}, {1: 950, 2: 100, 3: 80}) == 2
+    assert busiest_thread({}, {3: 80}) == 3
 
 
 def test_memory_limit_ends_what_needs_more(cluster: EmulatedBoards) -> None:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 KEYS = {
-    "case", "instances", "worse_than_brute_force", "cuts", "boards", "time_ms", "slowest_ms", "certified_gap",
+    "benchmark", "case", "instances", "worse_than_brute_force", "cuts", "boards", "time_ms", "slowest_ms", "certified_gap",
     "bottleneck_ms", "lower_bound_ms", "heuristic", "mean_gain", "gains", "never_worse",
 }  # fmt: skip
 
