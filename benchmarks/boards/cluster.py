@@ -13,11 +13,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchmarks.boards.cgroups import BoardGroup, ClusterGroups, mounted_hierarchies
-from benchmarks.boards.errors import SpecError
+from benchmarks.boards.errors import CannotEmulateError, SpecError
 from benchmarks.boards.inside import call_inside, command_inside
 from benchmarks.boards.interruption import ExitOnSignal, uninterrupted
 from benchmarks.boards.leftovers import remove_cluster, remove_orphans, work_directory
-from benchmarks.boards.network import NAMESPACES, Port, board_host, dispatcher_port, make_network
+from benchmarks.boards.network import NAMESPACES, Port, board_host, change_rate, dispatcher_port, make_network
 from benchmarks.boards.node import EmulatedBoard
 from benchmarks.boards.ownership import namespace_name, new_cluster_id
 from benchmarks.boards.preflight import require_able
@@ -82,6 +82,17 @@ class EmulatedBoards:
     def dispatcher_host(self) -> str:
         """The dispatcher's address, as boards reach it."""
         return self._dispatcher.host
+
+    def change_link(self, name: str, link_bits_per_s: float) -> None:
+        """Gives a board's link another rate, both ways, while it runs; its delay, if it had one, is gone.
+
+        Raises: SpecError: no such board. CannotEmulateError: this kernel has no rates.
+        """
+        board = self._board(name)
+        if "rate" in self.not_emulated:
+            raise CannotEmulateError(self.not_emulated["rate"])
+        port_index = 1 + self.boards.index(board)  # the dispatcher's comes first
+        change_rate(self.cluster_id, port_index, name, link_bits_per_s)
 
     def command(self, argv: Sequence[str], *, on: str | None = None) -> list[str]:
         """A command line, for subprocess and the like, that runs `argv` where the dispatcher is.

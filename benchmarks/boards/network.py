@@ -76,6 +76,15 @@ def make_network(cluster_id: str, ports: Sequence[Port]) -> dict[str, str]:
     return missing
 
 
+def change_rate(cluster_id: str, port_index: int, name: str, link_bits_per_s: float) -> None:
+    """Gives both ends of a machine's link another rate; what waits there is lost. `port_index`: its place among the ports."""
+    for namespace, interface in (
+        (namespace_name(cluster_id, HUB), f"port{port_index}"),
+        (namespace_name(cluster_id, name), "eth0"),
+    ):
+        batch(["tc", "-n", namespace], [f"qdisc replace dev {interface} root {_bucket(link_bits_per_s)}"])
+
+
 def _hub_lines(interface: str, peer_namespace: str, port: Port) -> list[str]:
     return [
         f"link add {interface} type veth peer name eth0 netns {peer_namespace}",
