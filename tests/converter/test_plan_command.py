@@ -171,7 +171,7 @@ def test_json_of_split_holds_plan_and_partitions(
     done = convert("split", model, "--boards", boards_file, *arguments, *QUICK)
     assert (done.code, done.err) == (0, "")
     found = json.loads(done.out)
-    assert list(found) == ["splittings", "plan"]
+    assert list(found) == ["batch", "splittings", "plan"]
     assert [s["until"] for s in found["plan"]["chains"][0]["stages"]] == [7, None]
     assert cut_bundle(tmp_path / "parts") == [7]
 
