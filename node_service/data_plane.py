@@ -97,6 +97,7 @@ class DataPlane:
 
     def _open_and_run(self, opening: OpenStream, upstream: MessageStream) -> None:
         this, next_board = opening.hops[0], self._next_board(opening)
+        allowed = _codecs_here(opening)
         with self._stage(opening) as stage:
             try:
                 opened = Opened(boards=[this.board], decodes=available_codecs())
@@ -106,8 +107,14 @@ class DataPlane:
                     opened.boards.extend(behind.boards)
                     decodable = behind.decodes
                 upstream.send(frame_parts(Header(opened=opened)))
-                coding = self._coding(
-                    opening, stage, frozenset(decodable), next_board.stream if next_board else upstream
+                cores = usable_cores()
+                coding = LinkCoding(
+                    allowed,
+                    stage.leaving_dtypes,
+                    frozenset(decodable) | {Codec.RAW},
+                    cores=min(cores, 1.0),
+                    has_spare_core=cores >= stage.threads + 1,
+                    usage=(upstream if next_board is None else next_board.stream).usage,
                 )
                 stream = StageStream(stage, this.board, upstream, next_board, coding)
                 with self._registered(stream):
@@ -141,30 +148,21 @@ class DataPlane:
         with self._deployments.get(opening.deployment_id, this.stage_index).in_stream() as stage:
             yield stage
 
-    def _coding(
-        self, opening: OpenStream, stage: FrameStage, decodable: frozenset[Codec], link: MessageStream
-    ) -> LinkCoding:
-        """How this board codes what it sends on. Raises: CodecUnavailableError: the one codec asked for is not here."""
-        allowed = [CodecSetting.from_message(message) for message in opening.codecs]
-        here = [setting for setting in allowed if setting.codec in available_codecs()]
-        if allowed and not here:
-            names = ", ".join(codec_name(setting.codec) for setting in allowed)
-            raise CodecUnavailableError(f"board {opening.hops[0].board} has none of the codecs {names}; use raw.")
-        cores = usable_cores()
-        return LinkCoding(
-            here,
-            stage.leaving_dtypes,
-            decodable or frozenset({Codec.RAW}),
-            cores=min(cores, 1.0),
-            has_spare_core=cores >= stage.threads + 1,
-            usage=link.usage,
-        )
-
     def _next_board(self, opening: OpenStream) -> NextBoard | None:
         """The hop behind this board, not yet open; None on the last board."""
         if len(opening.hops) == 1:
             return None
         return NextBoard(opening.hops[1], insecure=self._config.insecure, limits=self._limits)
+
+
+def _codecs_here(opening: OpenStream) -> list[CodecSetting]:
+    """Those that the opening allows and this board has. Raises: CodecUnavailableError: none of them."""
+    allowed = [CodecSetting.from_message(message) for message in opening.codecs]
+    here = [setting for setting in allowed if setting.codec in available_codecs()]
+    if allowed and not here:
+        names = ", ".join(codec_name(setting.codec) for setting in allowed)
+        raise CodecUnavailableError(f"board {opening.hops[0].board} has none of the codecs {names}; use raw.")
+    return here
 
 
 def _onward(opening: OpenStream) -> OpenStream:

@@ -148,7 +148,10 @@ def test_status_names_the_board_that_is_down_and_exits_with_1(
         (["infer", "{bundle}", "--boards", "{boards}", "--input", "{objects}"], ["objects.npz cannot be read"]),
         (["infer", "{bundle}", "--boards", "{boards}", "--input", "{wrong}", "--output", "/none/y.npz"], ["not exist"]),
         (["bench", "{bundle}", "--boards", "{boards}", "--window", "0"], ["greater than or equal to 1"]),
-        (["bench", "{bundle}", "--boards", "{boards}", "--codec", "gzip"], ["'gzip' is not one of raw, lz4"]),
+        (
+            ["bench", "{bundle}", "--boards", "{boards}", "--codec", "gzip"],
+            ["unknown codec 'gzip': expected one of raw, lz4"],
+        ),
     ],
 )
 def test_wrong_call_ends_with_one_clear_error(
