@@ -24,7 +24,7 @@ from node_service.stage_stream import StageStream
 from protos.v1.data_plane_pb2 import Header, Opened, OpenStream
 from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM, HEADER_ROOM_BYTES, OPENING_SHARE, PROTOCOL_VERSION
-from transport.errors import FrameError, StreamBrokenError
+from transport.errors import FrameError, StreamBrokenError, StreamStalledError
 from transport.frame import frame_parts, unpack_frame
 from transport.message_stream import MessageStream, StreamLimits, StreamListener
 from transport.tensor_codec import available_codecs
@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 SERVICE_NAME = "boardline.v1.DataPlane"
 _FIRST_MESSAGE_TIMEOUT_S = 10.0
+_REFUSAL_TIMEOUT_S = 5.0
 _MAX_OPEN_TIMEOUT_S = 120.0
 
 
@@ -90,9 +91,10 @@ class DataPlane:
                 _log.warning("a stream to stage %d was not opened: %s", stage_index, error)
             else:
                 _log.exception("a stream to stage %d was not opened, by a defect", stage_index)
-            with contextlib.suppress(StreamBrokenError):  # the peer may be gone
-                upstream.send(frame_parts(Header(error=to_frame_error(error, board, stage_index))))
-                upstream.finish()
+            with contextlib.suppress(StreamBrokenError, StreamStalledError):  # the peer may be gone, or take nothing
+                told = frame_parts(Header(error=to_frame_error(error, board, stage_index)))
+                upstream.post(told, _REFUSAL_TIMEOUT_S)
+                upstream.finish(_REFUSAL_TIMEOUT_S)
                 upstream.wait_for_end()
 
     def _open_and_run(self, opening: OpenStream, upstream: MessageStream) -> None:
@@ -102,7 +104,7 @@ class DataPlane:
                 opened = Opened(boards=[this.board])
                 if next_board is not None:
                     opened.boards.extend(next_board.open(_onward(opening)).boards)
-                upstream.send(frame_parts(Header(opened=opened)))
+                upstream.post(frame_parts(Header(opened=opened)), opening.timeout_s)
                 stream = StageStream(stage, this.board, upstream, next_board, LeavingTensors(opening.codec))
                 with self._registered(stream):
                     stream.run()
