@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import threading
@@ -81,6 +82,7 @@ class Chain:
         self._pending: dict[int, _Pending] = {}
         self._deadlines = Deadlines(self._expire)
         self._broken: DispatcherError | None = ChainClosedError("the chain is not open.")
+        self._is_closed = False
         self._stream: MessageStream | None = None
         self._reader: threading.Thread | None = None
 
@@ -113,10 +115,14 @@ class Chain:
         )
         limits = StreamLimits(DEFAULT_MAX_FRAME_BYTES + HEADER_ROOM_BYTES)
         try:
-            stream = self._stream = open_stream(
+            stream = open_stream(
                 self._first.address.data_plane, DATA_PLANE_STREAM, limits, insecure=self._insecure, timeout_s=timeout_s
             )
-            stream.send(frame_parts(Header(open=opening)))
+            with self._lock:
+                self._stream = stream
+                if self._is_closed:  # an interrupted `open` goes on here
+                    stream.close()
+            stream.post(frame_parts(Header(open=opening)), timeout_s)
             message = stream.receive(timeout_s)
         except TimeoutError:
             raise BoardUnavailableError(self._first.name, f"the chain did not open within {timeout_s:g} s.") from None
@@ -139,9 +145,13 @@ class Chain:
             has_spare_core=True,
             usage=stream.usage,
         )
-        self._broken = None
-        self._reader = threading.Thread(target=self._read, args=(stream,), name="boardline-answers", daemon=True)
-        self._reader.start()
+        with self._lock:
+            if not self._is_closed:
+                self._broken = None
+                self._reader = threading.Thread(
+                    target=self._read, args=(stream,), name="boardline-answers", daemon=True
+                )
+                self._reader.start()
         return list(header.opened.boards)
 
     @property
@@ -190,12 +200,14 @@ class Chain:
 
     def _close(self) -> None:
         with self._lock:
+            self._is_closed = True
             was_open = self._broken is None
             self._broken = self._broken or ChainClosedError("the chain was closed.")
         if self._stream is not None:
             if was_open and self._reader is not None:
-                self._stream.half_close()
-                self._reader.join(_CLOSE_TIMEOUT_S)
+                with contextlib.suppress(StreamStalledError):
+                    self._stream.half_close(_CLOSE_TIMEOUT_S)
+                    self._reader.join(_CLOSE_TIMEOUT_S)
             self._stream.abort()
             if self._reader is not None:
                 self._reader.join()

@@ -24,7 +24,7 @@ from node_service.stage_stream import StageStream
 from protos.v1.data_plane_pb2 import Codec, Header, Opened, OpenStream
 from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM, HEADER_ROOM_BYTES, OPENING_SHARE, PROTOCOL_VERSION
-from transport.errors import CodecUnavailableError, FrameError, StreamBrokenError
+from transport.errors import CodecUnavailableError, FrameError, StreamBrokenError, StreamStalledError
 from transport.frame import frame_parts, unpack_frame
 from transport.link_coding import LinkCoding
 from transport.message_stream import MessageStream, StreamLimits, StreamListener
@@ -33,6 +33,7 @@ from transport.tensor_codec import CodecSetting, available_codecs, codec_name
 _log = logging.getLogger(__name__)
 
 _FIRST_MESSAGE_TIMEOUT_S = 10.0
+_REFUSAL_TIMEOUT_S = 5.0
 _MAX_OPEN_TIMEOUT_S = 120.0
 
 
@@ -90,9 +91,10 @@ class DataPlane:
                 _log.warning("a stream to stage %d was not opened: %s", stage_index, error)
             else:
                 _log.exception("a stream to stage %d was not opened, by a defect", stage_index)
-            with contextlib.suppress(StreamBrokenError):  # the peer may be gone
-                upstream.send(frame_parts(Header(error=to_frame_error(error, board, stage_index))))
-                upstream.finish()
+            with contextlib.suppress(StreamBrokenError, StreamStalledError):  # the peer may be gone, or take nothing
+                told = frame_parts(Header(error=to_frame_error(error, board, stage_index)))
+                upstream.post(told, _REFUSAL_TIMEOUT_S)
+                upstream.finish(_REFUSAL_TIMEOUT_S)
                 upstream.wait_for_end()
 
     def _open_and_run(self, opening: OpenStream, upstream: MessageStream) -> None:
@@ -106,7 +108,7 @@ class DataPlane:
                     behind = next_board.open(_onward(opening))
                     opened.boards.extend(behind.boards)
                     decodable = behind.decodes
-                upstream.send(frame_parts(Header(opened=opened)))
+                upstream.post(frame_parts(Header(opened=opened)), opening.timeout_s)
                 cores = usable_cores()
                 coding = LinkCoding(
                     allowed,

@@ -44,7 +44,7 @@ class NextBoard:
             self._stream = open_stream(
                 self._address.data_plane, DATA_PLANE_STREAM, self._limits, insecure=self._insecure, timeout_s=timeout_s
             )
-            self._stream.send(frame_parts(Header(open=opening)))
+            self._stream.post(frame_parts(Header(open=opening)), timeout_s)
             answer = self._stream.receive(timeout_s)
         except TimeoutError:
             raise self._unavailable(f"did not open its stream within {timeout_s:.2g} s") from None
@@ -69,20 +69,22 @@ class NextBoard:
             raise self._broken(error) from error
 
     def relay(self, on_reply: Callable[[memoryview], None]) -> None:
-        """Gives each reply to `on_reply`, until the next board ends the stream. Raises: PeerUnavailableError: it broke."""
+        """Gives each reply to `on_reply`, until the next board ends the stream.
 
-        def take(reply: memoryview) -> None:
-            self.stream.taken(len(reply))
-            on_reply(reply)
-
+        Args: on_reply: must return at once; `stream.taken` is its to call.
+        Raises: PeerUnavailableError: it broke.
+        """
         try:
-            self.stream.run(take)
+            self.stream.run(on_reply)
         except StreamBrokenError as error:
             raise self._broken(error) from error
 
     def finish(self) -> None:
-        """Says that no more frames come."""
-        self.stream.half_close()
+        """Says that no more frames come. Raises: PeerUnavailableError: it does not take those that came."""
+        try:
+            self.stream.half_close(_SEND_TIMEOUT_S)
+        except StreamStalledError as error:
+            raise self._broken(error) from error
 
     def abort(self) -> None:
         """Ends the stream at once; does nothing to one that has ended or never was."""

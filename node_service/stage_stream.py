@@ -12,8 +12,9 @@ from typing import Union
 from node_service.errors import RefusedError, is_expected, to_frame_error
 from node_service.frame_work import FrameStage, FrameWork
 from node_service.next_board import NextBoard
+from node_service.replies import Replies
 from protos.v1.data_plane_pb2 import Header, StageTiming
-from transport.errors import FrameError, StreamBrokenError
+from transport.errors import FrameError, StreamBrokenError, StreamStalledError
 from transport.frame import EncodedTensor, frame_parts, unpack_frame
 from transport.link_coding import LinkCoding
 from transport.message_stream import MessageStream
@@ -94,6 +95,7 @@ class StageStream:
         try:
             self._upstream.run(self._take, lambda: self._frames.put(None))
         finally:
+            self._claim_end()  # what breaks from here on was broken here
             self._upstream.abort()
             self._frames.put(None)
             if self._next is not None:
@@ -114,10 +116,7 @@ class StageStream:
         try:
             header, tensors = unpack_frame(message)
         except FrameError as error:
-            if error.request_id:
-                self._frames.put(_Unreadable(error, len(message)))
-            else:  # whose frame it was cannot be told, so the stream cannot go on
-                self._fail(error)
+            self._frames.put(_Unreadable(error, len(message)))
         else:
             self._frames.put(_Arrived(header, tensors, arrived_ns, len(message)))
 
@@ -126,6 +125,8 @@ class StageStream:
             while (frame := self._frames.get()) is not None:
                 self._upstream.taken(frame.message_bytes)
                 if isinstance(frame, _Unreadable):
+                    if not frame.error.request_id:
+                        raise frame.error  # whose frame it was cannot be told, so the stream cannot go on
                     self._reply_error(frame.error, frame.error.request_id)
                 else:
                     self._answer(frame)
@@ -208,8 +209,12 @@ class StageStream:
             timing.codec_reason = self._coding.reason
 
     def _relay(self, next_board: NextBoard) -> None:
+        replies = Replies(self._upstream, next_board.stream.taken)
         try:
-            next_board.relay(lambda reply: self._upstream.send([reply]))
+            try:
+                next_board.relay(replies.pass_on)
+            finally:
+                replies.finish()
             self._end()
         except Exception as error:
             self._fail(error)
@@ -222,33 +227,44 @@ class StageStream:
             self._finish(None)
 
     def _fail(self, error: Exception) -> None:
-        """Something broke: the sender is told, unless it is the one that is gone; the other threads end."""
-        if not isinstance(error, StreamBrokenError):
+        """Something broke: the sender is told, unless it is the one that is gone or stuck; the other threads end."""
+        if isinstance(error, StreamStalledError):
+            self._upstream.abort(StreamBrokenError(str(error)))
+        elif isinstance(error, StreamBrokenError):
+            self._claim_end()
+        else:
             self._finish(error)
         if self._next is not None:
             self._next.abort()
         self._frames.put(None)
 
-    def _finish(self, error: Exception | None) -> None:
+    def _claim_end(self) -> bool:
+        """Whether the calling thread is the first to end the stream, and so the one to say why."""
         with self._over:
-            if self._is_over:
-                return
-            self._is_over = True
+            was_over, self._is_over = self._is_over, True
+            return not was_over
+
+    def _finish(self, error: Exception | None) -> None:
+        if not self._claim_end():
+            return
         if error is not None:
             if is_expected(error):
                 _log.warning("a stream to stage %d ended: %s", self._stage.stage_index, error)
             else:
                 _log.error("a stream to stage %d ended by a defect", self._stage.stage_index, exc_info=error)
-            try:
+        try:
+            if error is not None:
                 self._reply_error(error)
-            except StreamBrokenError:
-                return
-        self._upstream.finish()
+            self._upstream.finish(_REPLY_TIMEOUT_S)
+        except StreamBrokenError:
+            return
+        except StreamStalledError as stalled:
+            self._upstream.abort(StreamBrokenError(str(stalled)))
 
     def _reply_error(self, error: Exception, request_id: int = 0) -> None:
         """Tells the dispatcher what went wrong, with one frame or (request_id 0) with the stream."""
         told = to_frame_error(error, self._board, self._stage.stage_index)
-        self._upstream.send(frame_parts(Header(request_id=request_id, error=told)))
+        self._upstream.post(frame_parts(Header(request_id=request_id, error=told)), _REPLY_TIMEOUT_S)
 
 
 def _raw_bytes(leaving: Union[Array, EncodedTensor]) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import math
-import queue
 import statistics
 import threading
 import time
@@ -22,7 +23,7 @@ from transport.channel import (
     OPENING_SHARE,
     PROTOCOL_VERSION,
 )
-from transport.errors import ConnectError, StreamBrokenError, StreamStalledError
+from transport.errors import ConnectError, StreamBrokenError
 from transport.frame import EncodedTensor, frame_parts, unpack_frame
 from transport.message_stream import MessageStream, StreamLimits, open_stream
 
@@ -116,7 +117,7 @@ def _exchange(
         found.append(stream)
         _open(stream, first, opening, budget.timeout_s)
         return _evaluate(_run(stream, first, payload, window, budget, ended), boards)
-    except (TimeoutError, queue.Empty, StreamStalledError):
+    except TimeoutError:
         raise ProbeError(
             f"no reply within {budget.timeout_s:g} s while {_route(boards)} was measured. Is a board overloaded, or the link "
             "too slow for frames of this model?"
@@ -135,7 +136,7 @@ def _exchange(
 def _open(stream: MessageStream, first: Board, opening: OpenStream, timeout_s: float) -> None:
     opening.protocol_version = PROTOCOL_VERSION
     opening.timeout_s = timeout_s * OPENING_SHARE
-    stream.send(frame_parts(Header(open=opening)))
+    stream.post(frame_parts(Header(open=opening)), timeout_s)
     if not _header(stream.receive(timeout_s), first).HasField("opened"):
         raise ProbeError(f"board {first.name} answered the opening of a stream with something else.")
 
@@ -148,38 +149,45 @@ def _run(
     budget: ExchangeBudget,
     ended: threading.Event,
 ) -> list[_Reply]:
-    inbox: queue.SimpleQueue[memoryview | StreamBrokenError | None] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(stream, inbox), name="boardline-probe", daemon=True).start()
     replies: list[_Reply] = []
     stop_s = time.perf_counter() + budget.seconds
-    sent = 0
-    while len(replies) < budget.frames and not ended.is_set():
-        while sent - len(replies) < window:
-            sent += 1
-            stream.post(frame_parts(Header(request_id=sent), payload), budget.timeout_s)
-        message = inbox.get(timeout=budget.timeout_s)
-        if isinstance(message, StreamBrokenError):
-            raise message
-        now_s = time.perf_counter()
-        cpu_ns = tuple(t.service_cpu_ns for t in _header(message, first).timings)
-        replies.append(_Reply(now_s, cpu_ns, time.process_time()))
-        if now_s > stop_s and len(replies) > _WARM_UP_FRAMES + 1:
-            break
+    room = threading.Semaphore(window)
+    sender = threading.Thread(target=_send, args=(stream, payload, room), name="boardline-exchange", daemon=True)
+    sender.start()
+    try:
+        _receive(stream, first, budget, ended, stop_s, room, replies)
+    finally:
+        stream.abort()
+        room.release()
+        sender.join()
     return replies
 
 
-def _read(stream: MessageStream, inbox: queue.SimpleQueue[memoryview | StreamBrokenError | None]) -> None:
-    """On a thread of its own: who sends large frames must not be the one that reads how many more the peer takes."""
+def _send(stream: MessageStream, payload: Sequence[EncodedTensor], room: threading.Semaphore) -> None:
+    """Frames, while there is room in the window; on a thread of its own, since sending waits for what receiving brings."""
+    with contextlib.suppress(StreamBrokenError):  # who receives hears of it
+        for request_id in itertools.count(1):
+            room.acquire()
+            stream.send(frame_parts(Header(request_id=request_id), payload))
 
-    def take(message: memoryview) -> None:
-        stream.taken(len(message))
-        inbox.put(message)
 
-    try:
-        stream.run(take)
-        inbox.put(None)
-    except StreamBrokenError as error:
-        inbox.put(error)
+def _receive(
+    stream: MessageStream,
+    first: Board,
+    budget: ExchangeBudget,
+    ended: threading.Event,
+    stop_s: float,
+    room: threading.Semaphore,
+    replies: list[_Reply],
+) -> None:
+    while len(replies) < budget.frames and not ended.is_set():
+        message = stream.receive(budget.timeout_s)
+        now_s = time.perf_counter()
+        cpu_ns = tuple(t.service_cpu_ns for t in _header(message, first).timings)
+        replies.append(_Reply(now_s, cpu_ns, time.process_time()))
+        room.release()
+        if now_s > stop_s and len(replies) > _WARM_UP_FRAMES + 1:
+            break
 
 
 def _header(message: memoryview | None, first: Board) -> Header:

@@ -54,6 +54,8 @@ class SendCredit:
         with self._changed:
             self._stream += window_bytes - self._initial
             self._initial = window_bytes
+            if self._stream > MAX_WINDOW_BYTES:
+                raise StreamBrokenError(f"its setting raised the window to {self._stream} bytes")
             self._changed.notify_all()
 
     def end(self, error: StreamBrokenError) -> None:
@@ -69,17 +71,19 @@ class ReceiveCredit:
     def __init__(self, window_bytes: int) -> None:
         self._window = window_bytes
         self._left = window_bytes  # of the stream
+        self._largest = 0  # message that came, with its prefix
         self._owed = 0  # taken by the application and not yet given back
         self._connection_owed = 0
         self._lock = threading.Lock()
 
-    def spend(self, n_bytes: int) -> int:
+    def spend(self, n_bytes: int, *, of_stream: bool = True) -> int:
         """Counts bytes of DATA that come in; what the connection's window must be raised by, often 0.
 
+        Args: of_stream: False for those of another stream, which is not served.
         Raises: StreamBrokenError: more came than was allowed.
         """
         with self._lock:
-            self._left -= n_bytes
+            self._left -= n_bytes if of_stream else 0
             if self._left < 0:
                 raise StreamBrokenError("it sent more than flow control allows")
             self._connection_owed += n_bytes
@@ -91,17 +95,19 @@ class ReceiveCredit:
     def expect(self, message_bytes: int) -> int:
         """A message of that size begins; what the stream's window must be raised by so that it can come, often 0."""
         with self._lock:
-            wanted = min(_MESSAGES_AHEAD * (message_bytes + PREFIX_BYTES), MAX_WINDOW_BYTES)
+            self._largest = max(self._largest, message_bytes + PREFIX_BYTES)
+            wanted = min(_MESSAGES_AHEAD * self._largest, MAX_WINDOW_BYTES)
             growth = max(0, wanted - self._window)
             self._window += growth
             self._left += growth
             return growth
 
     def give_back(self, n_bytes: int) -> int:
-        """The application has taken a message; what the stream's window must be raised by, 0 while little is owed."""
+        """So many bytes are done with; what the stream's window must be raised by, 0 while little is owed."""
         with self._lock:
-            self._owed += n_bytes + PREFIX_BYTES
-            if self._owed < self._window // 2:
+            self._owed += n_bytes
+            # The largest windows hold no three messages: then half a window may be less than one.
+            if self._owed < self._window // 2 and self._left >= self._largest:
                 return 0
             owed, self._owed = self._owed, 0
             self._left += owed

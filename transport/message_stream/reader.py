@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator
 from transport.errors import StreamBrokenError
 
 _AHEAD_BYTES = 2**13
+# Systems of 32 bits whose clocks count in 64 give the option another number, and its value that size.
+_TIMEVAL = struct.Struct("qq" if socket.SO_RCVTIMEO == 66 else "ll")
 
 
 class SocketReader:
     """The receiving half of a connection. One thread reads."""
 
-    def __init__(self, sock: socket.socket, silence_s: float, on_silence: Callable[[], None]) -> None:
-        """Args: on_silence: called when nothing came for `silence_s`; it raises, or the wait goes on."""
+    def __init__(self, sock: socket.socket, silence_s: float, on_silence: Callable[[int], None]) -> None:
+        """Args: on_silence: called when nothing came for `silence_s`, and how many times on end; it raises, or the wait goes on."""
         self._socket = sock
         self._silence_s = silence_s
         self._on_silence = on_silence
@@ -35,6 +37,15 @@ class SocketReader:
         finally:
             self._deadline_s = None
             self._set_timeout(self._silence_s)
+
+    def end_within(self, seconds: float) -> None:
+        """From now on the peer has that time: what comes later is a TimeoutError. For any thread; a wait for it ends soon after."""
+        self._deadline_s = time.monotonic() + seconds
+
+    def discard(self) -> None:
+        """Reads whatever comes until the peer closes. Raises: StreamBrokenError: the connection broke."""
+        while self._receive(self._buffer, 0):
+            pass
 
     def exactly(self, n_bytes: int) -> memoryview:
         """The next bytes, few of them; valid until the next read.
@@ -68,6 +79,7 @@ class SocketReader:
             filled += got
 
     def _receive(self, target: memoryview, flags: int) -> int:
+        silences = 0
         while True:
             if self._deadline_s is not None:
                 self._set_timeout(self._deadline_s - time.monotonic())
@@ -75,7 +87,8 @@ class SocketReader:
                 return self._socket.recv_into(target, 0, flags)
             except BlockingIOError:
                 if self._deadline_s is None:
-                    self._on_silence()
+                    silences += 1
+                    self._on_silence(silences)
             except OSError as error:
                 raise StreamBrokenError(f"the connection broke: {error.strerror or error}") from error
 
@@ -84,4 +97,4 @@ class SocketReader:
         if seconds <= 0:
             raise TimeoutError
         whole, part = divmod(max(seconds, 1e-3), 1)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(whole), int(part * 1e6)))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(int(whole), int(part * 1e6)))

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import socket
 import threading
-import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from hyperframe.frame import (
     GoAwayFrame,
     HeadersFrame,
     PingFrame,
+    PushPromiseFrame,
     RstStreamFrame,
     SettingsFrame,
     WindowUpdateFrame,
@@ -41,7 +42,10 @@ _FIRST_WINDOW_BYTES = 2**17
 # A peer is asked for a sign of life after a silence of this length, and given up after as long again without one.
 SILENCE_S = 5.0
 _LINGER_S = 2.0
+_MAX_WAITING = 1000  # small frames that a peer asks for and does not take
 _RESOURCE_EXHAUSTED = 8  # gRPC's status code
+_PING = wire.ping(b"boardlin", is_answer=False)
+_SKIPPED_BYTES = 2**12  # at a time
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,15 @@ class MessageStream:
         self._peer_done = False  # it sends no more messages
         self._peer_headers: dict[str, str] | None = None
         self._header_block: bytearray | None = None
+        self._headers_of = 0  # the stream
+        self._headers_end = False  # the stream's messages
+        self._last_refused = 0  # stream
         self._prefix = bytearray()
         self._message: memoryview | None = None  # the one that comes in
         self._filled = 0
-        self._is_asked = False  # a ping is out
+        self._early: deque[memoryview] = deque()  # messages that came together with the one that was waited for
         self._acked_bytes = 0
-        self._finished_at_s: float | None = None  # a server's end of the stream
+        self._is_finished = False  # by a server
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @classmethod
@@ -116,17 +123,20 @@ class MessageStream:
     def _end_frames(self, status: int, message: str) -> bytes:
         return self._coder.frame(wire.trailers(status, message), ends_stream=True) + wire.go_away(wire.NO_ERROR)
 
-    def finish(self) -> None:
-        """A server ends the stream, after what was sent, with gRPC's status OK."""
+    def finish(self, timeout_s: float) -> None:
+        """A server ends the stream, after what was sent, with gRPC's status OK; the client has a moment to take it.
+
+        Raises: StreamStalledError: the last message is still on its way.
+        """
         with contextlib.suppress(StreamBrokenError):
-            self._writer.send_frame(self._end_frames(0, ""))
-        self._finished_at_s = time.monotonic()
+            self._writer.send_last(self._end_frames(0, ""), timeout_s)
+        self._is_finished = True
+        self._reader.end_within(_LINGER_S)
 
     def wait_for_end(self, timeout_s: float = _LINGER_S) -> None:
-        """A server has finished: reads on until the client is gone, so that it gets what was sent; but not for long."""
-        with contextlib.suppress(EOFError, StreamBrokenError, TimeoutError), self._reader.within(timeout_s):
-            while True:
-                self._step(_ignore)
+        """A server has finished: waits until the client is gone, so that it gets what was sent; but not for long."""
+        with contextlib.suppress(StreamBrokenError, TimeoutError), self._reader.within(timeout_s):
+            self._reader.discard()  # a close with bytes unread would take back what was sent
 
     def send(self, parts: Sequence[BytesLike]) -> None:
         """Sends one message, given in parts; returns once the system has taken it. Raises: StreamBrokenError."""
@@ -148,29 +158,33 @@ class MessageStream:
         """How busy the connection was with what was sent; None where the system does not say."""
         return tcp_info.link_usage(self._socket)
 
-    def half_close(self) -> None:
-        """A client says that no more messages come; the server ends the stream once it has answered."""
+    def half_close(self, timeout_s: float) -> None:
+        """A client says that no more messages come; the server ends the stream once it has answered.
+
+        Raises: StreamStalledError: the last message is still on its way.
+        """
         with contextlib.suppress(StreamBrokenError):
-            self._writer.half_close()
+            self._writer.send_last(wire.data_header(0, wire.END_STREAM), timeout_s)
 
     def receive(self, timeout_s: float) -> memoryview | None:
         """The next message, taken at once; None at the end of the stream.
 
-        Raises: StreamBrokenError: the stream broke. TimeoutError: nothing came in time.
+        Raises: StreamBrokenError: the stream broke. TimeoutError: it did not come in time, and may have come in part: nothing
+            can be received after it.
         """
-        found: list[memoryview] = []
         try:
             with self._reader.within(timeout_s):
-                while not found and not self._peer_done:
-                    self._step(found.append)
+                while not self._early and not self._peer_done:
+                    self._step(self._early.append)
         except EOFError:
             raise self._break(StreamBrokenError("it closed the connection")) from None
         except StreamBrokenError as error:
             raise self._broken_off(error) from None
-        if not found:
+        if not self._early:
             return None
-        self.taken(len(found[0]))
-        return found[0]
+        message = self._early.popleft()
+        self.taken(len(message))
+        return message
 
     def run(self, on_message: Callable[[memoryview], None], on_half_close: Callable[[], None] = lambda: None) -> None:
         """Reads until the stream has ended; a client's ends with the server's trailers, a server's when the client is gone.
@@ -183,23 +197,28 @@ class MessageStream:
         """
         told = False
         try:
+            while self._early:
+                on_message(self._early.popleft())
             while not (self._is_client and self._peer_done):
                 if self._peer_done and not told:
                     told = True
                     on_half_close()
-                if self._has_lingered():
-                    return
                 self._step(on_message)
         except EOFError:
-            if self._finished_at_s is not None:
-                return
-            if self._is_client or not told:
+            if self._is_client or not (told or self._is_finished):
                 raise self._break(StreamBrokenError("it closed the connection")) from None
+        except TimeoutError:
+            if not self._is_finished:
+                raise
         except StreamBrokenError as error:
-            raise self._broken_off(error) from None
+            if not self._is_finished:
+                raise self._broken_off(error) from None
 
     def taken(self, n_bytes: int) -> None:
         """A message of that size has left the application's queue: the peer may send as much again."""
+        self._give_back(n_bytes + wire.PREFIX_BYTES)
+
+    def _give_back(self, n_bytes: int) -> None:
         owed = self._receive_credit.give_back(n_bytes)
         if owed and not self._closed:
             self._control(wire.window_update(wire.STREAM_ID, owed))
@@ -211,8 +230,8 @@ class MessageStream:
     def close(self) -> None:
         """Ends the connection and frees it; the thread that reads has returned, or is this one."""
         self.abort()
-        self._writer.join()
-        self._socket.close()
+        self._writer.close()
+        self._message = None
 
     def _break(self, error: StreamBrokenError) -> StreamBrokenError:
         """The error that ended the stream: the first one."""
@@ -220,11 +239,11 @@ class MessageStream:
             first = self._error is None
             self._error = self._error or error
             self._closed = True
-        if first:
-            self._writer.end(self._error)
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-        return self._error
+            if first:
+                self._writer.end(error)
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+            return self._error
 
     def _broken_off(self, error: StreamBrokenError) -> StreamBrokenError:
         """As `_break`; a general client also gets a status where it is at fault."""
@@ -237,23 +256,13 @@ class MessageStream:
         with contextlib.suppress(StreamBrokenError):  # the reader will see it, and knows why
             self._writer.control(frame)
 
-    def _has_lingered(self) -> bool:
-        """Whether a client has had time to take a server's end of the stream."""
-        return self._finished_at_s is not None and time.monotonic() > self._finished_at_s + _LINGER_S
-
-    def _on_silence(self) -> None:
-        if self._finished_at_s is not None:
-            raise EOFError
-        self._writer.flush()
-        # While they move, a long message is on its way on a slow link.
+    def _on_silence(self, times: int) -> None:
         acked_bytes = tcp_info.acked_bytes(self._socket)
-        if self._is_asked and acked_bytes == self._acked_bytes:
-            raise StreamBrokenError(f"no sign of life for {2 * self._limits.silence_s:g} s")
+        if times == 1:
+            self._control(_PING)
+        elif acked_bytes <= self._acked_bytes + len(_PING):  # a frozen process' system takes the ping itself
+            raise StreamBrokenError(f"no sign of life for {times * self._limits.silence_s:g} s")
         self._acked_bytes = acked_bytes
-        if not self._is_asked:
-            self._is_asked = True
-            self._control(wire.ping(b"boardlin", is_answer=False))
-            self._acked_bytes = tcp_info.acked_bytes(self._socket)
 
     def _read_request(self) -> str:
         try:
@@ -277,18 +286,24 @@ class MessageStream:
     def _step(self, on_message: Callable[[memoryview], None]) -> None:
         """Reads one frame."""
         header = bytes(self._reader.exactly(wire.FRAME_HEADER_BYTES))
-        self._is_asked = False
         length, kind, flags, stream_id = wire.split_header(header)
+        if self._header_block is not None and kind != wire.CONTINUATION:
+            raise StreamBrokenError("it did not finish its headers")
         if kind == wire.DATA:
             self._read_data(length, flags, stream_id, on_message)
             return
         if length > wire.MAX_CONTROL_BYTES:
             raise StreamBrokenError(f"it sent a control frame of {length} bytes")
+        if self._writer.waiting > _MAX_WAITING:
+            raise StreamBrokenError("it sends control frames and takes no answers")
         body = memoryview(bytearray(length))
         self._reader.into(body)
         self._handle(wire.parse(memoryview(header), body), flags)
 
     def _read_data(self, length: int, flags: int, stream_id: int, on_message: Callable[[memoryview], None]) -> None:
+        if wire.STREAM_ID < stream_id <= self._last_refused:
+            self._skip_data(length)
+            return
         if stream_id != wire.STREAM_ID or self._peer_headers is None or self._peer_done:
             raise StreamBrokenError(f"it sent data on stream {stream_id}, which is not open")
         owed = self._receive_credit.spend(length)
@@ -305,10 +320,21 @@ class MessageStream:
             if self._message is not None and self._filled == len(self._message):
                 message, self._message = self._message, None
                 on_message(message)
-        if padding:
+        if flags & wire.PADDED:
             self._reader.into(memoryview(bytearray(padding)))
+            self._give_back(1 + padding)
         if flags & wire.END_STREAM:
+            if self._is_client:
+                raise StreamBrokenError("it ended the stream without a gRPC status")
             self._end_of_messages()
+
+    def _skip_data(self, length: int) -> None:
+        """Of a stream that was refused, which its client did not know yet."""
+        owed = self._receive_credit.spend(length, of_stream=False)
+        if owed:
+            self._control(wire.window_update(0, owed))
+        while length:
+            length -= len(self._reader.exactly(min(length, _SKIPPED_BYTES)))
 
     def _read_piece(self, length: int) -> int:
         """Reads some of a DATA frame: the rest of a message's prefix, or bytes of the message; how many."""
@@ -342,17 +368,18 @@ class MessageStream:
         self._peer_done = True
 
     def _handle(self, frame: Frame, flags: int) -> None:
-        if self._header_block is not None and not isinstance(frame, ContinuationFrame):
-            raise StreamBrokenError("it did not finish its headers")
         if isinstance(frame, SettingsFrame):
             self._apply_settings(frame)
         elif isinstance(frame, WindowUpdateFrame):
-            self._send_credit.give(frame.window_increment, to_stream=frame.stream_id != 0)
+            if frame.stream_id in (0, wire.STREAM_ID):
+                self._send_credit.give(frame.window_increment, to_stream=frame.stream_id != 0)
         elif isinstance(frame, PingFrame):
             if "ACK" not in frame.flags:
                 self._control(wire.ping(frame.opaque_data, is_answer=True))
         elif isinstance(frame, (HeadersFrame, ContinuationFrame)):
             self._take_headers(frame, ends_stream=bool(flags & wire.END_STREAM))
+        elif isinstance(frame, PushPromiseFrame):
+            raise StreamBrokenError("it promised a stream that nobody asked for")
         elif isinstance(frame, RstStreamFrame):
             if frame.stream_id == wire.STREAM_ID:
                 raise StreamBrokenError(f"it reset the stream: {wire.error_name(frame.error_code)}")
@@ -374,26 +401,24 @@ class MessageStream:
         self._control(wire.settings_ack())
 
     def _take_headers(self, frame: HeadersFrame | ContinuationFrame, *, ends_stream: bool) -> None:
-        if frame.stream_id != wire.STREAM_ID:
-            if self._is_client or frame.stream_id % 2 == 0 or not isinstance(frame, HeadersFrame):
-                raise StreamBrokenError(f"it opened stream {frame.stream_id}")
-            # A second stream of a general client: its headers change HPACK's state, so they are read and refused.
-            self._coder.decode(bytes(frame.data))
-            self._control(wire.reset(frame.stream_id, wire.REFUSED_STREAM))
-            return
-        block = self._header_block if self._header_block is not None else bytearray()
-        block += frame.data
-        if len(block) > wire.MAX_CONTROL_BYTES:
-            raise StreamBrokenError("it sent too many headers")
         if isinstance(frame, HeadersFrame):
-            self._headers_end = ends_stream
+            self._header_block, self._headers_of, self._headers_end = bytearray(), frame.stream_id, ends_stream
+        elif self._header_block is None or frame.stream_id != self._headers_of:
+            raise StreamBrokenError("it went on with headers that it had not begun")
+        self._header_block += frame.data
+        if len(self._header_block) > wire.MAX_CONTROL_BYTES:
+            raise StreamBrokenError("it sent too many headers")
         if "END_HEADERS" not in frame.flags:
-            self._header_block = block
             return
-        self._header_block = None
-        self._note_headers(self._coder.decode(bytes(block)))
-
-    _headers_end = False
+        block, self._header_block = bytes(self._header_block), None
+        headers = self._coder.decode(block)  # of any stream: they change HPACK's state
+        if frame.stream_id == wire.STREAM_ID:
+            self._note_headers(headers)
+        elif self._is_client or frame.stream_id % 2 == 0 or self._peer_headers is None:
+            raise StreamBrokenError(f"it opened stream {frame.stream_id}")
+        else:  # a second one of a general client
+            self._last_refused = max(self._last_refused, frame.stream_id)
+            self._control(wire.reset(frame.stream_id, wire.REFUSED_STREAM))
 
     def _note_headers(self, headers: dict[str, str]) -> None:
         if self._is_client:
@@ -419,10 +444,6 @@ def aligned_memory(n_bytes: int) -> memoryview:
     memory = np.empty(n_bytes + ALIGNMENT_BYTES, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT_BYTES
     return memory[start : start + n_bytes].data
-
-
-def _ignore(_message: memoryview) -> None:
-    """Nobody waits for it any more."""
 
 
 def _no_message(_message: memoryview) -> None:

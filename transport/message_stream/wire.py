@@ -10,6 +10,7 @@ import struct
 from collections.abc import Sequence
 
 import hpack
+from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import (
     Frame,
     GoAwayFrame,
@@ -129,6 +130,8 @@ class HeaderCoder:
 
     def __init__(self) -> None:
         self._encoder = hpack.Encoder()
+        # Without a table there is no state that a peer's settings could upset, or two threads.
+        self._encoder.header_table_size = 0
         self._decoder = hpack.Decoder(_MAX_HEADER_LIST_BYTES)
 
     def frame(self, headers: Headers, *, ends_stream: bool) -> bytes:
@@ -154,8 +157,6 @@ def split_header(header: bytes | bytearray | memoryview) -> tuple[int, int, int,
 
 def parse(header: memoryview, body: memoryview) -> Frame:
     """A frame other than DATA. Raises: StreamBrokenError."""
-    from hyperframe.exceptions import HyperframeError
-
     try:
         frame, _ = Frame.parse_frame_header(header)
         frame.parse_body(body)

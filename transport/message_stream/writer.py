@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import select
 import socket
 import threading
 import time
@@ -12,7 +14,7 @@ from collections.abc import Sequence
 from transport.errors import StreamBrokenError, StreamStalledError
 from transport.frame import BytesLike
 from transport.message_stream.credit import SendCredit
-from transport.message_stream.wire import END_STREAM, PREFIX_BYTES, data_header, message_prefix
+from transport.message_stream.wire import PREFIX_BYTES, data_header, message_prefix
 
 # A piece of a message that is written in one go: long enough that its call costs nothing beside its bytes.
 _PIECE_BYTES = 2**20
@@ -53,7 +55,11 @@ class MessageWriter:
         self._control: deque[bytes] = deque()
         self._unsent: list[memoryview] = []  # what the socket did not take at once; it goes first
         self._late: queue.SimpleQueue[_Outgoing | None] = queue.SimpleQueue()
+        self._late_lock = threading.Lock()  # what is put is written, or was put too late
         self._late_thread: threading.Thread | None = None
+        self._room_thread: threading.Thread | None = None
+        self._is_full = False  # a thread waits for room in the socket
+        self._is_over = False  # the last frame is written
         self._error: StreamBrokenError | None = None
         self._begun_ns = 0
         self.written_ns = 0  # the last message's time, from its first byte until the socket had taken all
@@ -63,21 +69,26 @@ class MessageWriter:
         self._control.append(frame)
         self.flush()
 
+    @property
+    def waiting(self) -> int:
+        """Small frames that wait."""
+        return len(self._control)
+
     def flush(self) -> None:
-        """Tries once to send small frames that wait."""
-        while self._control or self._unsent:
+        """Sends small frames that wait, or has them sent once the socket takes more."""
+        while (self._control or self._unsent) and not self._is_full:
             if not self._wire.acquire(blocking=False):
                 return  # who writes now looks again afterwards
             try:
-                done = self._push([], waits=False)
+                if not self._push([], waits=False):
+                    self._flush_later()
             finally:
                 self._wire.release()
-            if not done:
-                return
 
     def send(self, parts: Sequence[BytesLike]) -> None:
         """Writes a message; returns once the socket has taken all of it. Raises: StreamBrokenError."""
         with self._turn:
+            self._require_open()
             self._begun_ns = time.perf_counter_ns()
             self._write(_Outgoing(parts), waits=True)
             self.written_ns = time.perf_counter_ns() - self._begun_ns
@@ -90,46 +101,78 @@ class MessageWriter:
         """
         if not self._turn.acquire(timeout=timeout_s):
             raise StreamStalledError(f"it took no message within {timeout_s:g} s")
-        done = True
+        is_late = False
         try:
-            if self._error is not None:
-                raise self._error
+            self._require_open()
             outgoing = _Outgoing(parts)
             self._begun_ns = time.perf_counter_ns()
-            done = self._write(outgoing, waits=False)
-            if done:
+            if self._write(outgoing, waits=False):
                 self.written_ns = time.perf_counter_ns() - self._begun_ns
             else:
                 self._finish_late(outgoing)
+                is_late = True
         finally:
-            if done:
+            if not is_late:
                 self._turn.release()
 
-    def half_close(self) -> None:
-        """Says that no more messages come. Raises: StreamBrokenError."""
-        self.send_frame(data_header(0, END_STREAM))
+    def send_last(self, frame: bytes, timeout_s: float) -> None:
+        """Sends the frame that ends this half of the stream, after the messages; those that come later are refused.
 
-    def send_frame(self, frame: bytes) -> None:
-        """Sends a small frame once the messages before it are sent. Raises: StreamBrokenError."""
-        with self._turn:
-            self._put([memoryview(frame)], waits=True)
+        Raises: StreamBrokenError. StreamStalledError: the last message is still on its way.
+        """
+        if not self._turn.acquire(timeout=timeout_s):
+            raise StreamStalledError(f"it took no message within {timeout_s:g} s")
+        try:
+            if not self._is_over:
+                self._is_over = True
+                self.control(frame)
+        finally:
+            self._turn.release()
 
     def end(self, error: StreamBrokenError) -> None:
-        """Nothing is written any more; threads end."""
-        self._error = self._error or error
+        """Nothing is written any more; threads end, once the socket is shut."""
         self._credit.end(error)
-        self._late.put(None)
+        with self._late_lock:
+            self._error = self._error or error
+            self._late.put(None)
 
-    def join(self) -> None:
-        """Waits for the thread, which ends after `end` once the socket is shut."""
-        if self._late_thread is not None and self._late_thread is not threading.current_thread():
+    def close(self) -> None:
+        """Waits for the threads, which end after `end`, and closes the socket."""
+        if self._late_thread is not None:
             self._late_thread.join()
+        while self._room_thread is not None and self._room_thread.is_alive():
+            self._room_thread.join()  # it may have started its successor
+        with self._wire:  # whoever still writes must not write to what the system opens next under this number
+            self._socket.close()
+
+    def _require_open(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._is_over:
+            raise StreamBrokenError("this end of the stream has said that no more messages come")
+
+    def _flush_later(self) -> None:
+        """The socket is full, and nobody may be about to write to it; the lock of the wire is held."""
+        self._is_full = True
+        self._room_thread = threading.Thread(target=self._wait_for_room, name="boardline-room", daemon=True)
+        self._room_thread.start()
+
+    def _wait_for_room(self) -> None:
+        room = select.poll()
+        room.register(self._socket, select.POLLOUT)
+        room.poll()
+        self._is_full = False
+        with contextlib.suppress(StreamBrokenError):  # the reader will see it
+            self.flush()
 
     def _finish_late(self, outgoing: _Outgoing) -> None:
-        if self._late_thread is None:
-            self._late_thread = threading.Thread(target=self._write_late, name="boardline-late", daemon=True)
-            self._late_thread.start()
-        self._late.put(outgoing)
+        with self._late_lock:
+            if self._error is not None:
+                raise self._error
+            if self._late_thread is None:
+                self._late_thread = threading.Thread(target=self._write_late, name="boardline-late", daemon=True)
+                self._late_thread.start()
+            self._late.put(outgoing)
 
     def _write_late(self) -> None:
         while (outgoing := self._late.get()) is not None:

@@ -1,0 +1,55 @@
+"""Replies from behind on their way to the board before, or to the dispatcher: undecoded, in order."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+
+from transport.errors import StreamBrokenError, StreamStalledError
+from transport.message_stream import MessageStream
+
+
+class Replies:
+    """Passes replies on without ever holding up the thread that brings them, which must hear the next board's other frames.
+
+    A reply goes at once, unless an earlier one is still on its way: then it waits for a thread. How many wait is bounded by
+    the flow control of the stream that they come from.
+    """
+
+    def __init__(self, upstream: MessageStream, on_sent: Callable[[int], None]) -> None:
+        """Args: on_sent: told the size of each reply that is on its way."""
+        self._upstream = upstream
+        self._on_sent = on_sent
+        self._waiting: queue.Queue[memoryview | None] = queue.Queue()
+        self._thread: threading.Thread | None = None
+
+    def pass_on(self, reply: memoryview) -> None:
+        """Sends a reply after those before it; never waits. One whose stream has ended is dropped: its reader knows why."""
+        if not self._waiting.unfinished_tasks:
+            try:
+                self._upstream.post([reply], timeout_s=0)
+                self._on_sent(len(reply))
+                return
+            except StreamBrokenError:
+                return
+            except StreamStalledError:
+                pass
+        self._waiting.put(reply)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._send, name="boardline-replies", daemon=True)
+            self._thread.start()
+
+    def finish(self) -> None:
+        """Waits until all are on their way, or their stream has ended, and ends the thread."""
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+
+    def _send(self) -> None:
+        while (reply := self._waiting.get()) is not None:
+            with contextlib.suppress(StreamBrokenError):
+                self._upstream.send([reply])
+                self._on_sent(len(reply))
+            self._waiting.task_done()
