@@ -17,9 +17,8 @@ from node_service.frame_work import FrameWork
 from protos.v1.control_plane_pb2 import LoadedStage, LoadStageRequest
 from protos.v1.tensor_pb2 import TensorSpec
 from runtime import Port, Runner, TfliteRuntime
-from transport.boundary import check_boundary
+from transport.boundary import Boundary
 from transport.frame import EncodedTensor
-from transport.tensor_codec import decode_tensor
 from transport.tensor_spec import describe, numpy_dtype
 
 
@@ -37,6 +36,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         partition = self.request.partition
+        self._boundary = Boundary(partition.arriving)
         self._is_closed = False
         self._computing = threading.Lock()
         self._counting = threading.Lock()
@@ -91,9 +91,8 @@ class Stage:
             unloaded meanwhile.
         """
         try:
-            check_boundary(self.request.partition.arriving, arriving)
             started_ns = time.perf_counter_ns()
-            values = [decode_tensor(arriving[place]) for place in self._input_places]
+            values = self._boundary.arrays(arriving, self._input_places)
             decoded_ns = time.perf_counter_ns()
             with self._computing:
                 if self._is_closed:

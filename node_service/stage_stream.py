@@ -166,7 +166,9 @@ class StageStream:
         begun_ns = time.perf_counter_ns()
         tensors = self._coding.encode(work.leaving)
         timing = self._timing(frame, work, tensors, time.perf_counter_ns() - begun_ns)
-        header = Header(request_id=frame.header.request_id, timings=[*frame.header.timings, timing])
+        header = frame.header
+        header.ClearField("tensors")
+        header.timings.append(timing)
         parts = frame_parts(header, tensors)
         if self._next is None:
             self._upstream.post(parts, _REPLY_TIMEOUT_S)

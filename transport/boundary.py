@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from protos.v1.tensor_pb2 import DType, TensorSpec
 from transport.errors import FrameError
 from transport.frame import ALIGNMENT_BYTES, EncodedTensor
-from transport.tensor_spec import describe, numpy_dtype, shape_fits
+from transport.tensor_codec import decode_tensor
+from transport.tensor_spec import Array, describe, numpy_dtype, shape_fits
 
 
 def check_boundary(specs: Sequence[TensorSpec], tensors: Sequence[EncodedTensor]) -> None:
@@ -24,6 +27,42 @@ def check_boundary(specs: Sequence[TensorSpec], tensors: Sequence[EncodedTensor]
     ]
     if wrong:
         raise FrameError(f"the frame's tensors do not fit the deployment; expected {'; '.join(wrong)}.")
+
+
+class Boundary:
+    """The tensors that must arrive at a stage, in order; checks and views each frame's at the least cost."""
+
+    def __init__(self, specs: Sequence[TensorSpec]) -> None:
+        self._specs = list(specs)
+        # What a raw tensor's header and data must be, where no dimension is open: then nothing else has to be looked at.
+        self._raw = [
+            (spec.dtype, list(spec.shape), numpy_dtype(spec.dtype), tuple(spec.shape), _raw_bytes(spec))
+            for spec in self._specs
+            if -1 not in spec.shape
+        ]
+
+    def arrays(self, tensors: Sequence[EncodedTensor], places: Sequence[int]) -> list[Array]:
+        """The arrays at these places, views of the received bytes where these are raw.
+
+        Raises: FrameError, TensorError, CodecUnavailableError: see `check_boundary` and `decode_tensor`.
+        """
+        if self._are_as_expected(tensors):
+            return [np.ndarray(self._raw[i][3], self._raw[i][2], tensors[i].data) for i in places]
+        check_boundary(self._specs, tensors)
+        return [decode_tensor(tensors[i]) for i in places]
+
+    def _are_as_expected(self, tensors: Sequence[EncodedTensor]) -> bool:
+        """Whether all are raw, and of the shapes and sizes that are known beforehand."""
+        if len(tensors) != len(self._raw) or len(self._raw) != len(self._specs):
+            return False
+        for (dtype, shape, _, _, n_bytes), (header, data) in zip(self._raw, tensors):
+            if header.codec or header.dtype != dtype or len(data) != n_bytes or header.shape != shape:
+                return False
+        return True
+
+
+def _raw_bytes(spec: TensorSpec) -> int:
+    return numpy_dtype(spec.dtype).itemsize * math.prod(spec.shape)
 
 
 def boundary_bytes(specs: Sequence[TensorSpec]) -> int:

@@ -7,8 +7,7 @@ serialised header costs about 12 us and gives the same bytes (docs/adr/0003).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Union
+from typing import NamedTuple, Union
 
 from google.protobuf.message import DecodeError
 
@@ -23,6 +22,7 @@ _HEADER_TAG = b"\x0a"  # field 1, length-delimited
 _PAYLOAD_TAG = b"\x12"  # field 2, length-delimited
 _PADDING_TAG = b"\x1a"  # field 3, length-delimited
 _LEAST_PADDING_BYTES = 2  # its tag, and a length below 128
+_HEADER_FIELD, _PAYLOAD_FIELD = _HEADER_TAG[0], _PAYLOAD_TAG[0]
 _MAX_VARINT_BYTES = 10
 _MAX_TAG_BYTES = _MAX_LENGTH_BYTES = 5  # both are 32-bit numbers
 _MAX_FIELD_NUMBER = 2**29 - 1
@@ -31,9 +31,8 @@ MAX_HEADER_BYTES = 2**20
 _ZEROS = bytes(ALIGNMENT_BYTES)
 
 
-@dataclass(frozen=True)
-class EncodedTensor:
-    """A tensor as it travels: what the header says of it, and its bytes."""
+class EncodedTensor(NamedTuple):
+    """A tensor as it travels: what the header says of it, and its bytes. The header may be shared: it is never changed."""
 
     header: TensorHeader
     data: BytesLike
@@ -52,16 +51,16 @@ def frame_parts(header: Header, tensors: Sequence[EncodedTensor] = ()) -> list[B
     """
     chunks: list[BytesLike] = []
     offset = 0
-    for tensor in tensors:
+    for described, data in tensors:
         padding = -offset % ALIGNMENT_BYTES
         if padding:
             chunks.append(_ZEROS[:padding])
             offset += padding
-        length = len(tensor.data)
+        length = len(data)
         entry = header.tensors.add()
-        entry.CopyFrom(tensor.header)
+        entry.MergeFrom(described)
         entry.offset, entry.length = offset, length
-        chunks.append(tensor.data)
+        chunks.append(data)
         offset += length
     serialized = header.SerializeToString()
     before = _HEADER_TAG + _varint(len(serialized)) + serialized
@@ -69,7 +68,7 @@ def frame_parts(header: Header, tensors: Sequence[EncodedTensor] = ()) -> list[B
         return [before]
     tag = _PAYLOAD_TAG + _varint(offset)
     padding = -(len(before) + _LEAST_PADDING_BYTES + len(tag)) % ALIGNMENT_BYTES
-    return [before + _PADDING_TAG + bytes([padding]) + _ZEROS[:padding] + tag, *chunks]
+    return [before + _PADDING_TAG + bytes((padding,)) + _ZEROS[:padding] + tag, *chunks]
 
 
 def unpack_frame(message: bytes | memoryview) -> tuple[Header, list[EncodedTensor]]:
@@ -79,19 +78,19 @@ def unpack_frame(message: bytes | memoryview) -> tuple[Header, list[EncodedTenso
     """
     view = memoryview(message)
     header = Header()
-    header_bytes = 0
     payload = view[:0]
+    header_bytes = 0
     try:
-        for tag, start, stop in _fields(message):
-            if tag == _HEADER_TAG[0]:
+        for tag, start, stop in _fields(view):
+            if tag == _PAYLOAD_FIELD:
+                payload = view[start:stop]
+            elif tag == _HEADER_FIELD:
                 header_bytes += stop - start
                 if header_bytes > MAX_HEADER_BYTES:
                     raise FrameError(
                         f"a header of {header_bytes} bytes is refused; at most {MAX_HEADER_BYTES} are taken."
                     )
                 header.MergeFromString(bytes(view[start:stop]))
-            elif tag == _PAYLOAD_TAG[0]:
-                payload = view[start:stop]
         return header, [_locate(entry, payload) for entry in header.tensors]
     except (DecodeError, IndexError) as error:
         raise FrameError(f"a message of {len(message)} bytes is not a frame: {error}.") from error
@@ -101,17 +100,22 @@ def unpack_frame(message: bytes | memoryview) -> tuple[Header, list[EncodedTenso
 
 
 def _locate(entry: TensorHeader, payload: memoryview) -> EncodedTensor:
-    stop = entry.offset + entry.length
+    start = entry.offset
+    stop = start + entry.length
     if stop > len(payload):
         raise FrameError(f"a tensor is said to end at byte {stop} of a payload of {len(payload)} bytes.")
-    return EncodedTensor(entry, payload[entry.offset : stop])
+    return EncodedTensor(entry, payload[start:stop])
 
 
-def _fields(message: bytes | memoryview) -> Iterable[tuple[int, int, int]]:
+def _fields(message: memoryview) -> Iterable[tuple[int, int, int]]:
     """(tag, start, stop) of the length-delimited fields; any protobuf writer's order and any new field is taken."""
     position, size = 0, len(message)
     while position < size:
-        tag, position = _read_varint(message, position, _MAX_TAG_BYTES)
+        tag = message[position]
+        if 8 <= tag < 0x80:  # in one byte, as ours are
+            position += 1
+        else:
+            tag, position = _read_varint(message, position, _MAX_TAG_BYTES)
         wire_type = tag & 7
         if not 0 < tag >> 3 <= _MAX_FIELD_NUMBER:
             raise FrameError(f"a message of {size} bytes is not a frame: field number {tag >> 3}.")
@@ -131,7 +135,7 @@ def _fields(message: bytes | memoryview) -> Iterable[tuple[int, int, int]]:
             raise FrameError(f"a message of {size} bytes is not a frame: wire type {wire_type} at byte {position}.")
 
 
-def _read_varint(message: bytes | memoryview, position: int, max_bytes: int = _MAX_VARINT_BYTES) -> tuple[int, int]:
+def _read_varint(message: memoryview, position: int, max_bytes: int = _MAX_VARINT_BYTES) -> tuple[int, int]:
     value = 0
     for shift in range(0, 7 * max_bytes, 7):
         byte = message[position]
@@ -143,6 +147,8 @@ def _read_varint(message: bytes | memoryview, position: int, max_bytes: int = _M
 
 
 def _varint(value: int) -> bytes:
+    if value < 0x80:
+        return bytes((value,))
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)

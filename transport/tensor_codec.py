@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Set
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from protos.v1.data_plane_pb2 import Codec, TensorHeader
+from protos.v1.tensor_pb2 import DType
 from transport.codec_setting import RAW, CodecSetting, with_tolerance
 from transport.codecs import CODECS, TensorCodec
 from transport.codecs.codec import as_bytes
@@ -120,8 +122,16 @@ def encode_tensor(
     """
     dtype = wire_dtype(array.dtype)
     little_endian = np.ascontiguousarray(array, numpy_dtype(dtype))
+    if setting is RAW:
+        return EncodedTensor(_raw_header(dtype, array.shape), as_bytes(little_endian))
     codec, data = _encode(little_endian, _row(setting.codec), setting.tolerance, decodable)
     return EncodedTensor(TensorHeader(dtype=dtype, shape=array.shape, codec=codec), data)
+
+
+@lru_cache(maxsize=1024)
+def _raw_header(dtype: DType, shape: tuple[int, ...]) -> TensorHeader:
+    """The same tensors come frame after frame."""
+    return TensorHeader(dtype=dtype, shape=shape, codec=Codec.RAW)
 
 
 def decode_tensor(tensor: EncodedTensor) -> Array:
@@ -139,7 +149,10 @@ def decode_tensor(tensor: EncodedTensor) -> Array:
             f"a tensor's shape {list(shape[:_MAX_DIMENSIONS])} has a negative dimension, or more than {_MAX_DIMENSIONS}."
         )
     size_bytes = math.prod(shape) * dtype.itemsize
-    data = _row(header.codec).decode(tensor.data, dtype, shape)
+    if header.codec == Codec.RAW:
+        data = np.frombuffer(tensor.data, np.uint8)
+    else:
+        data = _row(header.codec).decode(tensor.data, dtype, shape)
     if data.size != size_bytes:
         raise FrameError(
             f"a tensor of shape {list(shape)} and dtype {dtype.name} has {data.size} bytes, expected {size_bytes}."

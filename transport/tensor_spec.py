@@ -39,7 +39,9 @@ def numpy_dtype(dtype: DType) -> np.dtype[Any]:
 
 def wire_dtype(dtype: np.dtype[Any]) -> DType:
     """The `DType` of a numpy type. Raises: TensorError: a type that cannot travel (strings, objects, complex)."""
-    found = _DTYPE_BY_NUMPY.get(dtype.newbyteorder("<"))
+    found = _DTYPE_BY_NUMPY.get(dtype)  # on a little-endian machine all that is found is found here
+    if found is None:
+        found = _DTYPE_BY_NUMPY.get(dtype.newbyteorder("<"))
     if found is None:
         raise TensorError(f"arrays of dtype {dtype} cannot travel; expected one of {_names()}.")
     return found

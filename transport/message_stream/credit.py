@@ -36,6 +36,17 @@ class SendCredit:
                 self._changed.wait()
             raise StreamBrokenError(str(self._error))
 
+    def take_all(self, wanted: int) -> bool:
+        """Takes `wanted` bytes of credit if there are so many. Raises: StreamBrokenError: the stream has ended."""
+        with self._changed:
+            if self._error is not None:
+                raise StreamBrokenError(str(self._error))
+            if wanted > self._stream or wanted > self._connection:
+                return False
+            self._stream -= wanted
+            self._connection -= wanted
+            return True
+
     def give(self, increment: int, *, to_stream: bool) -> None:
         """The peer takes more. Raises: StreamBrokenError: beyond what HTTP/2 allows."""
         with self._changed:

@@ -48,7 +48,12 @@ class SocketReader:
             pass
 
     def exactly(self, n_bytes: int) -> memoryview:
-        """The next bytes, few of them; valid until the next read.
+        """The next bytes, few of them; valid until the next read. Raises: as `place`."""
+        buffer, start = self.place(n_bytes)
+        return buffer[start : start + n_bytes]
+
+    def place(self, n_bytes: int) -> tuple[memoryview, int]:
+        """Where the next bytes are, few of them: a buffer, and their start in it; valid until the next read.
 
         Raises: EOFError: the peer closed before the first of them. StreamBrokenError: in their midst, or the connection broke.
         """
@@ -63,9 +68,9 @@ class SocketReader:
                     raise EOFError
                 raise StreamBrokenError("it closed the connection in the midst of a frame")
             self._stop += got
-        found = self._buffer[self._start : self._start + n_bytes]
+        start = self._start
         self._start += n_bytes
-        return found
+        return self._buffer, start
 
     def into(self, target: memoryview) -> None:
         """Fills `target` with the next bytes. Raises: StreamBrokenError."""

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from hyperframe.frame import (
     ContinuationFrame,
     Frame,
@@ -29,8 +28,9 @@ from hyperframe.frame import (
 
 from transport.address import Address
 from transport.errors import StreamBrokenError
-from transport.frame import ALIGNMENT_BYTES, BytesLike
+from transport.frame import BytesLike
 from transport.message_stream import tcp_info, wire
+from transport.message_stream.buffers import MessageBuffers
 from transport.message_stream.credit import ReceiveCredit, SendCredit
 from transport.message_stream.reader import SocketReader
 from transport.message_stream.writer import MessageWriter
@@ -77,6 +77,7 @@ class MessageStream:
         self._headers_of = 0  # the stream
         self._headers_end = False  # the stream's messages
         self._last_refused = 0  # stream
+        self._buffers = MessageBuffers()
         self._prefix = bytearray()
         self._message: memoryview | None = None  # the one that comes in
         self._filled = 0
@@ -285,12 +286,18 @@ class MessageStream:
 
     def _step(self, on_message: Callable[[memoryview], None]) -> None:
         """Reads one frame."""
-        header = bytes(self._reader.exactly(wire.FRAME_HEADER_BYTES))
-        length, kind, flags, stream_id = wire.split_header(header)
+        length, kind, flags, stream_id = wire.split_header(*self._reader.place(wire.FRAME_HEADER_BYTES))
         if self._header_block is not None and kind != wire.CONTINUATION:
             raise StreamBrokenError("it did not finish its headers")
         if kind == wire.DATA:
             self._read_data(length, flags, stream_id, on_message)
+            return
+        if kind == wire.WINDOW_UPDATE and length == wire.WINDOW_UPDATE_BYTES:  # often, and so not by hyperframe
+            if stream_id in (0, wire.STREAM_ID):
+                increment = wire.split_window_update(*self._reader.place(length))
+                self._send_credit.give(increment, to_stream=stream_id != 0)
+            else:
+                self._reader.place(length)
             return
         if length > wire.MAX_CONTROL_BYTES:
             raise StreamBrokenError(f"it sent a control frame of {length} bytes")
@@ -298,6 +305,7 @@ class MessageStream:
             raise StreamBrokenError("it sends control frames and takes no answers")
         body = memoryview(bytearray(length))
         self._reader.into(body)
+        header = wire.frame_header(length, kind, flags, stream_id)
         self._handle(wire.parse(memoryview(header), body), flags)
 
     def _read_data(self, length: int, flags: int, stream_id: int, on_message: Callable[[memoryview], None]) -> None:
@@ -309,17 +317,20 @@ class MessageStream:
         owed = self._receive_credit.spend(length)
         if owed:
             self._control(wire.window_update(0, owed))
+        if self._message is None and not flags & wire.PADDED and length >= wire.PREFIX_BYTES and not self._prefix:
+            # As a message begins, and for most as it comes: in one frame.
+            length -= wire.PREFIX_BYTES
+            self._begin_message(*wire.split_prefix(*self._reader.place(wire.PREFIX_BYTES)))
         padding = 0
         if flags & wire.PADDED:
             padding = self._reader.exactly(1)[0]
             length -= 1 + padding
             if length < 0:
                 raise StreamBrokenError("it sent a frame with more padding than bytes")
+        self._deliver(on_message)  # an empty one is complete at once
         while length > 0:
             length -= self._read_piece(length)
-            if self._message is not None and self._filled == len(self._message):
-                message, self._message = self._message, None
-                on_message(message)
+            self._deliver(on_message)
         if flags & wire.PADDED:
             self._reader.into(memoryview(bytearray(padding)))
             self._give_back(1 + padding)
@@ -327,6 +338,11 @@ class MessageStream:
             if self._is_client:
                 raise StreamBrokenError("it ended the stream without a gRPC status")
             self._end_of_messages()
+
+    def _deliver(self, on_message: Callable[[memoryview], None]) -> None:
+        if self._message is not None and self._filled == len(self._message):
+            message, self._message = self._message, None
+            on_message(message)
 
     def _skip_data(self, length: int) -> None:
         """Of a stream that was refused, which its client did not know yet."""
@@ -342,16 +358,15 @@ class MessageStream:
             wanted = min(length, wire.PREFIX_BYTES - len(self._prefix))
             self._prefix += self._reader.exactly(wanted)
             if len(self._prefix) == wire.PREFIX_BYTES:
-                self._begin_message()
+                self._begin_message(*wire.split_prefix(self._prefix))
+                self._prefix.clear()
             return wanted
         wanted = min(length, len(self._message) - self._filled)
         self._reader.into(self._message[self._filled : self._filled + wanted])
         self._filled += wanted
         return wanted
 
-    def _begin_message(self) -> None:
-        is_compressed, n_bytes = self._prefix[0], int.from_bytes(self._prefix[1:], "big")
-        self._prefix.clear()
+    def _begin_message(self, is_compressed: int, n_bytes: int) -> None:
         if is_compressed:
             raise StreamBrokenError("it sent a compressed message; tensors have codecs of their own")
         if n_bytes > self._limits.max_message_bytes:
@@ -360,7 +375,7 @@ class MessageStream:
         growth = self._receive_credit.expect(n_bytes)
         if growth:
             self._control(wire.window_update(wire.STREAM_ID, growth))
-        self._message, self._filled = aligned_memory(n_bytes), 0
+        self._message, self._filled = self._buffers.take(n_bytes), 0
 
     def _end_of_messages(self) -> None:
         if self._message is not None or self._prefix:
@@ -437,13 +452,6 @@ class MessageStream:
 
 class MessageTooLargeError(StreamBrokenError):
     """The peer's message is larger than may be."""
-
-
-def aligned_memory(n_bytes: int) -> memoryview:
-    """Memory for a message, not cleared, which starts at a multiple of ALIGNMENT_BYTES."""
-    memory = np.empty(n_bytes + ALIGNMENT_BYTES, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT_BYTES
-    return memory[start : start + n_bytes].data
 
 
 def _no_message(_message: memoryview) -> None:

@@ -18,7 +18,6 @@ from hyperframe.frame import (
     PingFrame,
     RstStreamFrame,
     SettingsFrame,
-    WindowUpdateFrame,
 )
 
 from transport.errors import StreamBrokenError
@@ -29,6 +28,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 # The only stream of a connection: tensors of two streams must not share a flow-control window.
 STREAM_ID = 1
 FRAME_HEADER_BYTES = 9
+WINDOW_UPDATE_BYTES = 4
 PREFIX_BYTES = 5  # of a gRPC message: a byte that says whether it is compressed, and its length
 MAX_WINDOW_BYTES = 2**31 - 1
 DEFAULT_WINDOW_BYTES = 2**16 - 1
@@ -40,6 +40,12 @@ DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION =
 END_STREAM, PADDED = 0x1, 0x8
 NO_ERROR, PROTOCOL_ERROR, FLOW_CONTROL_ERROR, REFUSED_STREAM, CANCEL = 0, 1, 3, 7, 8
 
+# What comes with every message is read and written here; length and kind of a frame are 24 and 8 bits.
+_FRAME_HEADER = struct.Struct(">IBI")
+_PREFIX = struct.Struct(">BI")
+_MESSAGE_START = struct.Struct(">IBIBI")
+_INCREMENT = struct.Struct(">I")
+_WINDOW_UPDATE = struct.Struct(">IBII")
 _MAX_HEADER_LIST_BYTES = 2**14
 _ERROR_NAMES = {
     NO_ERROR: "NO_ERROR",
@@ -73,7 +79,7 @@ def settings_ack() -> bytes:
 
 def window_update(stream_id: int, increment: int) -> bytes:
     """Allows the peer `increment` more bytes; stream 0 is the connection."""
-    return WindowUpdateFrame(stream_id, window_increment=increment).serialize()
+    return _WINDOW_UPDATE.pack(WINDOW_UPDATE_BYTES << 8 | WINDOW_UPDATE, 0, stream_id, increment)
 
 
 def ping(opaque: bytes, *, is_answer: bool) -> bytes:
@@ -93,12 +99,22 @@ def go_away(code: int, why: str = "") -> bytes:
 
 def data_header(n_bytes: int, flags: int) -> bytes:
     """The header of a DATA frame of the stream."""
-    return struct.pack(">HBBBL", n_bytes >> 8, n_bytes & 0xFF, DATA, flags, STREAM_ID)
+    return _FRAME_HEADER.pack(n_bytes << 8 | DATA, flags, STREAM_ID)
+
+
+def frame_header(n_bytes: int, kind: int, flags: int, stream_id: int) -> bytes:
+    """The header of any frame."""
+    return _FRAME_HEADER.pack(n_bytes << 8 | kind, flags, stream_id)
+
+
+def message_start(n_bytes: int) -> bytes:
+    """The header of a DATA frame that holds a whole message, and the message's prefix."""
+    return _MESSAGE_START.pack((n_bytes + PREFIX_BYTES) << 8 | DATA, 0, STREAM_ID, 0, n_bytes)
 
 
 def message_prefix(n_bytes: int) -> bytes:
     """What gRPC puts before a message."""
-    return struct.pack(">BL", 0, n_bytes)
+    return _PREFIX.pack(0, n_bytes)
 
 
 def request_headers(path: str, authority: str) -> Headers:
@@ -149,10 +165,21 @@ class HeaderCoder:
             raise StreamBrokenError(f"it sent headers that cannot be read: {error}") from error
 
 
-def split_header(header: bytes | bytearray | memoryview) -> tuple[int, int, int, int]:
-    """(length, type, flags, stream id) of a frame's nine bytes."""
-    high, low, kind, flags, stream_id = struct.unpack(">HBBBL", header)
-    return (high << 8) + low, kind, flags, stream_id & MAX_WINDOW_BYTES
+def split_header(buffer: bytes | bytearray | memoryview, at: int = 0) -> tuple[int, int, int, int]:
+    """(length, type, flags, stream id) of the nine bytes there."""
+    length_and_kind, flags, stream_id = _FRAME_HEADER.unpack_from(buffer, at)
+    return length_and_kind >> 8, length_and_kind & 0xFF, flags, stream_id & MAX_WINDOW_BYTES
+
+
+def split_prefix(buffer: bytes | bytearray | memoryview, at: int = 0) -> tuple[int, int]:
+    """(whether it is compressed, length) of the gRPC message whose prefix is there."""
+    is_compressed, n_bytes = _PREFIX.unpack_from(buffer, at)
+    return is_compressed, n_bytes
+
+
+def split_window_update(buffer: bytes | bytearray | memoryview, at: int = 0) -> int:
+    """The increment in the four bytes there."""
+    return int(_INCREMENT.unpack_from(buffer, at)[0]) & MAX_WINDOW_BYTES
 
 
 def parse(header: memoryview, body: memoryview) -> Frame:

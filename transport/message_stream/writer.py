@@ -14,17 +14,21 @@ from collections.abc import Sequence
 from transport.errors import StreamBrokenError, StreamStalledError
 from transport.frame import BytesLike
 from transport.message_stream.credit import SendCredit
-from transport.message_stream.wire import PREFIX_BYTES, data_header, message_prefix
+from transport.message_stream.wire import PREFIX_BYTES, data_header, message_prefix, message_start
 
 # A piece of a message that is written in one go: long enough that its call costs nothing beside its bytes.
 _PIECE_BYTES = 2**20
+_MAX_WHOLE = 256
 _MAX_BUFFERS = 512  # of one call; the system takes 1024
 
 
 class _Outgoing:
-    """A message's bytes that are still to be written."""
+    """A message's bytes that are still to be written; of None, nothing."""
 
-    def __init__(self, parts: Sequence[BytesLike]) -> None:
+    def __init__(self, parts: Sequence[BytesLike] | None) -> None:
+        if parts is None:
+            self._views, self.left = deque[memoryview](), 0
+            return
         views = [memoryview(part).cast("B") for part in parts if len(part)]
         n_bytes = sum(map(len, views))
         self._views = deque([memoryview(message_prefix(n_bytes)), *views])
@@ -43,6 +47,9 @@ class _Outgoing:
         return taken
 
 
+_NOTHING = _Outgoing(None)
+
+
 class MessageWriter:
     """The sending half of a connection. Thread-safe."""
 
@@ -53,7 +60,7 @@ class MessageWriter:
         self._turn = threading.Lock()  # of messages: one's DATA frames follow one another
         self._wire = threading.Lock()  # of frames
         self._control: deque[bytes] = deque()
-        self._unsent: list[memoryview] = []  # what the socket did not take at once; it goes first
+        self._unsent: list[BytesLike] = []  # what the socket did not take at once; it goes first
         self._late: queue.SimpleQueue[_Outgoing | None] = queue.SimpleQueue()
         self._late_lock = threading.Lock()  # what is put is written, or was put too late
         self._late_thread: threading.Thread | None = None
@@ -104,9 +111,9 @@ class MessageWriter:
         is_late = False
         try:
             self._require_open()
-            outgoing = _Outgoing(parts)
             self._begun_ns = time.perf_counter_ns()
-            if self._write(outgoing, waits=False):
+            outgoing = _NOTHING if self._write_whole(parts) else _Outgoing(parts)
+            if not self._unsent and self._write(outgoing, waits=False):
                 self.written_ns = time.perf_counter_ns() - self._begun_ns
             else:
                 self._finish_late(outgoing)
@@ -184,6 +191,22 @@ class MessageWriter:
             finally:
                 self._turn.release()
 
+    def _write_whole(self, parts: Sequence[BytesLike]) -> bool:
+        """Writes a message as one frame, where credit and socket take it at once: the usual case, at the least cost.
+
+        Whether it is on its way: then what the socket has not taken waits in `_unsent`.
+        """
+        n_bytes = sum(map(len, parts))
+        wanted = n_bytes + PREFIX_BYTES
+        if (
+            wanted > min(_PIECE_BYTES, self.max_frame_bytes)
+            or len(parts) > _MAX_WHOLE
+            or not self._credit.take_all(wanted)
+        ):
+            return False
+        self._put([message_start(n_bytes), *parts], waits=False)
+        return True
+
     def _write(self, outgoing: _Outgoing, *, waits: bool) -> bool:
         """Whether all is written; False only if it may not wait."""
         while outgoing.left:
@@ -195,7 +218,7 @@ class MessageWriter:
                 return False
         return self._put([], waits=waits) if self._unsent else True
 
-    def _put(self, buffers: list[memoryview], *, waits: bool) -> bool:
+    def _put(self, buffers: list[BytesLike], *, waits: bool) -> bool:
         """Sends a frame; and small ones that came meanwhile, whose senders found the wire taken and will not come back."""
         with self._wire:
             done = self._push(buffers, waits=waits)
@@ -203,10 +226,11 @@ class MessageWriter:
             self.flush()
         return done
 
-    def _push(self, buffers: list[memoryview], *, waits: bool) -> bool:
+    def _push(self, buffers: list[BytesLike], *, waits: bool) -> bool:
         """Sends what was left over, waiting small frames and `buffers`; the lock of the wire is held."""
-        control = b"".join(self._take_control())
-        pending = [*self._unsent, *([memoryview(control)] if control else []), *buffers]
+        if self._control:
+            buffers = [b"".join(self._take_control()), *buffers]
+        pending = [*self._unsent, *buffers] if self._unsent else buffers
         self._unsent = pending
         flags = 0 if waits else socket.MSG_DONTWAIT
         while pending:
@@ -225,10 +249,10 @@ class MessageWriter:
         return [self._control.popleft() for _ in range(len(self._control))]
 
 
-def _after(buffers: list[memoryview], n_bytes: int) -> list[memoryview]:
+def _after(buffers: list[BytesLike], n_bytes: int) -> list[BytesLike]:
     """What is left of the buffers once so many bytes are gone."""
     for index, view in enumerate(buffers):
         if n_bytes < len(view):
-            return [view[n_bytes:], *buffers[index + 1 :]]
+            return [memoryview(view)[n_bytes:], *buffers[index + 1 :]]
         n_bytes -= len(view)
     return []

@@ -1,0 +1,45 @@
+"""Memory for the messages of one stream, aligned, and used again once nobody looks at a message any more."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from transport.frame import ALIGNMENT_BYTES
+
+# As many as may be in work at a time: fresh memory costs a page fault for each 4 KB, which is as much as a copy.
+_MOST_KEPT = 6
+# One is not kept from a small message for a large one that may never come again.
+_MOST_WASTE = 2
+# References to a buffer that nobody looks at: the list's, the loop's, and getrefcount's own.
+_UNUSED = 3
+
+
+class MessageBuffers:
+    """Gives memory for one message after the other. One thread at a time.
+
+    A message is in use for as long as anything refers to its memory, be it the message, a part of it or an array made of a
+    part: CPython counts references, and all of these hold one to the buffer.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
+
+    def take(self, n_bytes: int) -> memoryview:
+        """Memory that nobody else uses, not cleared, which starts at a multiple of ALIGNMENT_BYTES."""
+        for buffer in self._buffers:
+            if n_bytes <= buffer.size <= _MOST_WASTE * n_bytes and sys.getrefcount(buffer) == _UNUSED:
+                return buffer.data[:n_bytes]
+        buffer = _aligned(n_bytes)
+        if len(self._buffers) == _MOST_KEPT:
+            del self._buffers[0]  # it lives on for those who use it
+        self._buffers.append(buffer)
+        return buffer.data
+
+
+def _aligned(n_bytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    memory = np.empty(n_bytes + ALIGNMENT_BYTES, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT_BYTES
+    return memory[start : start + n_bytes]
