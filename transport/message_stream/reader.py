@@ -26,7 +26,7 @@ class SocketReader:
         self._deadline_s: float | None = None
         self._buffer = memoryview(bytearray(_AHEAD_BYTES))
         self._start = self._stop = 0
-        self._set_timeout(silence_s)
+        self._timeout_s = 0.0  # of the socket
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -36,7 +36,6 @@ class SocketReader:
             yield
         finally:
             self._deadline_s = None
-            self._set_timeout(self._silence_s)
 
     def end_within(self, seconds: float) -> None:
         """From now on the peer has that time: what comes later is a TimeoutError. For any thread; a wait for it ends soon after."""
@@ -86,9 +85,11 @@ class SocketReader:
     def _receive(self, target: memoryview, flags: int) -> int:
         silences = 0
         while True:
-            if self._deadline_s is not None:
-                self._set_timeout(self._deadline_s - time.monotonic())
+            left_s = self._silence_s if self._deadline_s is None else self._deadline_s - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
             try:
+                self._set_timeout(left_s)
                 return self._socket.recv_into(target, 0, flags)
             except BlockingIOError:
                 if self._deadline_s is None:
@@ -99,7 +100,7 @@ class SocketReader:
 
     def _set_timeout(self, seconds: float) -> None:
         """For the system, so that the socket stays a blocking one, which waits for all that is asked of it."""
-        if seconds <= 0:
-            raise TimeoutError
-        whole, part = divmod(max(seconds, 1e-3), 1)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(int(whole), int(part * 1e6)))
+        if seconds != self._timeout_s:
+            whole, part = divmod(max(seconds, 1e-3), 1)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(int(whole), int(part * 1e6)))
+            self._timeout_s = seconds
