@@ -48,7 +48,7 @@ from tests.transport.message_stream.by_hand import (
 from transport.errors import StreamBrokenError, StreamStalledError
 from transport.frame import ALIGNMENT_BYTES
 from transport.message_stream import MessageStream, StreamLimits
-from transport.message_stream.stream import MessageTooLargeError, aligned_memory
+from transport.message_stream.stream import MessageTooLargeError
 
 QUICK = StreamLimits(2**24, silence_s=0.2)
 END = data(b"", "END_STREAM")
@@ -549,10 +549,3 @@ def test_connection_that_broke_before_the_stream_was_asked_for_is_a_typed_error(
     with pytest.raises(StreamBrokenError):
         stream.receive(5)
     stream.close()
-
-
-@pytest.mark.parametrize("n_bytes", [0, 1, 63, 64, 65, 10**6])
-def test_memory_is_aligned(n_bytes: int) -> None:
-    memory = aligned_memory(n_bytes)
-    assert (len(memory), memory.readonly, memory.format) == (n_bytes, False, "B")
-    assert n_bytes == 0 or memory_address(memory) % ALIGNMENT_BYTES == 0
