@@ -99,8 +99,7 @@ class MessageWriter:
         The parts must not change until the next `send` or `post` returns.
         Raises: StreamBrokenError. StreamStalledError: the earlier message was not taken in time.
         """
-        if not self._turn.acquire(timeout=timeout_s):
-            raise StreamStalledError(f"it took no message within {timeout_s:g} s")
+        self._take_turn(timeout_s)
         is_late = False
         try:
             self._require_open()
@@ -120,8 +119,7 @@ class MessageWriter:
 
         Raises: StreamBrokenError. StreamStalledError: the last message is still on its way.
         """
-        if not self._turn.acquire(timeout=timeout_s):
-            raise StreamStalledError(f"it took no message within {timeout_s:g} s")
+        self._take_turn(timeout_s)
         try:
             if not self._is_over:
                 self._is_over = True
@@ -144,6 +142,10 @@ class MessageWriter:
             self._room_thread.join()  # it may have started its successor
         with self._wire:  # whoever still writes must not write to what the system opens next under this number
             self._socket.close()
+
+    def _take_turn(self, timeout_s: float) -> None:
+        if not self._turn.acquire(timeout=min(timeout_s, threading.TIMEOUT_MAX)):
+            raise StreamStalledError(f"it took no message within {timeout_s:g} s")
 
     def _require_open(self) -> None:
         if self._error is not None:
