@@ -57,8 +57,9 @@ class MessageWriter:
         self._late: queue.SimpleQueue[_Outgoing | None] = queue.SimpleQueue()
         self._late_lock = threading.Lock()  # what is put is written, or was put too late
         self._late_thread: threading.Thread | None = None
+        self._full: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._room_thread: threading.Thread | None = None
-        self._is_full = False  # a thread waits for room in the socket
+        self._is_full = False  # that thread waits for room in the socket
         self._is_over = False  # the last frame is written
         self._error: StreamBrokenError | None = None
         self._begun_ns = 0
@@ -133,13 +134,13 @@ class MessageWriter:
         with self._late_lock:
             self._error = self._error or error
             self._late.put(None)
+        self._full.put(False)
 
     def close(self) -> None:
         """Waits for the threads, which end after `end`, and closes the socket."""
-        if self._late_thread is not None:
-            self._late_thread.join()
-        while self._room_thread is not None and self._room_thread.is_alive():
-            self._room_thread.join()  # it may have started its successor
+        for thread in (self._late_thread, self._room_thread):
+            if thread is not None:
+                thread.join()
         with self._wire:  # whoever still writes must not write to what the system opens next under this number
             self._socket.close()
 
@@ -156,16 +157,19 @@ class MessageWriter:
     def _flush_later(self) -> None:
         """The socket is full, and nobody may be about to write to it; the lock of the wire is held."""
         self._is_full = True
-        self._room_thread = threading.Thread(target=self._wait_for_room, name="boardline-room", daemon=True)
-        self._room_thread.start()
+        if self._room_thread is None:
+            self._room_thread = threading.Thread(target=self._wait_for_room, name="boardline-room", daemon=True)
+            self._room_thread.start()
+        self._full.put(True)
 
     def _wait_for_room(self) -> None:
-        room = select.poll()
-        room.register(self._socket, select.POLLOUT)
-        room.poll()
-        self._is_full = False
-        with contextlib.suppress(StreamBrokenError):  # the reader will see it
-            self.flush()
+        while self._full.get():
+            room = select.poll()
+            room.register(self._socket, select.POLLOUT)
+            room.poll()
+            self._is_full = False
+            with contextlib.suppress(StreamBrokenError):  # the reader will see it
+                self.flush()
 
     def _finish_late(self, outgoing: _Outgoing) -> None:
         with self._late_lock:
