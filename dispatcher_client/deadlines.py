@@ -56,7 +56,7 @@ class Deadlines:
                     return
                 now_s = time.monotonic()
                 if not self._heap or self._heap[0][0] > now_s:
-                    self._changed.wait(self._heap[0][0] - now_s if self._heap else None)
+                    self._changed.wait(min(self._heap[0][0] - now_s, threading.TIMEOUT_MAX) if self._heap else None)
                     continue
                 _, key = heapq.heappop(self._heap)
                 if key not in self._live:

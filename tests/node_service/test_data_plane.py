@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
+from hyperframe.frame import DataFrame, SettingsFrame
 
 from bundle import Bundle
 from examples.local_boards import LocalBoards
+from node_service import data_plane
+from node_service.config import NodeConfig
 from protos.v1.data_plane_pb2 import Codec, Error, Frame, Header, TensorHeader
 from protos.v1.tensor_pb2 import DType
 from tests.node_service.stubs import exchange, frames_to, opening, serve_stage
+from tests.transport.message_stream.by_hand import REQUEST, Peer, data, grpc_message, headers
+from transport.address import Address
+from transport.channel import DATA_PLANE_STREAM
+from transport.message_stream.wire import PREFACE
 from transport.tensor_spec import wire_dtype
 
 MakeBundle = Callable[..., Bundle]
@@ -155,3 +164,19 @@ def test_message_beyond_the_limit_is_refused_before_it_is_taken(boards: LocalBoa
     with frames_to(boards.addresses[0]) as channel, pytest.raises(grpc.RpcError) as caught:
         exchange(channel, [bytes(300 * 2**20)])
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_peer_that_takes_nothing_does_not_keep_its_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window of 0 bytes: not even the refusal can be sent, and nobody reads what would raise it."""
+    monkeypatch.setattr(data_plane, "_REFUSAL_TIMEOUT_S", 0.1)
+    config = NodeConfig(listen=Address("127.0.0.1", 0), store=tmp_path, name="board1")
+    plane = data_plane.DataPlane(config, deployments=None, probes=None)  # type: ignore[arg-type]
+    address = plane.listen(config.listen)
+    plane.start()
+    peer = Peer(socket.create_connection((address.host, address.port)))
+    peer.send(PREFACE, SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 0}).serialize())
+    peer.send(headers([*REQUEST[:2], (":path", DATA_PLANE_STREAM), *REQUEST[3:]]), data(grpc_message(b"\xff" * 9)))
+    assert not [f for f in peer.frames() if isinstance(f, DataFrame)]  # until the board hangs up
+    peer.close()
+    plane.drain(10)
+    assert not plane._listener or not plane._listener._threads

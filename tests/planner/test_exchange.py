@@ -149,3 +149,13 @@ def test_peer_that_does_not_open_the_stream_is_named() -> None:
 
     with pytest.raises(ProbeError, match="board stranger answered the opening of a stream with something else"):
         run_in_loop(with_peer(answer))
+
+
+def test_large_frames_fill_the_window(boards: LocalBoards) -> None:
+    """Sending them waits for what only receiving brings."""
+    board = boards.named[0]
+    opening = OpenStream(probe=True, hops=[Hop(board=board.name, address=str(board.address), probe_bytes=10**6)])
+    payload = [encode_tensor(np.zeros(10**6, np.uint8))]
+    budget = ExchangeBudget(seconds=5.0, frames=20, timeout_s=10.0)
+    found = run_in_loop(exchange([board], opening, payload, 4, insecure=False, budget=budget))
+    assert found.frames == 20 - 1 - 5

@@ -64,8 +64,9 @@ class MessageWriter:
         self._late: queue.SimpleQueue[_Outgoing | None] = queue.SimpleQueue()
         self._late_lock = threading.Lock()  # what is put is written, or was put too late
         self._late_thread: threading.Thread | None = None
+        self._full: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._room_thread: threading.Thread | None = None
-        self._is_full = False  # a thread waits for room in the socket
+        self._is_full = False  # that thread waits for room in the socket
         self._is_over = False  # the last frame is written
         self._error: StreamBrokenError | None = None
         self._begun_ns = 0
@@ -106,8 +107,7 @@ class MessageWriter:
         The parts must not change until the next `send` or `post` returns.
         Raises: StreamBrokenError. StreamStalledError: the earlier message was not taken in time.
         """
-        if not self._turn.acquire(timeout=timeout_s):
-            raise StreamStalledError(f"it took no message within {timeout_s:g} s")
+        self._take_turn(timeout_s)
         is_late = False
         try:
             self._require_open()
@@ -127,8 +127,7 @@ class MessageWriter:
 
         Raises: StreamBrokenError. StreamStalledError: the last message is still on its way.
         """
-        if not self._turn.acquire(timeout=timeout_s):
-            raise StreamStalledError(f"it took no message within {timeout_s:g} s")
+        self._take_turn(timeout_s)
         try:
             if not self._is_over:
                 self._is_over = True
@@ -142,15 +141,19 @@ class MessageWriter:
         with self._late_lock:
             self._error = self._error or error
             self._late.put(None)
+        self._full.put(False)
 
     def close(self) -> None:
         """Waits for the threads, which end after `end`, and closes the socket."""
-        if self._late_thread is not None:
-            self._late_thread.join()
-        while self._room_thread is not None and self._room_thread.is_alive():
-            self._room_thread.join()  # it may have started its successor
+        for thread in (self._late_thread, self._room_thread):
+            if thread is not None:
+                thread.join()
         with self._wire:  # whoever still writes must not write to what the system opens next under this number
             self._socket.close()
+
+    def _take_turn(self, timeout_s: float) -> None:
+        if not self._turn.acquire(timeout=min(timeout_s, threading.TIMEOUT_MAX)):
+            raise StreamStalledError(f"it took no message within {timeout_s:g} s")
 
     def _require_open(self) -> None:
         if self._error is not None:
@@ -161,16 +164,19 @@ class MessageWriter:
     def _flush_later(self) -> None:
         """The socket is full, and nobody may be about to write to it; the lock of the wire is held."""
         self._is_full = True
-        self._room_thread = threading.Thread(target=self._wait_for_room, name="boardline-room", daemon=True)
-        self._room_thread.start()
+        if self._room_thread is None:
+            self._room_thread = threading.Thread(target=self._wait_for_room, name="boardline-room", daemon=True)
+            self._room_thread.start()
+        self._full.put(True)
 
     def _wait_for_room(self) -> None:
-        room = select.poll()
-        room.register(self._socket, select.POLLOUT)
-        room.poll()
-        self._is_full = False
-        with contextlib.suppress(StreamBrokenError):  # the reader will see it
-            self.flush()
+        while self._full.get():
+            room = select.poll()
+            room.register(self._socket, select.POLLOUT)
+            room.poll()
+            self._is_full = False
+            with contextlib.suppress(StreamBrokenError):  # the reader will see it
+                self.flush()
 
     def _finish_late(self, outgoing: _Outgoing) -> None:
         with self._late_lock:

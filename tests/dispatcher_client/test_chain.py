@@ -1,0 +1,137 @@
+"""A chain's stream against a board that takes its time, and callers who do not wait for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dispatcher_client.chain import Chain
+from dispatcher_client.errors import ChainClosedError, ReplyTimeoutError
+from fleet.errors import BoardUnavailableError
+from fleet.inventory import Board
+from protos.v1.data_plane_pb2 import Codec, Header, TensorHeader
+from transport.address import Address
+from transport.channel import DATA_PLANE_STREAM
+from transport.errors import StreamBrokenError
+from transport.frame import EncodedTensor, frame_parts
+from transport.message_stream import MessageStream, StreamLimits, StreamListener
+
+LIMITS = StreamLimits(2**24)
+BIG = [EncodedTensor(TensorHeader(), bytes(10**6))]
+
+
+def opens(stream: MessageStream) -> None:
+    assert stream.receive(5)
+    stream.post(frame_parts(Header(opened={"boards": ["board1"]})), 5)
+
+
+@contextmanager
+def chain_to(behave: Callable[[MessageStream], None]) -> Iterator[Chain]:
+    listener = StreamListener(Address("127.0.0.1", 0), DATA_PLANE_STREAM, behave, LIMITS)
+    listener.start()
+    board = Board("board1", Address("127.0.0.1", listener.address.port - 1))
+    stage = SimpleNamespace(board=board, stage_index=0, chain_index=0)
+    placement: Any = SimpleNamespace(stages=[stage], splitting=SimpleNamespace(deployment_id="d"))
+    chain = Chain(placement, Codec.RAW, insecure=False, on_reply=lambda report: None)
+    yield chain
+    chain._close()
+    listener.stop()
+    listener.abort()
+    assert listener.join(10)
+
+
+def test_chain_that_is_closed_while_it_opens_leaves_nothing_open() -> None:
+    asked, answer, outcomes = threading.Event(), threading.Event(), []
+
+    def slow(stream: MessageStream) -> None:
+        assert stream.receive(5)
+        asked.set()
+        assert answer.wait(10)
+        stream.post(frame_parts(Header(opened={"boards": ["board1"]})), 5)
+        with pytest.raises(StreamBrokenError):
+            stream.run(lambda m: None)
+
+    with chain_to(slow) as chain:
+
+        def work() -> None:
+            try:
+                outcomes.append(chain._open(10))
+            except BoardUnavailableError as error:
+                outcomes.append(error)
+
+        opening = threading.Thread(target=work)
+        opening.start()
+        assert asked.wait(10)
+        chain._close()
+        answer.set()
+        opening.join(10)
+        assert not opening.is_alive()
+        assert chain.failure is not None
+        assert chain._reader is None
+        assert isinstance(outcomes[0], BoardUnavailableError)
+
+
+def test_chain_that_was_closed_before_it_opened_does_not_open() -> None:
+    with chain_to(opens) as chain:
+        chain._close()
+        with pytest.raises(BoardUnavailableError):
+            chain._open(5)
+        assert chain.failure is not None and chain._reader is None
+
+
+def test_request_behind_one_that_the_board_does_not_take_ends_in_time_and_the_chain_closes() -> None:
+    over = threading.Event()
+
+    def takes_nothing(stream: MessageStream) -> None:
+        opens(stream)
+        over.wait(20)
+
+    with chain_to(takes_nothing) as chain:
+        chain._open(5)
+        first = chain.post(BIG, 30)
+        with pytest.raises(ReplyTimeoutError):
+            chain.post(BIG, 0.1).result(5)
+        assert not first.done()
+        closing = threading.Thread(target=chain._close)
+        closing.start()
+        over.set()  # the board hangs up
+        closing.join(15)
+        assert not closing.is_alive()
+        with pytest.raises((ChainClosedError, BoardUnavailableError)):
+            first.result(0)
+
+
+def test_answers_that_are_on_their_way_come_before_the_close_however_many_threads_still_post() -> None:
+    """What is posted after the half-close must not break the stream for what was posted before."""
+
+    def echo(stream: MessageStream) -> None:
+        opens(stream)
+        found: list[memoryview] = []
+
+        def finish() -> None:
+            for message in found:
+                stream.post([message], 10)
+            stream.finish(10)
+
+        def take(message: memoryview) -> None:
+            stream.taken(len(message))
+            found.append(message)
+
+        stream.run(take, lambda: threading.Thread(target=finish).start())
+
+    with chain_to(echo) as chain:
+        chain._open(5)
+        futures = [chain.post([], 10) for _ in range(5)]
+        threads = [threading.Thread(target=chain.post, args=(BIG, 10)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        chain._close()
+        for thread in threads:
+            thread.join(10)
+            assert not thread.is_alive()
+        assert [f.result(0) for f in futures] == [[]] * 5

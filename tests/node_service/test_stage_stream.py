@@ -1,0 +1,293 @@
+"""One stage between a sender and a next board that behave badly: every thread ends, and the sender is told why."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from node_service.frame_work import FrameWork
+from node_service.leaving_tensors import LeavingTensors
+from node_service.next_board import NextBoard
+from node_service.stage_stream import StageStream
+from protos.v1.data_plane_pb2 import Codec, Error, Header, Hop, OpenStream
+from transport.address import Address
+from transport.channel import DATA_PLANE_STREAM
+from transport.errors import StreamBrokenError
+from transport.frame import EncodedTensor, frame_parts, pack_frame, unpack_frame
+from transport.message_stream import MessageStream, StreamLimits, StreamListener, open_stream
+from transport.tensor_codec import encode_tensor
+
+LOCAL = Address("127.0.0.1", 0)
+LIMITS = StreamLimits(2**24, silence_s=0.3)
+Handler = Callable[[MessageStream], None]
+
+
+class Doubling:
+    """A stage that gives back the tensors it gets, once it may."""
+
+    stage_index = 0
+
+    def __init__(self) -> None:
+        self.may_go = threading.Event()
+        self.may_go.set()
+        self.begun = threading.Event()
+
+    def process(self, arriving: list[EncodedTensor], arrived_ns: int) -> FrameWork:
+        self.begun.set()
+        assert self.may_go.wait(20)
+        if not arriving:
+            raise ZeroDivisionError("a defect of the stage")
+        return FrameWork(list(arriving), wait_ns=0)
+
+
+class Board:
+    """A listener that runs StageStreams, with what became of each."""
+
+    def __init__(self, stage: Doubling, next_address: Address | None) -> None:
+        self.stage, self.next_address = stage, next_address
+        self.outcomes: list[str] = []
+        self.streams: list[StageStream] = []
+
+    def serve(self, upstream: MessageStream) -> None:
+        next_board = None
+        if self.next_address is not None:
+            before = Address(self.next_address.host, self.next_address.port - 1)
+            next_board = NextBoard(Hop(board="behind", address=str(before)), insecure=False, limits=LIMITS)
+            next_board.open(OpenStream(timeout_s=5))
+        stream = StageStream(self.stage, "this", upstream, next_board, LeavingTensors(Codec.RAW))
+        self.streams.append(stream)
+        try:
+            stream.run()
+            self.outcomes.append("ended")
+        except StreamBrokenError as error:
+            self.outcomes.append(str(error))
+        finally:
+            if next_board is not None:
+                next_board.close()
+
+
+@contextmanager
+def listening(handler: Handler) -> Iterator[Address]:
+    listener = StreamListener(LOCAL, DATA_PLANE_STREAM, handler, LIMITS)
+    listener.start()
+    try:
+        yield listener.address
+    finally:
+        listener.stop()
+    assert listener.join(15), [t.name for t in threading.enumerate()]
+
+
+class Sender:
+    """A dispatcher that reads at once and takes answers off its queue when the test does."""
+
+    def __init__(self, address: Address) -> None:
+        self.stream = open_stream(address, DATA_PLANE_STREAM, LIMITS, insecure=False, timeout_s=5)
+        self.send, self.half_close = self.stream.send, self.stream.half_close
+        self._answers: queue.SimpleQueue[memoryview | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(StreamBrokenError):
+            self.stream.run(self._answers.put)
+        self._answers.put(None)
+
+    def reply(self) -> Header | None:
+        message = self._answers.get(timeout=10)
+        if message is None:
+            return None
+        self.stream.taken(len(message))
+        return unpack_frame(message)[0]
+
+    def close(self) -> None:
+        self.stream.abort()
+        self._reader.join()
+        self.stream.close()
+
+
+def reply(sender: Sender) -> Header | None:
+    return sender.reply()
+
+
+@contextmanager
+def board(stage: Doubling | None = None, behind: Handler | None = None) -> Iterator[tuple[Board, Sender]]:
+    """A board, maybe with one behind it, and a stream to it."""
+    before = set(threading.enumerate())
+    if behind is None:
+        served = Board(stage or Doubling(), None)
+        with listening(served.serve) as address, contextlib.closing(Sender(address)) as stream:
+            yield served, stream
+    else:
+        with listening(opened_then(behind)) as behind_address:
+            served = Board(stage or Doubling(), behind_address)
+            with listening(served.serve) as address, contextlib.closing(Sender(address)) as stream:
+                yield served, stream
+    left = {t for t in threading.enumerate() if t.name.startswith("boardline-")} - before
+    for thread in left:
+        thread.join(5)
+    assert not [t for t in left if t.is_alive()]
+
+
+def opened_then(behave: Handler) -> Handler:
+    def handle(stream: MessageStream) -> None:
+        assert stream.receive(5)
+        stream.post(frame_parts(Header(opened={})), 5)
+        behave(stream)
+
+    return handle
+
+
+def frame(request_id: int, size: int = 10) -> bytes:
+    return pack_frame(Header(request_id=request_id), [encode_tensor(np.zeros(size, np.uint8))])
+
+
+def echo(stream: MessageStream) -> None:
+    """A board behind that answers at once and ends when it should."""
+
+    def give_back(message: memoryview) -> None:
+        stream.taken(len(message))
+        stream.post([message], 10)
+
+    stream.run(give_back, lambda: stream.finish(5))
+
+
+@pytest.mark.parametrize("behind", [None, echo])
+def test_frames_are_answered_in_order_and_the_end_comes_after_them(behind: Handler | None) -> None:
+    with board(behind=behind) as (served, stream):
+        for n in (1, 2, 3):
+            stream.send([frame(n)])
+        stream.half_close(5)
+        headers = [reply(stream) for _ in range(4)]
+        assert [h.request_id if h else None for h in headers] == [1, 2, 3, None]
+        stream.close()
+    assert served.outcomes == ["ended"]
+
+
+def test_frame_that_cannot_be_read_ends_the_stream_after_the_answers_before_it() -> None:
+    with board() as (_, stream):
+        stream.send([frame(1)])
+        stream.send([b"\xff" * 40])
+        stream.send([frame(2)])
+        first, last = reply(stream), reply(stream)
+        assert first and first.request_id == 1
+        assert last and last.request_id == 0 and last.error.code == Error.BAD_FRAME
+        assert reply(stream) is None
+
+
+def test_unreadable_frame_does_not_stop_the_reader_while_replies_wait_for_credit() -> None:
+    """The thread that reads is the one that hears of the credit which the replies need."""
+    with board() as (_, stream):
+        for n in (1, 2, 3):
+            stream.send([frame(n, 10**6)])  # nobody reads the answers yet
+        stream.send([b"\xff" * 40])
+        threading.Event().wait(0.1)
+        found = [reply(stream) for _ in range(5)]
+        assert [h.request_id if h else None for h in found] == [1, 2, 3, 0, None]
+
+
+def test_defect_of_the_stage_is_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with board() as (_, stream):
+        stream.send([pack_frame(Header(request_id=1))])
+        found = reply(stream)
+        assert found and found.error.code == Error.INTERNAL
+        assert reply(stream) is None
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_next_board_that_dies_is_named() -> None:
+    with board(behind=lambda stream: stream.close()) as (_, stream):
+        found = reply(stream)
+        assert found and found.error.code == Error.PEER_UNAVAILABLE and found.error.board == "behind"
+        assert reply(stream) is None
+
+
+def test_next_board_that_dies_while_a_frame_waits_for_its_credit_is_named() -> None:
+    def dies(stream: MessageStream) -> None:
+        stream.receive(5)
+        threading.Event().wait(0.2)
+
+    with board(behind=dies) as (_, stream):
+        for n in range(1, 4):
+            stream.send([frame(n, 10**6)])
+        found = reply(stream)
+        assert found and found.error.code == Error.PEER_UNAVAILABLE and found.error.board == "behind"
+
+
+def test_replies_that_wait_for_the_sender_do_not_make_this_board_seem_dead_to_the_next() -> None:
+    ends: list[str] = []
+
+    def replies_a_lot(stream: MessageStream) -> None:
+        def give_back(message: memoryview) -> None:
+            stream.taken(len(message))
+            for _ in range(8):
+                threading.Thread(target=post, args=(bytes(message),), daemon=True).start()
+
+        def post(message: bytes) -> None:
+            try:
+                stream.send([message])
+            except StreamBrokenError as error:
+                ends.append(str(error))
+
+        stream.run(give_back, lambda: stream.finish(10))
+
+    with board(behind=replies_a_lot) as (served, stream):
+        stream.send([frame(1, 10**6)])
+        threading.Event().wait(4 * LIMITS.silence_s)  # silent on this hop, but alive: nobody asks it
+        assert [h.request_id for h in (reply(stream) for _ in range(8)) if h] == [1] * 8
+        stream.half_close(5)
+        assert reply(stream) is None
+        stream.close()
+    assert (ends, served.outcomes) == ([], ["ended"])
+
+
+def test_sender_that_dies_while_replies_wait_for_it_ends_every_thread() -> None:
+    def floods(stream: MessageStream) -> None:
+        flooding = threading.Thread(target=lambda: flood(stream), daemon=True)
+        flooding.start()
+        try:
+            stream.run(lambda m: stream.taken(len(m)))
+        finally:
+            stream.abort()
+            flooding.join()
+
+    def flood(stream: MessageStream) -> None:
+        try:
+            while True:
+                stream.send([frame(1, 10**5)])
+        except StreamBrokenError:
+            return
+
+    with board(behind=floods) as (served, stream):
+        assert reply(stream)
+        threading.Event().wait(0.2)
+        stream.close()
+    assert served.outcomes[0] != "ended"
+
+
+def test_drain_answers_what_came_and_says_why_it_ends() -> None:
+    stage = Doubling()
+    stage.may_go.clear()
+    with board(stage, echo) as (served, stream):
+        stream.send([frame(1)])
+        assert stage.begun.wait(10)
+        served.streams[0].drain()
+        stage.may_go.set()
+        first, last = reply(stream), reply(stream)
+        assert first and first.request_id == 1
+        assert last and last.error.code == Error.REFUSED and "draining" in last.error.message
+        assert reply(stream) is None
+
+
+def test_sender_that_leaves_is_not_reported_as_a_fault_of_the_next_board(caplog: pytest.LogCaptureFixture) -> None:
+    with board(behind=echo) as (served, stream):
+        stream.send([frame(1)])
+        assert reply(stream)
+        stream.close()
+    assert "behind" not in caplog.text
+    assert served.outcomes == ["it closed the connection"]
