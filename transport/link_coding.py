@@ -126,16 +126,22 @@ class LinkCoding:
         if self._sent is None or self._is_raw:
             return
         self._frames_since += 1
-        is_settled = self._chooser.next_trial() is None and not self._chooser.is_probing
-        if is_settled and self._frames_since < _LOOK_EVERY and not self._is_coded():
-            return
         now_s, usage = self._clock(), self._usage()
+        if self._frames_since < _LOOK_EVERY and self._is_quiet(now_s, usage):
+            return
         if self._last_s is not None and now_s > self._last_s:
             self._chooser.note_frame(self._report(self._sent, compute_s, now_s - self._last_s, usage))
         self._last_s, self._last_usage, self._frames_since = now_s, usage, 0
 
-    def _is_coded(self) -> bool:
-        return any(setting != RAW for setting in self._chooser.choice)
+    def _is_quiet(self, now_s: float, usage: LinkUsage | None) -> bool:
+        """Whether nothing is tried, all goes raw, and the link has not been busy since the last look."""
+        if self._chooser.next_trial() is not None or self._chooser.is_probing:
+            return False
+        if any(setting != RAW for setting in self._chooser.choice) or self._last_s is None:
+            return False
+        if usage is None or self._last_usage is None:
+            return True
+        return usage.busy_s - self._last_usage.busy_s <= _LIMITING_SHARE * (now_s - self._last_s)
 
     def _report(self, sent: _Sent, compute_s: float, elapsed_s: float, usage: LinkUsage | None) -> FrameReport:
         blocked_s, bytes_per_s = 0.0, None

@@ -30,9 +30,9 @@ _FRAME_BYTES = 1514
 # What precedes and follows every frame on a real wire: preamble 8, check sum 4, gap 12.
 _WIRE_OVERHEAD_BYTES = 24
 _WIRE_MIN_BYTES = 84
-# The bucket: what a link that was idle passes at once, and so how far a transfer's time may fall short of the truth. A quarter of it
-# cuts TCP's pieces to 15 KB at 1 Gbit/s, where a network card takes 64 KB: a chain of eight boards then spent 9.6 ms of processor
-# time an image outside invoke instead of 7.0, and gave 43 images/s instead of 53.
+# The bucket: what a link that was idle passes at once, and so how far a transfer's time may fall short of the truth. A quarter
+# of it cuts TCP's pieces to 15 KB at 1 Gbit/s, where a network card takes 64 KB: a chain of eight boards then spent 9.6 ms of
+# processor time an image outside invoke instead of 7.0, and gave 43 images/s instead of 53.
 _BURST_S = 1e-3
 _MAX_GSO_BYTES = 65536
 _MIN_BURST_BYTES = 2 * _FRAME_BYTES

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from node_service.leaving_tensors import LeavingTensors
 
 from node_service.frame_work import FrameWork
-from node_service.leaving_tensors import LeavingTensors
 from node_service.next_board import NextBoard
 from node_service.stage_stream import StageStream
 from protos.v1.data_plane_pb2 import Codec, Error, Header, Hop, OpenStream
