@@ -26,6 +26,7 @@ from transport.channel import (
     OPENING_SHARE,
     PROTOCOL_VERSION,
 )
+from transport.coding_costs import BoardLoad
 from transport.errors import ConnectError, StreamBrokenError, StreamStalledError, TransportError
 from transport.frame import EncodedTensor, frame_parts, unpack_frame
 from transport.link_coding import LinkCoding
@@ -109,7 +110,6 @@ class Chain:
             deployment_id=self.placement.splitting.deployment_id,
             hops=hops,
             codecs=[setting.message() for setting in self._codecs],
-            decodes=available_codecs(),
             dispatcher_decodes=available_codecs(),
             timeout_s=timeout_s * OPENING_SHARE,
         )
@@ -132,7 +132,10 @@ class Chain:
             raise self._stream_error(error) from error
         if message is None:
             raise self._stream_error(StreamBrokenError("it ended it at once"))
-        header, _ = unpack_frame(message)
+        try:
+            header, _ = unpack_frame(message)
+        except TransportError as error:
+            raise BoardDefectError(self._first.name, f"sent something that is no reply: {error}") from error
         if header.HasField("error"):
             raise from_wire(header.error)
         if not header.HasField("opened"):
@@ -143,6 +146,7 @@ class Chain:
             frozenset(header.opened.decodes),
             cores=1.0,
             has_spare_core=True,
+            receiver=BoardLoad(0.0, header.opened.cores or 1.0, has_spare_core=False),
             usage=stream.usage,
         )
         with self._lock:
@@ -187,7 +191,7 @@ class Chain:
             self._pending[request_id] = _Pending(future, time.perf_counter(), sum(map(len, parts)), timeout_s)
         self._deadlines.set(request_id, timeout_s)
         try:
-            self._stream.post(parts, timeout_s)
+            self._stream.post(parts, timeout_s, copies_rest=True)  # they are the application's arrays
             self._coding.note_sent(0.0)
         except StreamStalledError:
             self._expire(request_id)

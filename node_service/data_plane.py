@@ -26,6 +26,7 @@ from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM, HEADER_ROOM_BYTES, OPENING_SHARE, PROTOCOL_VERSION
 from transport.errors import CodecUnavailableError, FrameError, StreamBrokenError, StreamStalledError
 from transport.frame import frame_parts, unpack_frame
+from transport.coding_costs import BoardLoad
 from transport.link_coding import LinkCoding
 from transport.message_stream import MessageStream, StreamLimits, StreamListener
 from transport.tensor_codec import CodecSetting, available_codecs, codec_name
@@ -35,6 +36,8 @@ _log = logging.getLogger(__name__)
 _FIRST_MESSAGE_TIMEOUT_S = 10.0
 _REFUSAL_TIMEOUT_S = 5.0
 _MAX_OPEN_TIMEOUT_S = 120.0
+# It decodes beside the application's work.
+_DISPATCHER = BoardLoad(0.0, 1.0, has_spare_core=True)
 
 
 class DataPlane:
@@ -102,20 +105,21 @@ class DataPlane:
         allowed = _codecs_here(opening)
         with self._stage(opening) as stage:
             try:
-                opened = Opened(boards=[this.board], decodes=available_codecs())
-                decodable = opening.dispatcher_decodes
+                cores = usable_cores()
+                opened = Opened(boards=[this.board], decodes=available_codecs(), cores=cores)
+                decodable, receiver = opening.dispatcher_decodes, _DISPATCHER
                 if next_board is not None:
                     behind = next_board.open(_onward(opening))
                     opened.boards.extend(behind.boards)
-                    decodable = behind.decodes
+                    decodable, receiver = behind.decodes, BoardLoad(0.0, behind.cores or cores, has_spare_core=False)
                 upstream.post(frame_parts(Header(opened=opened)), opening.timeout_s)
-                cores = usable_cores()
                 coding = LinkCoding(
                     allowed,
                     stage.leaving_dtypes,
                     frozenset(decodable) | {Codec.RAW},
                     cores=min(cores, 1.0),
                     has_spare_core=cores >= stage.threads + 1,
+                    receiver=receiver,
                     usage=(upstream if next_board is None else next_board.stream).usage,
                 )
                 stream = StageStream(stage, this.board, upstream, next_board, coding)
@@ -172,8 +176,6 @@ def _onward(opening: OpenStream) -> OpenStream:
     onward = OpenStream()
     onward.CopyFrom(opening)
     del onward.hops[0]
-    onward.ClearField("decodes")
-    onward.decodes.extend(available_codecs())
     onward.timeout_s *= OPENING_SHARE
     return onward
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from protos.v1.data_plane_pb2 import Codec
 from protos.v1.tensor_pb2 import DType, TensorSpec
 from transport.errors import FrameError
 from transport.frame import ALIGNMENT_BYTES, EncodedTensor
@@ -49,6 +50,9 @@ class Boundary:
         if self._are_as_expected(tensors):
             return [np.ndarray(self._raw[i][3], self._raw[i][2], tensors[i].data) for i in places]
         check_boundary(self._specs, tensors)
+        for spec, tensor in zip(self._specs, tensors):  # those that are only carried along, too
+            if tensor.header.codec == Codec.RAW:
+                require_raw_length(spec, tensor)
         return [decode_tensor(tensors[i]) for i in places]
 
     def _are_as_expected(self, tensors: Sequence[EncodedTensor]) -> bool:
@@ -59,6 +63,13 @@ class Boundary:
             if header.codec or header.dtype != dtype or len(data) != n_bytes or header.shape != shape:
                 return False
         return True
+
+
+def require_raw_length(spec: TensorSpec, tensor: EncodedTensor) -> None:
+    """Raises: FrameError: a raw tensor's data is not as long as its header says."""
+    expected = numpy_dtype(spec.dtype).itemsize * math.prod(tensor.header.shape)
+    if len(tensor.data) != expected:
+        raise FrameError(f"{describe(spec)} came with {len(tensor.data)} bytes, expected {expected}.")
 
 
 def _raw_bytes(spec: TensorSpec) -> int:

@@ -11,6 +11,7 @@ half as often, a few frames go raw; if the link keeps up with them, they stay ra
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -187,7 +188,10 @@ class CodecChooser:
 
     def _load(self) -> LinkLoad:
         board = BoardLoad(self._link.compute_s, self._board.cores, self._board.has_spare_core)
-        return LinkLoad(board, self._receiver or board, self._link.s_per_byte or 0.0, self._link.elsewhere_s)
+        # How long the next board computes is not known here: as long as this one, or as it was said to.
+        compute_s = max(board.compute_s, self._receiver.compute_s) if self._receiver else board.compute_s
+        receiver = replace(self._receiver or board, compute_s=compute_s)
+        return LinkLoad(board, receiver, self._link.s_per_byte or 0.0, self._link.elsewhere_s)
 
     def _cost_of(self, settings: tuple[CodecSetting, ...]) -> CodingCost | None:
         costs = [known.get(setting) for known, setting in zip(self._trials.costs, settings)]

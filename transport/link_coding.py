@@ -22,8 +22,10 @@ from transport.tensor_spec import Array
 
 # A link that is busy for so much of the time is what limits the chain: frames wait for it.
 _LIMITING_SHARE = 0.85
-# While raw goes and the link is not the limit, the choice is looked at each so many frames: a look costs what a small frame does.
-_LOOK_EVERY = 4
+# The system counts a connection's busy time in ticks of 1 to 10 ms: over this time a few of them are an error of some per cent.
+_LOOK_EVERY_S, _LOOK_AT_LAST_S = 0.05, 1.0
+# What they hold may be coded by LZ4 as well, which their header does not say.
+_WITH_LZ4 = frozenset({Codec.QUANTIZED_8, Codec.QUANTIZED_4})
 # Figures of a link are those of at least so many bytes: below it a round trip is most of the time.
 _LEAST_BYTES = 2**14
 _NS_PER_S = 1e9
@@ -51,6 +53,7 @@ class LinkCoding:
         cores: float,
         has_spare_core: bool,
         usage: Callable[[], LinkUsage | None],
+        receiver: BoardLoad | None = None,
         clock: Callable[[], float] = time.perf_counter,
         cpu_clock_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
@@ -59,12 +62,13 @@ class LinkCoding:
         dtypes: of the tensors of a frame, in order.
         decodable: what the receiver can decode.
         cores: processor seconds per second that this machine has.
-        has_spare_core: whether encoding finds a core that computing leaves free; decoding at the other end finds none.
+        has_spare_core: whether encoding finds a core that computing leaves free.
+        receiver: the next machine; None: like this one.
         usage: totals of the connection, None where the system does not keep them: then raw goes, or what is allowed first.
         """
         self._allowed = list(allowed) or [RAW]
         board = BoardLoad(0.0, cores, has_spare_core)
-        self._chooser = CodecChooser(self._allowed, dtypes, decodable, board)
+        self._chooser = CodecChooser(self._allowed, dtypes, decodable, board, receiver)
         self._decodable = frozenset(decodable)
         self._usage = usage
         self._has_own_thread = has_spare_core and self._allowed != [RAW]
@@ -75,6 +79,7 @@ class LinkCoding:
         self._last_s: float | None = None
         self._frames_since = 0
         self._sent: _Sent | None = None
+        self._leaving: Sequence[Union[Array, EncodedTensor]] = ()
 
     @property
     def has_own_thread(self) -> bool:
@@ -92,63 +97,69 @@ class LinkCoding:
         return self._chooser.reason
 
     def encode(self, leaving: Sequence[Union[Array, EncodedTensor]]) -> list[EncodedTensor]:
-        """The tensors as they travel, in order; those that came coded leave as they came.
+        """The tensors as they travel, in order. Those that came coded leave as they came, if the receiver can decode that.
 
-        Raises: TensorError: a dtype that cannot travel.
+        Raises: TensorError: a dtype that cannot travel. FrameError: a tensor came coded in a way that the receiver does not know,
+            and is damaged.
         """
         if self._is_raw:
-            return [t if isinstance(t, EncodedTensor) else encode_tensor(t) for t in leaving]
-        choice = self._chooser.choice
+            return [encode_tensor(t) if isinstance(t, np.ndarray) else self._decodable_form(t) for t in leaving]
         tensors: list[EncodedTensor] = []
         raw_bytes, encode_s = [], []
-        for tensor, setting in zip(leaving, choice):
+        for tensor, setting in zip(leaving, self._chooser.choice):
             array = _array(tensor)
+            begun_ns = self._cpu_clock_ns()
             if array is None:
                 assert isinstance(tensor, EncodedTensor), "what is no array came coded"
-                tensors.append(tensor)
-                raw_bytes.append(len(tensor.data))
-                encode_s.append(0.0)
-                continue
-            begun_ns = self._cpu_clock_ns()
-            tensors.append(encode_tensor(array, setting, self._decodable))
+                tensors.append(self._decodable_form(tensor))
+            else:
+                tensors.append(encode_tensor(array, setting, self._decodable))
             encode_s.append((self._cpu_clock_ns() - begun_ns) / _NS_PER_S)
-            raw_bytes.append(array.nbytes)
-        self._try_one(leaving)
+            raw_bytes.append(len(tensors[-1].data) if array is None else array.nbytes)
         self._sent = _Sent(tuple(raw_bytes), tuple(len(t.data) for t in tensors), tuple(encode_s))
+        self._leaving = leaving
         return tensors
 
     def note_sent(self, compute_s: float) -> None:
-        """The frame that was encoded last is sent.
+        """The frame that was encoded last is sent; now is the time to try other codings of it.
 
         Args:
             compute_s: seconds that a frame takes here without this link's coding.
         """
         if self._sent is None or self._is_raw:
             return
+        self._try_one(self._leaving)
+        self._leaving = ()
         self._frames_since += 1
-        now_s, usage = self._clock(), self._usage()
-        if self._frames_since < _LOOK_EVERY and self._is_quiet(now_s, usage):
+        now_s = self._clock()
+        if self._last_s is None:
+            self._last_s, self._last_usage, self._frames_since = now_s, self._usage(), 0
             return
-        if self._last_s is not None and now_s > self._last_s:
-            self._chooser.note_frame(self._report(self._sent, compute_s, now_s - self._last_s, usage))
+        elapsed_s = now_s - self._last_s
+        if elapsed_s < _LOOK_EVERY_S:
+            return
+        usage, last = self._usage(), self._last_usage
+        has_carried = usage is None or last is None or usage.acked_bytes - last.acked_bytes >= _LEAST_BYTES
+        if not has_carried and elapsed_s < _LOOK_AT_LAST_S:
+            return
+        self._chooser.note_frame(self._report(self._sent, compute_s, elapsed_s, usage))
         self._last_s, self._last_usage, self._frames_since = now_s, usage, 0
 
-    def _is_quiet(self, now_s: float, usage: LinkUsage | None) -> bool:
-        """Whether nothing is tried, all goes raw, and the link has not been busy since the last look."""
-        if self._chooser.next_trial() is not None or self._chooser.is_probing:
-            return False
-        if any(setting != RAW for setting in self._chooser.choice) or self._last_s is None:
-            return False
-        if usage is None or self._last_usage is None:
-            return True
-        return usage.busy_s - self._last_usage.busy_s <= _LIMITING_SHARE * (now_s - self._last_s)
+    def _decodable_form(self, tensor: EncodedTensor) -> EncodedTensor:
+        """A tensor that came coded, as it came or, if the receiver cannot decode that, raw."""
+        codec = tensor.header.codec
+        if codec == Codec.RAW or (
+            codec in self._decodable and (codec not in _WITH_LZ4 or Codec.LZ4 in self._decodable)
+        ):
+            return tensor
+        return encode_tensor(decode_tensor(tensor))
 
     def _report(self, sent: _Sent, compute_s: float, elapsed_s: float, usage: LinkUsage | None) -> FrameReport:
         blocked_s, bytes_per_s = 0.0, None
         if usage is not None and self._last_usage is not None:
             busy_s = usage.busy_s - self._last_usage.busy_s
             n_bytes = usage.acked_bytes - self._last_usage.acked_bytes
-            if busy_s > 0 and n_bytes > _LEAST_BYTES:
+            if busy_s > 0 and n_bytes >= _LEAST_BYTES:
                 bytes_per_s = n_bytes / busy_s
             if busy_s > _LIMITING_SHARE * elapsed_s:
                 blocked_s = busy_s / self._frames_since

@@ -76,12 +76,11 @@ class CodecSetting(_message.Message):
     def __init__(self, codec: _Optional[_Union[Codec, str]] = ..., tolerance: _Optional[float] = ...) -> None: ...
 
 class OpenStream(_message.Message):
-    __slots__ = ("protocol_version", "deployment_id", "hops", "codecs", "decodes", "dispatcher_decodes", "timeout_s", "probe")
+    __slots__ = ("protocol_version", "deployment_id", "hops", "codecs", "dispatcher_decodes", "timeout_s", "probe")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     CODECS_FIELD_NUMBER: _ClassVar[int]
-    DECODES_FIELD_NUMBER: _ClassVar[int]
     DISPATCHER_DECODES_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
     PROBE_FIELD_NUMBER: _ClassVar[int]
@@ -89,11 +88,10 @@ class OpenStream(_message.Message):
     deployment_id: str
     hops: _containers.RepeatedCompositeFieldContainer[Hop]
     codecs: _containers.RepeatedCompositeFieldContainer[CodecSetting]
-    decodes: _containers.RepeatedScalarFieldContainer[Codec]
     dispatcher_decodes: _containers.RepeatedScalarFieldContainer[Codec]
     timeout_s: float
     probe: bool
-    def __init__(self, protocol_version: _Optional[int] = ..., deployment_id: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., codecs: _Optional[_Iterable[_Union[CodecSetting, _Mapping]]] = ..., decodes: _Optional[_Iterable[_Union[Codec, str]]] = ..., dispatcher_decodes: _Optional[_Iterable[_Union[Codec, str]]] = ..., timeout_s: _Optional[float] = ..., probe: bool = ...) -> None: ...
+    def __init__(self, protocol_version: _Optional[int] = ..., deployment_id: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., codecs: _Optional[_Iterable[_Union[CodecSetting, _Mapping]]] = ..., dispatcher_decodes: _Optional[_Iterable[_Union[Codec, str]]] = ..., timeout_s: _Optional[float] = ..., probe: bool = ...) -> None: ...
 
 class Hop(_message.Message):
     __slots__ = ("board", "address", "stage_index", "probe_bytes")
@@ -108,12 +106,14 @@ class Hop(_message.Message):
     def __init__(self, board: _Optional[str] = ..., address: _Optional[str] = ..., stage_index: _Optional[int] = ..., probe_bytes: _Optional[int] = ...) -> None: ...
 
 class Opened(_message.Message):
-    __slots__ = ("boards", "decodes")
+    __slots__ = ("boards", "decodes", "cores")
     BOARDS_FIELD_NUMBER: _ClassVar[int]
     DECODES_FIELD_NUMBER: _ClassVar[int]
+    CORES_FIELD_NUMBER: _ClassVar[int]
     boards: _containers.RepeatedScalarFieldContainer[str]
     decodes: _containers.RepeatedScalarFieldContainer[Codec]
-    def __init__(self, boards: _Optional[_Iterable[str]] = ..., decodes: _Optional[_Iterable[_Union[Codec, str]]] = ...) -> None: ...
+    cores: float
+    def __init__(self, boards: _Optional[_Iterable[str]] = ..., decodes: _Optional[_Iterable[_Union[Codec, str]]] = ..., cores: _Optional[float] = ...) -> None: ...
 
 class Error(_message.Message):
     __slots__ = ("code", "message", "board", "stage_index")

@@ -14,9 +14,10 @@ from dispatcher_client.chain import Chain
 from dispatcher_client.errors import ChainClosedError, ReplyTimeoutError
 from fleet.errors import BoardUnavailableError
 from fleet.inventory import Board
-from protos.v1.data_plane_pb2 import Codec, Header, TensorHeader
+from protos.v1.data_plane_pb2 import Header, TensorHeader
 from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM
+from transport.codec_setting import RAW
 from transport.errors import StreamBrokenError
 from transport.frame import EncodedTensor, frame_parts
 from transport.message_stream import MessageStream, StreamLimits, StreamListener
@@ -36,8 +37,9 @@ def chain_to(behave: Callable[[MessageStream], None]) -> Iterator[Chain]:
     listener.start()
     board = Board("board1", Address("127.0.0.1", listener.address.port - 1))
     stage = SimpleNamespace(board=board, stage_index=0, chain_index=0)
-    placement: Any = SimpleNamespace(stages=[stage], splitting=SimpleNamespace(deployment_id="d"))
-    chain = Chain(placement, Codec.RAW, insecure=False, on_reply=lambda report: None)
+    splitting = SimpleNamespace(deployment_id="d", partitions=[SimpleNamespace(arriving=[])])
+    placement: Any = SimpleNamespace(stages=[stage], splitting=splitting)
+    chain = Chain(placement, [RAW], insecure=False, on_reply=lambda report: None)
     yield chain
     chain._close()
     listener.stop()

@@ -17,6 +17,7 @@ from transport.tensor_codec import available_codecs, decode_tensor, encode_tenso
 from transport.tensor_spec import Array
 
 LZ4 = CodecSetting(Codec.LZ4)
+TICK_S = 0.004
 ALL = frozenset(available_codecs())
 
 
@@ -26,13 +27,15 @@ class Link:
 
     bytes_per_s: float
     stage_s: float = 0.02
+    keeps_totals: bool = True
     now_s: float = 0.0
     busy_s: float = 0.0
     acked_bytes: int = 0
     sent: list[tuple[Codec, ...]] = field(default_factory=list)
 
-    def usage(self) -> LinkUsage:
-        return LinkUsage(self.acked_bytes, self.busy_s)
+    def usage(self) -> LinkUsage | None:
+        """As Linux has it: busy time in ticks of 4 ms."""
+        return LinkUsage(self.acked_bytes, self.busy_s // TICK_S * TICK_S) if self.keeps_totals else None
 
     def carry(self, tensors: Sequence[EncodedTensor]) -> None:
         n_bytes = sum(len(t.data) for t in tensors)
@@ -79,11 +82,12 @@ def test_single_setting_is_always_used(allowed: list[CodecSetting], codec: Codec
     assert coding.is_raw == (codec == Codec.RAW)
 
 
-def test_raw_goes_over_a_fast_link_and_coded_over_a_slow_one() -> None:
-    for bytes_per_s, is_coded in ((1e9, False), (2e6, True)):
-        link = Link(bytes_per_s)
+@pytest.mark.parametrize("stage_s", [0.002, 0.0033, 0.005, 0.02, 0.1])
+def test_raw_goes_over_a_fast_link_and_coded_over_a_slow_one(stage_s: float) -> None:
+    for bytes_per_s, is_coded in ((1e9, False), (50_000 * 4 / stage_s / 5, True)):
+        link = Link(bytes_per_s, stage_s)
         coding = coding_over(link, parse_settings("auto"))
-        run(coding, link, 40, [activations()])
+        run(coding, link, 200, [activations()])
         assert (link.sent[-1] != (Codec.RAW,)) == is_coded
         assert "the link takes" in coding.reason
 
@@ -126,6 +130,26 @@ def test_tensor_that_came_coded_leaves_as_it_came_and_one_that_came_raw_is_coded
     assert decode_tensor(second).tobytes() == activations().tobytes()
 
 
+@pytest.mark.parametrize("allowed", [[], parse_settings("auto")])
+def test_tensor_that_the_receiver_cannot_decode_is_passed_on_raw(allowed: list[CodecSetting]) -> None:
+    link = Link(2e6)
+    coding = coding_over(link, allowed, decodable=frozenset({Codec.RAW}))
+    (tensor,) = coding.encode([encode_tensor(activations(), CodecSetting(Codec.SHUFFLE_LZ4))])
+    assert tensor.header.codec == Codec.RAW
+    assert decode_tensor(tensor).tobytes() == activations().tobytes()
+
+
+def test_well_coded_frames_still_show_that_the_link_falls_further() -> None:
+    link = Link(2e6, stage_s=0.01)
+    coding = coding_over(link, parse_settings("auto"))
+    few = activations(8000)
+    run(coding, link, 200, [few])
+    coded = coding.reason
+    link.bytes_per_s /= 10
+    run(coding, link, 100, [few])
+    assert coding.reason != coded
+
+
 def test_nothing_is_used_that_the_receiver_cannot_decode() -> None:
     link = Link(1e6)
     coding = coding_over(link, parse_settings("auto"), decodable=frozenset({Codec.RAW, Codec.LZ4}))
@@ -134,8 +158,7 @@ def test_nothing_is_used_that_the_receiver_cannot_decode() -> None:
 
 
 def test_raw_goes_where_the_system_keeps_no_totals() -> None:
-    link = Link(1e5)
+    link = Link(1e5, keeps_totals=False)
     coding = coding_over(link, parse_settings("auto"))
-    coding._usage = lambda: None
     run(coding, link, 40, [activations()])
     assert set(link.sent) == {(Codec.RAW,)}

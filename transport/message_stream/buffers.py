@@ -10,11 +10,27 @@ import numpy as np
 from transport.frame import ALIGNMENT_BYTES
 
 # As many as may be in work at a time: fresh memory costs a page fault for each 4 KB, which is as much as a copy.
-_MOST_KEPT = 6
+_MOST_KEPT = 4
 # One is not kept from a small message for a large one that may never come again.
 _MOST_WASTE = 2
-# References to a buffer that nobody looks at: the list's, the loop's, and getrefcount's own.
-_UNUSED = 3
+
+
+def _references(buffers: list[np.ndarray[Any, np.dtype[np.uint8]]]) -> int:
+    """To the first of the buffers: the list's, the loop's, and what an interpreter counts for this very call."""
+    for buffer in buffers:
+        return sys.getrefcount(buffer)
+    raise AssertionError("there is one")
+
+
+def _references_unused() -> int:
+    """The references to a buffer that nobody looks at; -1 where the interpreter's counts do not tell."""
+    buffers = [np.empty(1, np.uint8)]
+    unused = _references(buffers)
+    held = buffers[0].data
+    return unused if _references(buffers) > unused and held is not None else -1
+
+
+_UNUSED = _references_unused()
 
 
 class MessageBuffers:

@@ -143,12 +143,14 @@ class MessageStream:
         """Sends one message, given in parts; returns once the system has taken it. Raises: StreamBrokenError."""
         self._writer.send(parts)
 
-    def post(self, parts: Sequence[BytesLike], timeout_s: float) -> None:
-        """Sends one message, given in parts, which must not change afterwards; waits only while the last one is on its way.
+    def post(self, parts: Sequence[BytesLike], timeout_s: float, *, copies_rest: bool = False) -> None:
+        """Sends one message, given in parts; waits only while the last one is on its way.
 
+        The parts must not change before the next message is sent; with `copies_rest` they may at once: what the system has not
+        taken is copied then.
         Raises: StreamBrokenError. StreamStalledError: the last one is still on its way after `timeout_s`.
         """
-        self._writer.post(parts, timeout_s)
+        self._writer.post(parts, timeout_s, copies_rest=copies_rest)
 
     @property
     def written_ns(self) -> int:

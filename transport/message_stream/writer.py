@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import select
 import socket
@@ -16,6 +17,7 @@ from transport.frame import BytesLike
 from transport.message_stream.credit import SendCredit
 from transport.message_stream.wire import PREFIX_BYTES, data_header, message_prefix, message_start
 
+_log = logging.getLogger(__name__)
 # A piece of a message that is written in one go: long enough that its call costs nothing beside its bytes.
 _PIECE_BYTES = 2**20
 _MAX_WHOLE = 256
@@ -45,6 +47,10 @@ class _Outgoing:
             taken.append(view)
             n_bytes -= len(view)
         return taken
+
+    def own(self) -> None:
+        """Copies what is left: its owner may change it from now on."""
+        self._views = deque(memoryview(bytes(view)) for view in self._views)
 
 
 _NOTHING = _Outgoing(None)
@@ -101,10 +107,10 @@ class MessageWriter:
             self._write(_Outgoing(parts), waits=True)
             self.written_ns = time.perf_counter_ns() - self._begun_ns
 
-    def post(self, parts: Sequence[BytesLike], timeout_s: float) -> None:
+    def post(self, parts: Sequence[BytesLike], timeout_s: float, *, copies_rest: bool = False) -> None:
         """Writes what the socket takes at once and leaves the rest to a thread; waits while an earlier message is in work.
 
-        The parts must not change until the next `send` or `post` returns.
+        The parts must not change until the next `send` or `post` returns, unless what is left is copied.
         Raises: StreamBrokenError. StreamStalledError: the earlier message was not taken in time.
         """
         self._take_turn(timeout_s)
@@ -116,6 +122,8 @@ class MessageWriter:
             if not self._unsent and self._write(outgoing, waits=False):
                 self.written_ns = time.perf_counter_ns() - self._begun_ns
             else:
+                if copies_rest:
+                    self._own(outgoing)
                 self._finish_late(outgoing)
                 is_late = True
         finally:
@@ -178,6 +186,11 @@ class MessageWriter:
             with contextlib.suppress(StreamBrokenError):  # the reader will see it
                 self.flush()
 
+    def _own(self, outgoing: _Outgoing) -> None:
+        with self._wire:
+            self._unsent = [bytes(view) for view in self._unsent]
+        outgoing.own()
+
     def _finish_late(self, outgoing: _Outgoing) -> None:
         with self._late_lock:
             if self._error is not None:
@@ -194,6 +207,11 @@ class MessageWriter:
                 self.written_ns = time.perf_counter_ns() - self._begun_ns
             except StreamBrokenError as error:
                 self._error = self._error or error
+            except Exception as defect:  # nobody may wait for the rest of the message for ever
+                _log.exception("a defect ended a stream")
+                self._error = self._error or StreamBrokenError(f"a defect here ended it: {defect!r}")
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
             finally:
                 self._turn.release()
 

@@ -33,7 +33,10 @@ def test_memory_is_used_again_once_nobody_looks_at_it() -> None:
 @pytest.mark.parametrize("hold", [lambda m: m, lambda m: m[10:20], lambda m: np.frombuffer(m[8:16], np.float32)])
 def test_memory_is_left_alone_while_any_part_of_it_is_in_use(hold: object) -> None:
     buffers = MessageBuffers()
-    held = hold(buffers.take(1000))  # type: ignore[operator]
+    memory = buffers.take(1000)
+    memory[:] = bytes(1000)
+    held = hold(memory)  # type: ignore[operator]
+    del memory
     gc.collect()
     others = [buffers.take(1000) for _ in range(10)]
     for other in others:
