@@ -84,7 +84,9 @@ def change_rate(cluster_id: str, port_index: int, name: str, link_bits_per_s: fl
         (namespace_name(cluster_id, HUB), f"port{port_index}"),
         (namespace_name(cluster_id, name), "eth0"),
     ):
-        batch(["tc", "-n", namespace], [f"qdisc replace dev {interface} root {_bucket(link_bits_per_s)}"])
+        # A new one: what waits in a bucket that only gets smaller may be larger than it, and would wait for ever.
+        new = f"qdisc add dev {interface} root {_bucket(link_bits_per_s)}"
+        batch(["tc", "-n", namespace], [f"qdisc del dev {interface} root", new])
 
 
 def _hub_lines(interface: str, peer_namespace: str, port: Port) -> list[str]:
