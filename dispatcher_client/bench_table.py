@@ -58,7 +58,9 @@ def show_figures(figures: BenchFigures) -> None:
         f"throughput {figures.throughput_per_s:.1f} images/s, {figures.share_of_bound:.0%} of the bound "
         f"({figures.bound_per_s:.1f}, {'the sum over the chains' if several else f'set by {figures.bound_by}'})"
     )
-    print("the bound counts the boards alone; what gRPC and the dispatcher cost per frame shows in small models")
+    print(
+        "the bound counts the boards alone; what each frame costs the streams and the dispatcher shows in small models"
+    )
     print(
         f"latency ms: p50 {figures.latency_p50_ms:.2f}, p95 {figures.latency_p95_ms:.2f}, p99 {figures.latency_p99_ms:.2f} "
         f"at full load; {figures.latency_alone_p50_ms:.2f} one at a time; "

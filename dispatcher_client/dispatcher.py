@@ -83,7 +83,8 @@ class Dispatcher:
             batch_wait_ms: how long an input waits for others to fill its frame; only of bundles that were split for a batch.
             open_timeout_s, reply_timeout_s: limits for opening the chain and for each answer.
             check_sample: compare each chain's answer to the bundle's sample with the whole model's when opening.
-            on_reply: hears of every answered request, on the event loop's thread; must return at once.
+            on_reply: hears of every answered request, on a thread that each chain has for its answers, so with several chains
+                maybe at the same time; must return at once.
             on_upload: hears (board, bytes sent, bytes in all) while partitions are uploaded.
         Raises: BundleError, BoardsFileError, AddressError, PlanError, PlacementError, CodecUnavailableError,
             OptionError.
@@ -221,8 +222,10 @@ class Dispatcher:
     ) -> Future[Answer]:
         """Sends one input and returns the answer's future; blocks while all windows are full.
 
-        Callbacks added to the future run on the dispatcher's own thread: they must return at once and cannot wait for other
-        answers.
+        Callbacks added to the future run on the dispatcher's own threads, maybe several at the same time: one for each chain's
+        answers, one for each chain's time-outs, and one that sends the frames of a bundle that was split for a batch. They must
+        return at once and cannot wait for other answers. Of a request that has ended already, or cannot be sent, they run on the
+        caller's thread.
         Raises: InputError, OptionError and ChainClosedError at once, CallbackError from a callback; the future raises what
             `infer` raises.
         """

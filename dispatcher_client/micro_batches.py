@@ -15,6 +15,7 @@ import numpy as np
 
 from dispatcher_client.errors import ChainClosedError, DispatcherError
 from dispatcher_client.values import Values
+from fleet.event_loop import delivers_answers
 from protos.v1.tensor_pb2 import TensorSpec
 from transport.tensor_spec import Array
 
@@ -102,6 +103,7 @@ class MicroBatches:
         return not self._members or (terms == self._terms and len(self._members) < self._batch)
 
     def _run(self) -> None:
+        delivers_answers()  # errors, to futures whose callbacks may be an application's
         while taken := self._take():
             members, terms = taken
             try:

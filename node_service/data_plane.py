@@ -24,9 +24,9 @@ from node_service.stage_stream import StageStream
 from protos.v1.data_plane_pb2 import Codec, Header, Opened, OpenStream
 from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM, HEADER_ROOM_BYTES, OPENING_SHARE, PROTOCOL_VERSION
+from transport.coding_costs import BoardLoad
 from transport.errors import CodecUnavailableError, FrameError, StreamBrokenError, StreamStalledError
 from transport.frame import frame_parts, unpack_frame
-from transport.coding_costs import BoardLoad
 from transport.link_coding import LinkCoding
 from transport.message_stream import MessageStream, StreamLimits, StreamListener
 from transport.tensor_codec import CodecSetting, available_codecs, codec_name

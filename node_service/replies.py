@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import queue
 import threading
 from collections.abc import Callable
 
 from transport.errors import StreamBrokenError, StreamStalledError
 from transport.message_stream import MessageStream
+
+_log = logging.getLogger(__name__)
+# An earlier reply that is not taken for so long: its reader has stopped, though its system still answers.
+_REPLY_TIMEOUT_S = 120.0
 
 
 class Replies:
@@ -49,7 +53,15 @@ class Replies:
 
     def _send(self) -> None:
         while (reply := self._waiting.get()) is not None:
-            with contextlib.suppress(StreamBrokenError):
-                self._upstream.send([reply])
+            try:
+                self._upstream.post([reply], _REPLY_TIMEOUT_S)
                 self._on_sent(len(reply))
-            self._waiting.task_done()
+            except StreamBrokenError:
+                pass
+            except StreamStalledError as stalled:
+                self._upstream.abort(StreamBrokenError(str(stalled)))
+            except Exception as defect:  # the replies after this one may not wait for ever
+                _log.exception("a defect ended a stream")
+                self._upstream.abort(StreamBrokenError(f"a defect here ended it: {defect!r}"))
+            finally:
+                self._waiting.task_done()

@@ -25,6 +25,8 @@ _REPLY_TIMEOUT_S = 120.0
 _NS_PER_S = 1e9
 # The figures in the reason for the codecs age.
 _REASON_EVERY = 50
+# Flow control bounds what waits in bytes; this bounds what is spent on frames of a few bytes. No window is so large.
+_MAX_WAITING = 1024
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,21 @@ class _Unreadable:
     message_bytes: int
 
 
+@dataclass(frozen=True)
+class _OneTooMany:
+    error: RefusedError
+    message_bytes: int
+
+
 class StageStream:
     """Carries frames through one stage, in order.
 
         receive -> [frames] -> work -> (send ->) next board (or, on the last board, back to the one before)
                                         relay <- next board
 
-    The steps are threads. What waits in [frames] is bounded by the flow control of the stream: three frames of the size that
-    comes. `work` decodes, computes and sends; it does not wait for the link, unless the frame before is still on its way.
+    The steps are threads. What waits in [frames] is bounded by the flow control of the stream, to three frames of the size that
+    comes, and to _MAX_WAITING of small ones. `work` decodes, computes and sends; it does not wait for the link, unless the frame
+    before is still on its way. On a board with a core to spare it leaves coding and sending to a thread of their own.
     """
 
     def __init__(
@@ -66,7 +75,8 @@ class StageStream:
         self._coding = coding
         self._told_codecs: list[int] | None = None
         self._frames_told = 0
-        self._frames: queue.SimpleQueue[Union[_Arrived, _Unreadable, None]] = queue.SimpleQueue()
+        self._frames: queue.SimpleQueue[Union[_Arrived, _Unreadable, _OneTooMany, None]] = queue.SimpleQueue()
+        self._is_refusing = False
         # One slot: a frame is sent while the next one is computed.
         self._leaving: queue.Queue[tuple[_Arrived, FrameWork] | None] | None = (
             queue.Queue(1) if coding.has_own_thread else None
@@ -74,7 +84,7 @@ class StageStream:
         self._over = threading.Lock()
         self._is_over = False
         self._is_draining = False
-        self._send_ns = 0
+        self._has_sent = False
 
     def run(self) -> None:
         """Serves until the sender half-closes or is gone, the board drains, or something breaks; tells the sender which.
@@ -110,8 +120,12 @@ class StageStream:
 
     def _take(self, message: memoryview) -> None:
         arrived_ns = time.perf_counter_ns()
-        if self._is_draining or self._is_over:
+        if self._is_draining or self._is_over or self._is_refusing:
             self._upstream.taken(len(message))
+            return
+        if self._frames.qsize() >= _MAX_WAITING:
+            self._is_refusing = True
+            self._frames.put(_OneTooMany(self._too_many(), len(message)))
             return
         try:
             header, tensors = unpack_frame(message)
@@ -120,10 +134,18 @@ class StageStream:
         else:
             self._frames.put(_Arrived(header, tensors, arrived_ns, len(message)))
 
+    def _too_many(self) -> RefusedError:
+        return RefusedError(
+            f"{_MAX_WAITING} frames wait for stage {self._stage.stage_index} on board {self._board}, which takes no more: "
+            f"have at most {_MAX_WAITING} in flight, by a smaller window."
+        )
+
     def _work(self) -> None:
         try:
             while (frame := self._frames.get()) is not None:
                 self._upstream.taken(frame.message_bytes)
+                if isinstance(frame, _OneTooMany):
+                    raise frame.error
                 if isinstance(frame, _Unreadable):
                     if not frame.error.request_id:
                         raise frame.error  # whose frame it was cannot be told, so the stream cannot go on
@@ -164,7 +186,11 @@ class StageStream:
 
     def _leave(self, frame: _Arrived, work: FrameWork) -> None:
         begun_ns = time.perf_counter_ns()
-        tensors = self._coding.encode(work.leaving)
+        try:
+            tensors = self._coding.encode(work.leaving)
+        except FrameError as error:  # a tensor that is only carried along, coded and damaged
+            self._reply_error(error, frame.header.request_id)
+            return
         timing = self._timing(frame, work, tensors, time.perf_counter_ns() - begun_ns)
         header = frame.header
         header.ClearField("tensors")
@@ -172,11 +198,10 @@ class StageStream:
         parts = frame_parts(header, tensors)
         if self._next is None:
             self._upstream.post(parts, _REPLY_TIMEOUT_S)
-            self._send_ns = self._upstream.written_ns
         else:
             self._next.send(parts)
-            self._send_ns = self._next.stream.written_ns
-        self._coding.note_sent(work.compute_ns / _NS_PER_S)
+        self._has_sent = True
+        self._coding.note_sent((work.decode_ns + work.compute_ns) / _NS_PER_S)
 
     def _no_more_leave(self) -> None:
         if self._next is not None:
@@ -185,6 +210,7 @@ class StageStream:
             self._end()
 
     def _timing(self, frame: _Arrived, work: FrameWork, tensors: list[EncodedTensor], encode_ns: int) -> StageTiming:
+        link = self._upstream if self._next is None else self._next.stream
         timing = StageTiming(
             stage_index=self._stage.stage_index,
             wait_ns=work.wait_ns,
@@ -192,7 +218,7 @@ class StageStream:
             compute_ns=work.compute_ns,
             invoke_cpu_ns=work.invoke_cpu_ns,
             encode_ns=encode_ns,
-            send_ns=self._send_ns,
+            send_ns=link.written_ns if self._has_sent else 0,  # before the first frame, the opening went
             received_bytes=frame.message_bytes,
             sent_bytes=sum(len(t.data) for t in tensors),
             sent_raw_bytes=sum(map(_raw_bytes, work.leaving)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +15,14 @@ import numpy as np
 import pytest
 
 from bundle import Bundle
-from dispatcher_client import BoardUnavailableError, ChainClosedError, Dispatcher, InputError, OptionError
+from dispatcher_client import (
+    BoardUnavailableError,
+    CallbackError,
+    ChainClosedError,
+    Dispatcher,
+    InputError,
+    OptionError,
+)
 from dispatcher_client.bench import ReplyLog
 from dispatcher_client.micro_batches import split_batch
 from dispatcher_client.values import public_name
@@ -189,3 +197,26 @@ def test_killed_board_ends_every_input_of_every_frame_with_its_name(store_root: 
         errors = [f.exception(TIMEOUT_S) for f in futures]
     assert all(isinstance(e, BoardUnavailableError) and e.board == "board2" for e in errors)
     assert len({id(e) for e in errors}) == len(errors)
+
+
+def test_callback_of_an_input_that_a_broken_chain_refuses_cannot_wait_for_another_answer(
+    store_root: Path, batched: Bundle
+) -> None:
+    """It runs on the thread that would have to send the other input."""
+    (x,) = inputs_of(batched, 1)
+    raised: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
+
+    def asks_again(chain: Dispatcher) -> None:
+        try:
+            chain.infer(x)
+        except CallbackError as error:
+            raised.put(error)
+
+    with LocalBoards(3, store_root) as running, Dispatcher(batched, running.named, batch_wait_ms=200) as chain:
+        running.boards[0].process.kill()
+        running.boards[0].process.wait(TIMEOUT_S)
+        assert isinstance(chain.submit(x).exception(TIMEOUT_S), BoardUnavailableError)  # from now on it is known
+        refused = chain.submit(x)
+        refused.add_done_callback(lambda done: asks_again(chain))
+        assert isinstance(refused.exception(TIMEOUT_S), BoardUnavailableError)
+        assert "called from a callback" in str(raised.get(timeout=TIMEOUT_S))

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher_client import BoardUnavailableError, ChainClosedError
+from dispatcher_client import BoardUnavailableError, CallbackError, ChainClosedError
 from dispatcher_client.micro_batches import MicroBatches, Terms, is_whole_batch, single_specs, split_batch
+from fleet.event_loop import require_other_thread
 from protos.v1.tensor_pb2 import TensorSpec
 
 TIMEOUT_S = 20.0
@@ -145,6 +146,30 @@ def test_frame_that_cannot_be_sent_fails_its_inputs_and_the_next_is_sent() -> No
         with pytest.raises(ChainClosedError, match="stayed full"):
             future.result(TIMEOUT_S)
     assert [f.result(TIMEOUT_S) for f in answered] == [30, 40]
+    assert made.close(TIMEOUT_S)
+
+
+def test_callback_of_an_input_that_could_not_be_sent_may_not_wait_for_another() -> None:
+    asked, may_fail = threading.Event(), threading.Event()
+    told: Future[None] = Future()
+
+    def send(tensors: Tensors, terms: Terms) -> Future[Tensors]:
+        asked.set()
+        assert may_fail.wait(TIMEOUT_S)
+        raise BoardUnavailableError("pi2", "gone")
+
+    def asks_again(done: Future[int]) -> None:
+        try:
+            require_other_thread("infer")
+        except CallbackError as error:
+            told.set_exception(error)
+
+    made = MicroBatches(1, FOREVER_S, send)
+    failed = submit(made, 1)
+    assert asked.wait(TIMEOUT_S)
+    failed.add_done_callback(asks_again)
+    may_fail.set()
+    assert isinstance(told.exception(TIMEOUT_S), CallbackError)
     assert made.close(TIMEOUT_S)
 
 

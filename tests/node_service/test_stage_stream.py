@@ -10,16 +10,19 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from node_service.leaving_tensors import LeavingTensors
 
+from node_service import stage_stream
 from node_service.frame_work import FrameWork
 from node_service.next_board import NextBoard
 from node_service.stage_stream import StageStream
 from protos.v1.data_plane_pb2 import Codec, Error, Header, Hop, OpenStream
+from tests.transport.message_stream.by_hand import comes_true
 from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM
+from transport.codec_setting import RAW, CodecSetting
 from transport.errors import StreamBrokenError
 from transport.frame import EncodedTensor, frame_parts, pack_frame, unpack_frame
+from transport.link_coding import LinkCoding
 from transport.message_stream import MessageStream, StreamLimits, StreamListener, open_stream
 from transport.tensor_codec import encode_tensor
 
@@ -37,20 +40,42 @@ class Doubling:
         self.may_go = threading.Event()
         self.may_go.set()
         self.begun = threading.Event()
+        self.n_processed = 0
 
     def process(self, arriving: list[EncodedTensor], arrived_ns: int) -> FrameWork:
         self.begun.set()
         assert self.may_go.wait(20)
         if not arriving:
             raise ZeroDivisionError("a defect of the stage")
-        return FrameWork(list(arriving), wait_ns=0)
+        self.n_processed += 1
+        return FrameWork(list(arriving), wait_ns=0, decode_ns=2_000_000, compute_ns=3_000_000)
+
+
+class Coding(LinkCoding):
+    """Sends raw, on a thread of its own where a core is spare; and remembers what it was told."""
+
+    def __init__(self, *, has_spare_core: bool) -> None:
+        super().__init__(
+            [RAW, CodecSetting(Codec.LZ4)] if has_spare_core else [],
+            [np.dtype(np.uint8)],
+            frozenset({Codec.RAW, Codec.LZ4}),
+            cores=1.0,
+            has_spare_core=has_spare_core,
+            usage=lambda: None,
+        )
+        self.told_s: list[float] = []
+
+    def note_sent(self, compute_s: float) -> None:
+        self.told_s.append(compute_s)
+        super().note_sent(compute_s)
 
 
 class Board:
     """A listener that runs StageStreams, with what became of each."""
 
-    def __init__(self, stage: Doubling, next_address: Address | None) -> None:
+    def __init__(self, stage: Doubling, next_address: Address | None, *, has_spare_core: bool) -> None:
         self.stage, self.next_address = stage, next_address
+        self.coding = Coding(has_spare_core=has_spare_core)
         self.outcomes: list[str] = []
         self.streams: list[StageStream] = []
 
@@ -60,7 +85,7 @@ class Board:
             before = Address(self.next_address.host, self.next_address.port - 1)
             next_board = NextBoard(Hop(board="behind", address=str(before)), insecure=False, limits=LIMITS)
             next_board.open(OpenStream(timeout_s=5))
-        stream = StageStream(self.stage, "this", upstream, next_board, LeavingTensors(Codec.RAW))
+        stream = StageStream(self.stage, "this", upstream, next_board, self.coding)
         self.streams.append(stream)
         try:
             stream.run()
@@ -116,16 +141,18 @@ def reply(sender: Sender) -> Header | None:
 
 
 @contextmanager
-def board(stage: Doubling | None = None, behind: Handler | None = None) -> Iterator[tuple[Board, Sender]]:
+def board(
+    stage: Doubling | None = None, behind: Handler | None = None, *, has_spare_core: bool = False
+) -> Iterator[tuple[Board, Sender]]:
     """A board, maybe with one behind it, and a stream to it."""
     before = set(threading.enumerate())
     if behind is None:
-        served = Board(stage or Doubling(), None)
+        served = Board(stage or Doubling(), None, has_spare_core=has_spare_core)
         with listening(served.serve) as address, contextlib.closing(Sender(address)) as stream:
             yield served, stream
     else:
         with listening(opened_then(behind)) as behind_address:
-            served = Board(stage or Doubling(), behind_address)
+            served = Board(stage or Doubling(), behind_address, has_spare_core=has_spare_core)
             with listening(served.serve) as address, contextlib.closing(Sender(address)) as stream:
                 yield served, stream
     left = {t for t in threading.enumerate() if t.name.startswith("boardline-")} - before
@@ -157,9 +184,16 @@ def echo(stream: MessageStream) -> None:
     stream.run(give_back, lambda: stream.finish(5))
 
 
+def replies_until_the_end(sender: Sender) -> list[Header]:
+    return list(iter(sender.reply, None))
+
+
+@pytest.mark.parametrize("has_spare_core", [False, True])
 @pytest.mark.parametrize("behind", [None, echo])
-def test_frames_are_answered_in_order_and_the_end_comes_after_them(behind: Handler | None) -> None:
-    with board(behind=behind) as (served, stream):
+def test_frames_are_answered_in_order_and_the_end_comes_after_them(
+    behind: Handler | None, has_spare_core: bool
+) -> None:
+    with board(behind=behind, has_spare_core=has_spare_core) as (served, stream):
         for n in (1, 2, 3):
             stream.send([frame(n)])
         stream.half_close(5)
@@ -270,16 +304,21 @@ def test_sender_that_dies_while_replies_wait_for_it_ends_every_thread() -> None:
     assert served.outcomes[0] != "ended"
 
 
-def test_drain_answers_what_came_and_says_why_it_ends() -> None:
+@pytest.mark.parametrize("has_spare_core", [False, True])
+@pytest.mark.parametrize("behind", [None, echo])
+def test_drain_answers_what_came_and_says_why_it_ends(behind: Handler | None, has_spare_core: bool) -> None:
     stage = Doubling()
     stage.may_go.clear()
-    with board(stage, echo) as (served, stream):
-        stream.send([frame(1)])
+    with board(stage, behind, has_spare_core=has_spare_core) as (served, stream):
+        for n in (1, 2, 3):
+            stream.send([frame(n)])
         assert stage.begun.wait(10)
+        assert comes_true(lambda: served.streams[0]._frames.qsize() == 2)
         served.streams[0].drain()
         stage.may_go.set()
-        first, last = reply(stream), reply(stream)
-        assert first and first.request_id == 1
+        found = [reply(stream) for _ in range(3)]
+        assert [h.request_id for h in found if h] == [1, 2, 3]
+        last = reply(stream)
         assert last and last.error.code == Error.REFUSED and "draining" in last.error.message
         assert reply(stream) is None
 
@@ -291,3 +330,134 @@ def test_sender_that_leaves_is_not_reported_as_a_fault_of_the_next_board(caplog:
         stream.close()
     assert "behind" not in caplog.text
     assert served.outcomes == ["it closed the connection"]
+
+
+@pytest.mark.parametrize("has_spare_core", [False, True])
+def test_sender_of_more_small_frames_than_may_wait_is_told_after_the_answers_before(
+    monkeypatch: pytest.MonkeyPatch, has_spare_core: bool
+) -> None:
+    monkeypatch.setattr(stage_stream, "_MAX_WAITING", 64)
+    stage = Doubling()
+    stage.may_go.clear()
+    with board(stage, has_spare_core=has_spare_core) as (served, stream):
+        stream.send([frame(1)])
+        assert stage.begun.wait(10)
+        for n in range(2, 66):
+            stream.send([frame(n)])
+        assert comes_true(lambda: served.streams[0]._frames.qsize() == 64)
+        assert not served.streams[0]._is_refusing
+        for n in range(66, 70):
+            stream.send([frame(n)])
+        assert comes_true(lambda: served.streams[0]._is_refusing)
+        stage.may_go.set()
+        found = replies_until_the_end(stream)
+        errors = [h.error for h in found if h.request_id == 0]
+        assert [(e.code, e.board) for e in errors] == [(Error.REFUSED, "this")]
+        assert "64 frames wait for stage 0" in errors[0].message and "window" in errors[0].message
+        if not has_spare_core:
+            assert [h.request_id for h in found] == [*range(1, 66), 0]
+
+
+def test_send_time_is_that_of_the_frame_before_even_if_it_was_written_late() -> None:
+    with board() as (served, stream):
+        for n in range(1, 5):
+            stream.send([frame(n, 10**6)])  # nobody reads the answers yet, and the credit is three frames
+        assert comes_true(lambda: served.stage.n_processed == 4)
+        threading.Event().wait(0.2)
+        found = [reply(stream) for _ in range(4)]
+        assert comes_true(lambda: served.streams[0]._upstream.written_ns > 10**8)
+        stream.send([frame(5)])
+        found.append(reply(stream))
+        times_ns = [h.timings[0].send_ns for h in found if h]
+        assert len(times_ns) == 5
+        assert times_ns[4] > 10**8
+
+
+def test_send_time_of_the_first_frame_is_none_though_the_opening_went_before_it() -> None:
+    with board(behind=echo) as (_, stream):
+        for n in (1, 2):
+            stream.send([frame(n)])
+        first, second = reply(stream), reply(stream)
+        assert first and first.timings[0].send_ns == 0
+        assert second and second.timings[0].send_ns > 0
+
+
+def test_link_is_told_how_long_a_frame_takes_without_its_own_coding() -> None:
+    with board() as (served, stream):
+        stream.send([frame(1)])
+        assert reply(stream)
+        assert comes_true(lambda: served.coding.told_s == [0.005])  # decoding counts
+
+
+def fill_up_to_work(served: Board, sender: Sender) -> None:
+    """Three frames fit the credit of who reads nothing, one is written late, one waits for that, one is in the slot."""
+    for n in range(1, 7):
+        sender.send([frame(n, 10**6)])
+    leaving = served.streams[0]._leaving
+    assert leaving is not None
+    assert comes_true(lambda: served.stage.n_processed == 6 and leaving.full())
+
+
+def test_work_that_fails_while_the_send_thread_is_blocked_ends_the_stream(caplog: pytest.LogCaptureFixture) -> None:
+    with board(has_spare_core=True) as (served, stream):
+        fill_up_to_work(served, stream)
+        stream.send([pack_frame(Header(request_id=7))])
+        assert comes_true(lambda: "ZeroDivisionError" in caplog.text)
+        found = replies_until_the_end(stream)
+        assert [h.request_id for h in found][:4] == [1, 2, 3, 4]
+        assert [h.error.code for h in found if h.request_id == 0] == [Error.INTERNAL]
+
+
+def test_work_that_fails_while_the_next_board_takes_nothing_ends_the_stream() -> None:
+    over = threading.Event()
+
+    def takes_nothing(stream: MessageStream) -> None:
+        assert over.wait(20)
+
+    with board(behind=takes_nothing, has_spare_core=True) as (served, stream):
+        stream.send([frame(1, 10**7)])  # more than the first window
+        assert comes_true(lambda: served.stage.n_processed == 1)
+        stream.send([frame(2, 10**6)])
+        assert comes_true(lambda: served.stage.n_processed == 2)
+        stream.send([pack_frame(Header(request_id=3))])
+        found = replies_until_the_end(stream)  # at once: the stream to the sender is free
+        assert [(h.request_id, h.error.code) for h in found] == [(0, Error.INTERNAL)]
+        over.set()
+
+
+@pytest.mark.parametrize("n_waiting", [3, 4])
+def test_send_that_fails_while_work_waits_for_the_slot_names_the_next_board(n_waiting: int) -> None:
+    """Of the frames, one is late, one waits for it, one is in the slot, and the fourth waits for that."""
+    dies = threading.Event()
+
+    def takes_nothing(stream: MessageStream) -> None:
+        assert dies.wait(20)
+
+    with board(behind=takes_nothing, has_spare_core=True) as (served, stream):
+        for n in range(1, n_waiting + 1):
+            stream.send([frame(n, 10**6)])
+        leaving = served.streams[0]._leaving
+        assert leaving is not None
+        assert comes_true(lambda: served.stage.n_processed == n_waiting and leaving.full())
+        dies.set()
+        found = replies_until_the_end(stream)
+        assert [(h.request_id, h.error.code) for h in found] == [(0, Error.PEER_UNAVAILABLE)]
+        assert found[0].error.board == "behind"
+
+
+def test_sender_that_dies_while_work_waits_for_the_slot_ends_every_thread() -> None:
+    with board(has_spare_core=True) as (served, stream):
+        fill_up_to_work(served, stream)
+        stream.send([frame(7, 10**6)])
+        assert comes_true(lambda: served.stage.n_processed == 7)
+        stream.close()
+    assert served.outcomes and served.outcomes != ["ended"]
+
+
+def test_drain_waits_for_what_the_send_thread_still_has() -> None:
+    with board(has_spare_core=True) as (served, stream):
+        fill_up_to_work(served, stream)
+        served.streams[0].drain()
+        found = replies_until_the_end(stream)
+        assert [h.request_id for h in found] == [1, 2, 3, 4, 5, 6, 0]
+        assert found[-1].error.code == Error.REFUSED and "draining" in found[-1].error.message

@@ -129,9 +129,9 @@ class MessageStream:
 
         Raises: StreamStalledError: the last message is still on its way.
         """
+        self._is_finished = True  # first: a client may hang up as soon as it has read the end
         with contextlib.suppress(StreamBrokenError):
             self._writer.send_last(self._end_frames(0, ""), timeout_s)
-        self._is_finished = True
         self._reader.end_within(_LINGER_S)
 
     def wait_for_end(self, timeout_s: float = _LINGER_S) -> None:
