@@ -39,8 +39,9 @@ class ThreadQuota:
         try:
             yield
         finally:
-            with contextlib.suppress(ProcessLookupError):  # the thread has ended
-                (board / threads).write_text(str(thread_id))
+            for member in (directory / threads).read_text().split():  # it, and threads that it has started
+                with contextlib.suppress(ProcessLookupError):  # it has ended
+                    (board / threads).write_text(member)
             directory.rmdir()
 
 
