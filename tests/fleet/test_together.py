@@ -66,3 +66,25 @@ def test_all_have_tidied_up_when_the_caller_is_cancelled() -> None:
 
     # A worker that had not begun has nothing to tidy up.
     assert set(asyncio.run(run())) <= {"cancelled", "not yet"}
+
+
+def test_slow_tidying_up_is_not_cut_short_by_those_that_are_done() -> None:
+    ended = []
+
+    async def work(tidying_s: float) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(tidying_s)
+            ended.append(tidying_s)
+            raise
+
+    async def run() -> None:
+        task = asyncio.ensure_future(together(work(s) for s in (0.0, 0.02, 0.05)))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    asyncio.run(run())
+    assert ended == [0.0, 0.02, 0.05]
