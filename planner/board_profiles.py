@@ -38,17 +38,25 @@ class ProfileSettings:
         return replace(self, confidence=min(_ROUGHER * self.confidence, _ROUGHEST), budget_s=self.budget_s / _ROUGHER)
 
 
+@dataclass(frozen=True)
+class ServiceCost:
+    """Processor seconds per frame of a board's service with a stage in service, and of these the runtime's `invoke`."""
+
+    cpu_s: float
+    invoke_cpu_s: float
+
+
 @dataclass
 class BoardRecord:
     """What is known of one board: what it says of itself, and its measurements by range of operators.
 
-    `service_cpu_s` is the processor time per frame of stages that were tried in service.
+    `in_service` has what stages cost that were tried in service, once for each trial.
     """
 
     board: Board
     description: Description
     profiles: dict[Range, Profile] = field(default_factory=dict)
-    service_cpu_s: dict[Range, float] = field(default_factory=dict)
+    in_service: dict[Range, list[ServiceCost]] = field(default_factory=dict)
     codec_speeds: list[CodecSpeed] = field(default_factory=list)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +21,7 @@ from partitioning.planning import (
     judge_chain,
 )
 from planner.board_profiles import BoardRecord, OnProfile, ProfileSettings, describe_boards, profile_boards
+from planner.chain_trial import stages_of, try_chains
 from planner.costs import FleetCosts, assemble_costs
 from planner.dispatcher_capacity import DispatcherCapacity, measure_dispatcher
 from planner.errors import WishError
@@ -27,7 +29,7 @@ from planner.exchange import ExchangeBudget
 from planner.links import MeasuredLinks, OnLink, measure_links
 from planner.model import PlannerModel, Range
 from planner.report import Alternative, PlanReport, Proof, describe_chains
-from planner.revision import AGREEMENT, RevisedPlan, plan_and_revise, try_stages, unrestricted
+from planner.revision import AGREEMENT, RevisedPlan, plan_and_revise, unrestricted
 from planner.wishes import OBJECTIVES, PlanWishes, require_distinct, require_sensors, resolve_wishes
 
 
@@ -161,13 +163,16 @@ async def check_plan(
         for chain in plan.chains
     )
     listeners.on_step("measuring the plan's stages whole")
-    wanted = _stages_by_board(model, names, chains)
+    stages = [stages_of(model, names, chain) for chain in chains]
+    wanted: dict[str, list[Range]] = {}
+    for name, ops in itertools.chain.from_iterable(stages):
+        wanted.setdefault(name, []).append(ops)
     await profile_boards(model, wanted, measured.records, settings, listeners.on_profile, replace_known=True)
     costs, problem, judged = _judge(model, measured, chains)
     if not all(cost.bottleneck_s < float("inf") for cost in judged.costs):
         raise InfeasiblePlanError(_too_big(model, costs, problem, chains))
     # Only now: what does not fit a board must not be put into service there.
-    await try_stages(model, wanted, measured.records, settings)
+    await try_chains(model, stages, measured.records, settings)
     costs, problem, judged = _judge(model, measured, chains)
     limit_per_s, by = _dispatcher_limit(model, measured)
     report = PlanReport(
@@ -317,14 +322,6 @@ def _alternative(what: str, costs: FleetCosts, chains: ChainSet | None) -> Alter
 def _left_out(costs: FleetCosts, chains: ChainSet) -> tuple[str, ...]:
     used = {board for chain in chains.chains for board in chain.boards}
     return tuple(name for index, name in enumerate(costs.names) if index not in used)
-
-
-def _stages_by_board(model: PlannerModel, names: Sequence[str], chains: Sequence[Chain]) -> dict[str, list[Range]]:
-    wanted: dict[str, list[Range]] = {}
-    for chain in chains:
-        for board, start, stop in zip(chain.boards, chain.positions[:-1], chain.positions[1:]):
-            wanted.setdefault(names[board], []).append((model.positions[start], model.positions[stop]))
-    return wanted
 
 
 def _too_big(model: PlannerModel, costs: FleetCosts, problem: ChainProblem, chains: Sequence[Chain]) -> str:

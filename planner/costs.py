@@ -13,6 +13,7 @@ from partitioning.planning import BoardCosts, LinkCosts, MeasuredStage, ModelCos
 from planner.board_profiles import BoardRecord, flag_notes
 from planner.links import LinkSpeed, MeasuredLinks, TransportCost, link_notes
 from planner.model import PlannerModel, Range
+from planner.service_fit import ServiceFit, fit_service
 from protos.v1.control_plane_pb2 import Profile
 
 # Of the memory that a board says is free, what is left to everything else that may want some.
@@ -46,7 +47,8 @@ def assemble_costs(model: PlannerModel, records: Mapping[str, BoardRecord], link
     """
     kinds, notes = _kinds(model, list(records.values()))
     crossing = np.array([float(model.crossing_bytes(p)) for p in range(len(model.graph.operators) + 1)])
-    boards = [_board_costs(model, record, kinds[name], links.transport) for name, record in records.items()]
+    fit = fit_service(model, records, links.transport)
+    boards = [_board_costs(model, record, kinds[name], links.transport, fit) for name, record in records.items()]
     costs = ModelCosts(crossing_bytes=crossing, positions=np.array(model.positions))
     return FleetCosts(
         costs,
@@ -83,6 +85,7 @@ def _board_costs(
     record: BoardRecord,
     kind: Sequence[BoardRecord],
     transport: Mapping[str, TransportCost],
+    fit: ServiceFit,
 ) -> BoardCosts:
     n_ops = len(model.graph.operators)
     columns = {name: np.zeros(n_ops) for name in ("op_s", "op_cpu_s", "resident_bytes", "working_bytes", "op_joules")}
@@ -94,12 +97,12 @@ def _board_costs(
     for piece, stage in stages.items():
         first = piece[0]
         columns["op_s"][first] = stage.compute_s * scale
-        columns["op_cpu_s"][first] = stage.compute_cpu_s * scale
+        columns["op_cpu_s"][first] = stage.compute_cpu_s * scale * fit.run
         columns["resident_bytes"][first] = max(0.0, stage.resident_bytes - empty_bytes)
         columns["working_bytes"][first] = stage.working_bytes + empty_bytes
         columns["op_joules"][first] = np.nan if stage.joules is None else stage.joules * scale
     whole = {ops for member in kind for ops in member.profiles} - set(model.pieces)
-    whole |= {ops for member in kind for ops in member.service_cpu_s}
+    whole |= {ops for member in kind for ops in member.in_service}
     costs = [transport[member.board.name] for member in kind]
     has_joules = bool(np.isfinite(columns["op_joules"]).all())
     return BoardCosts(
@@ -107,9 +110,9 @@ def _board_costs(
         op_s=columns["op_s"],
         op_cpu_s=columns["op_cpu_s"],
         cores=statistics.median(_cores(model, member) for member in kind),
-        frame_cpu_s=statistics.median(c.frame_cpu_s for c in costs) + _extra_cpu_s(model, kind, transport),
-        receive_cpu_s_per_byte=statistics.median(c.receive_cpu_s_per_byte for c in costs),
-        send_cpu_s_per_byte=statistics.median(c.send_cpu_s_per_byte for c in costs),
+        frame_cpu_s=fit.frame * statistics.median(c.frame_cpu_s for c in costs),
+        receive_cpu_s_per_byte=fit.byte * statistics.median(c.receive_cpu_s_per_byte for c in costs),
+        send_cpu_s_per_byte=fit.byte * statistics.median(c.send_cpu_s_per_byte for c in costs),
         memory_bytes=_memory_bytes(record, kind),
         resident_bytes=columns["resident_bytes"],
         working_bytes=columns["working_bytes"],
@@ -136,7 +139,7 @@ def _sum_to_whole(model: PlannerModel, kind: Sequence[BoardRecord]) -> float:
 def _median_stage(kind: Sequence[BoardRecord], ops: Range) -> MeasuredStage:
     profiles = [member.profiles[ops] for member in kind if ops in member.profiles]
     joules = [p.run_j for p in profiles if p.HasField("run_j")]
-    in_service = [member.service_cpu_s[ops] for member in kind if ops in member.service_cpu_s]
+    in_service = [trial.cpu_s for member in kind for trial in member.in_service.get(ops, ())]
     return MeasuredStage(
         compute_s=_median(profiles, "run_s"),
         compute_cpu_s=_median(profiles, "run_cpu_s"),
@@ -145,21 +148,6 @@ def _median_stage(kind: Sequence[BoardRecord], ops: Range) -> MeasuredStage:
         joules=statistics.median(joules) if joules else None,
         service_cpu_s=statistics.median(in_service) if in_service else None,
     )
-
-
-def _extra_cpu_s(model: PlannerModel, kind: Sequence[BoardRecord], transport: Mapping[str, TransportCost]) -> float:
-    """What a stage in service takes beyond computing and moving measured alone, as seen in the stages that were tried."""
-    extra = []
-    for member in kind:
-        cost = transport[member.board.name]
-        for (first, last), in_service_s in member.service_cpu_s.items():
-            moving_s = (
-                cost.frame_cpu_s
-                + cost.receive_cpu_s_per_byte * model.crossing_bytes(first)
-                + cost.send_cpu_s_per_byte * model.crossing_bytes(last)
-            )
-            extra.append(in_service_s - member.profiles[first, last].run_cpu_s - moving_s)
-    return max(0.0, statistics.median(extra)) if extra else 0.0
 
 
 def _median(profiles: Sequence[Profile], name: str) -> float:

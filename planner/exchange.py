@@ -51,11 +51,13 @@ class SteadyState:
     """Per frame: seconds between replies, and processor seconds of each hop's service and of this process.
 
     Attributes:
+        invoke_cpu_s: of the processor seconds, those inside each hop's runtime; 0 for a hop that only relays.
         half_width_share: half the 95 % interval of `frame_s`, as a share of it; infinite if too few frames tell.
     """
 
     frame_s: float
     cpu_s: tuple[float, ...]
+    invoke_cpu_s: tuple[float, ...]
     own_cpu_s: float
     frames: int
     half_width_share: float
@@ -65,6 +67,7 @@ class SteadyState:
 class _Reply:
     at_s: float
     cpu_ns: tuple[int, ...]
+    invoke_cpu_ns: tuple[int, ...]
     own_cpu_s: float
 
 
@@ -183,8 +186,9 @@ def _receive(
     while len(replies) < budget.frames and not ended.is_set():
         message = stream.receive(budget.timeout_s)
         now_s = time.perf_counter()
-        cpu_ns = tuple(t.service_cpu_ns for t in _header(message, first).timings)
-        replies.append(_Reply(now_s, cpu_ns, time.process_time()))
+        timings = _header(message, first).timings
+        cpu_ns, invoke_cpu_ns = tuple(t.service_cpu_ns for t in timings), tuple(t.invoke_cpu_ns for t in timings)
+        replies.append(_Reply(now_s, cpu_ns, invoke_cpu_ns, time.process_time()))
         room.release()
         if now_s > stop_s and len(replies) > _WARM_UP_FRAMES + 1:
             break
@@ -205,9 +209,13 @@ def _evaluate(replies: Sequence[_Reply], boards: Sequence[Board]) -> SteadyState
         raise ProbeError(f"too few replies while {_route(boards)} was measured: {len(replies)}.")
     begin, end, frames = replies[first], replies[-1], len(replies) - 1 - first
     cpu_s = tuple((b - a) / _NS_PER_S / frames for a, b in zip(begin.cpu_ns, end.cpu_ns))
+    invoke_cpu_s = tuple(
+        statistics.fmean(ns) / _NS_PER_S for ns in zip(*(r.invoke_cpu_ns for r in replies[first + 1 :]))
+    )
     own_cpu_s = (end.own_cpu_s - begin.own_cpu_s) / frames
     half_width_share = _half_width_share([reply.at_s for reply in replies[first:]])
-    return SteadyState((end.at_s - begin.at_s) / frames, cpu_s, own_cpu_s, frames, half_width_share)
+    frame_s = (end.at_s - begin.at_s) / frames
+    return SteadyState(frame_s, cpu_s, invoke_cpu_s, own_cpu_s, frames, half_width_share)
 
 
 def _half_width_share(at_s: Sequence[float]) -> float:

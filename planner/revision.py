@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fleet.together import together
 from partitioning.planning import (
     ChainProblem,
     InfeasiblePlanError,
@@ -20,10 +19,10 @@ from partitioning.planning import (
     plan_chains,
 )
 from planner.board_profiles import BoardRecord, OnProfile, ProfileSettings, profile_boards
+from planner.chain_trial import stages_of, try_chains
 from planner.costs import FleetCosts, assemble_costs
 from planner.links import MeasuredLinks
 from planner.model import PlannerModel, Range
-from planner.stage_trial import try_stage
 
 # Agreement that ends the revision, and the rounds after which it ends without.
 AGREEMENT = 0.05
@@ -94,7 +93,7 @@ async def plan_and_revise(
         # New stages first; once there are none, all of them anew: does what the plan counts on hold?
         how = settings if new else replace(settings, fresh=True)
         after = await _measure(
-            model, new or chosen, records, how, lambda: _costs(model, records, links, restrict)[1], on_profile
+            model, planned, new or chosen, records, how, lambda: _costs(model, records, links, restrict)[1], on_profile
         )
         error = _largest_change(problem, after, new or chosen)
         if not np.isfinite(error):
@@ -114,41 +113,26 @@ async def plan_and_revise(
     return RevisedPlan(costs, known, planned, rounds, estimate_error, repeat_error, False)
 
 
-async def try_stages(
-    model: PlannerModel,
-    wanted: Mapping[str, Sequence[Range]],
-    records: Mapping[str, BoardRecord],
-    settings: ProfileSettings,
-) -> None:
-    """Measures whole partitions in service, all boards at once. Raises: BoardError, ProbeError; nothing stays loaded then."""
-
-    async def try_all(name: str, ranges: Sequence[Range]) -> None:
-        for ops in ranges:
-            records[name].service_cpu_s[ops] = await try_stage(model, ops, records[name], settings)
-
-    await together(try_all(name, ranges) for name, ranges in wanted.items())
-
-
 async def _measure(
     model: PlannerModel,
+    planned: PlannedChains,
     stages: Sequence[Stage],
     records: Mapping[str, BoardRecord],
     settings: ProfileSettings,
     recompute: Callable[[], ChainProblem],
     on_profile: OnProfile,
 ) -> ChainProblem:
-    """Alone first, then in service: only what fits the board's memory, now that it is known. The problem as it then is."""
+    """These stages alone, then all in service, if they fit the boards' memory, now that it is known. The problem as it then is."""
     names = list(records)
-
-    def by_board(some: Iterable[Stage]) -> dict[str, list[Range]]:
-        wanted: dict[str, list[Range]] = {}
-        for board, start, stop in some:
-            wanted.setdefault(names[board], []).append((model.positions[start], model.positions[stop]))
-        return wanted
-
-    await profile_boards(model, by_board(stages), records, settings, on_profile, replace_known=True)
+    wanted: dict[str, list[Range]] = {}
+    for board, start, stop in stages:
+        wanted.setdefault(names[board], []).append((model.positions[start], model.positions[stop]))
+    await profile_boards(model, wanted, records, settings, on_profile, replace_known=True)
     problem = recompute()
-    await try_stages(model, by_board(s for s in stages if np.isfinite(problem.stage_s[s])), records, settings)
+    if not all(np.isfinite(problem.stage_s[stage]) for stage in stages):
+        return problem
+    chains = [stages_of(model, names, chain) for chain in planned.chains]
+    await try_chains(model, chains, records, settings)
     return recompute()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks.keras_models import DIRECTORY
@@ -17,6 +17,8 @@ from planner.board_profiles import ProfileSettings
 from planner.boards_plan import FleetMeasurements, Listeners, PlanWishes, measure_fleet, plan_on_boards
 from planner.model import PlannerModel
 from planner.sources import open_model
+
+_GROUP = "emulated"
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,11 @@ def keep_cuts(found: PlannedCuts, file: Path, n_boards: int, cores: float, link_
 def plan_cuts(file: Path, boards: Sequence[Board], counts: Sequence[int]) -> dict[int, PlannedCuts]:
     """For each number of boards the chain that the planner chooses on them; minutes. Runs where the dispatcher is.
 
-    The boards are measured once. They are alike, so which of them the planner takes says nothing and is not kept.
+    The boards are measured once. They are alike, so which of them the planner takes says nothing and is not kept, and what is
+    measured on one counts for all.
     """
-    model, inventory = open_model(file), Inventory(tuple(boards))
+    alike = tuple(replace(board, group=_GROUP) for board in boards)
+    model, inventory = open_model(file), Inventory(alike)
     settings = ProfileSettings(insecure=True)
     measured = run_in_loop(measure_fleet(model, inventory, settings, Listeners()))
     return {n: _plan(model, inventory, settings, measured, n) for n in counts}

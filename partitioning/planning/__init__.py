@@ -4,6 +4,7 @@ from partitioning.planning.board_types import group_boards
 from partitioning.planning.chain_search import ChainSearch
 from partitioning.planning.cluster_search import ClusterPlan, UndecidedPlanError, plan_cluster
 from partitioning.planning.cost_model import (
+    RELAY_SHARE,
     BoardCosts,
     LinkCosts,
     MeasuredStage,
@@ -20,6 +21,7 @@ from partitioning.planning.problem import ChainProblem, InfeasiblePlanError, Pla
 from partitioning.planning.side_by_side import SideBySide, choose_for_each_number, choose_side_by_side
 
 __all__ = [
+    "RELAY_SHARE",
     "BoardCosts",
     "Chain",
     "ChainCost",

@@ -12,7 +12,8 @@ from partitioning.planning.problem import ChainProblem, FloatArray, PlanningErro
 
 Array = np.ndarray[Any, Any]
 
-_RELAY_SHARE = 0.5
+# Passing on an answer, against a frame: it is not unpacked, and nothing is computed from it.
+RELAY_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class MeasuredStage:
         resident_bytes: memory that it keeps.
         working_bytes: memory that it needs while it runs.
         joules: per inference; None if the board has no sensor, then the operators' sum holds, if there is one.
-        service_cpu_s: processor seconds per frame with the stage in service: computing, moving its frames, and what the two
-            cost each other; None if that was not measured, then computing and moving are added.
+        service_cpu_s: processor seconds per frame with the stage in service: computing, moving its frames and the answers of
+            the boards behind, and what these cost each other; None if that was not measured, then they are added.
     """
 
     compute_s: float
@@ -204,18 +205,17 @@ def _stage_s(model: ModelCosts, board: BoardCosts) -> FloatArray:
     received_cpu_s = board.receive_cpu_s_per_byte * crossing_bytes[:, None]
     sent_cpu_s = board.send_cpu_s_per_byte * crossing_bytes[None, :]
     move_cpu_s = board.frame_cpu_s + received_cpu_s + sent_cpu_s
+    move_cpu_s[:, :-1] += _relay_cpu_s(board, crossing_bytes[-1])  # the last stage's own answers are its frames
     service_cpu_s = _with_measured(cpu_s + move_cpu_s, model, board, lambda stage: stage.service_cpu_s)
-    relay_cpu_s = np.full(len(crossing_bytes), _relay_cpu_s(board, crossing_bytes[-1]))
-    relay_cpu_s[-1] = 0.0  # the last stage's own answers are its frames
-    stage_s = np.maximum(np.maximum(compute_s, move_cpu_s + relay_cpu_s), (service_cpu_s + relay_cpu_s) / board.cores)
+    stage_s = np.maximum(np.maximum(compute_s, move_cpu_s), service_cpu_s / board.cores)
     stage_s[stage_bytes(model, board) > board.memory_bytes] = np.inf
     return _forwards(stage_s)
 
 
 def _relay_cpu_s(board: BoardCosts, answer_bytes: float) -> float:
-    """Processor seconds to pass on an answer of the boards behind: read and written, but not unpacked, which is about half."""
+    """Processor seconds to pass on an answer of the boards behind: read and written, but not unpacked."""
     moved_s = answer_bytes * (board.receive_cpu_s_per_byte + board.send_cpu_s_per_byte)
-    return _RELAY_SHARE * board.frame_cpu_s + moved_s
+    return RELAY_SHARE * board.frame_cpu_s + moved_s
 
 
 def _stage_joules(model: ModelCosts, board: BoardCosts) -> FloatArray | None:

@@ -60,7 +60,10 @@ def known_for(inventory: Inventory, measured: FleetMeasurements) -> FleetMeasure
     for board in inventory.boards:
         record = measured.records[board.name]
         records[board.name] = replace(
-            record, board=board, profiles=dict(record.profiles), service_cpu_s=dict(record.service_cpu_s)
+            record,
+            board=board,
+            profiles=dict(record.profiles),
+            in_service={ops: list(trials) for ops, trials in record.in_service.items()},
         )
     return FleetMeasurements(records, measured.links, measured.dispatcher)
 

@@ -202,8 +202,8 @@ def test_plan_that_is_checked_counts_the_service_as_the_planner_does(
     known = known_for(inventory, measured)
     given = made_by_hand((("board1", 2), ("board3", None)))
     run_in_loop(check_plan(dense, given, inventory, SETTINGS, Listeners(), known))
-    assert (0, 2) in known.records["board1"].service_cpu_s
-    assert (2, 5) in known.records["board3"].service_cpu_s
+    assert (0, 2) in known.records["board1"].in_service
+    assert (2, 5) in known.records["board3"].in_service
 
 
 def test_plan_that_does_not_fit_is_refused_naming_the_stage_and_is_not_tried(
@@ -217,7 +217,7 @@ def test_plan_that_does_not_fit_is_refused_naming_the_stage_and_is_not_tried(
     ) as caught:
         run_in_loop(check_plan(dense, given, tight, SETTINGS, Listeners(), known))
     assert "board1" not in str(caught.value)
-    assert known.records["board2"].service_cpu_s == {}
+    assert known.records["board2"].in_service == {}
 
 
 def test_plan_for_boards_that_are_not_there_is_refused(

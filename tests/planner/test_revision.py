@@ -18,8 +18,9 @@ from fleet.inventory import Inventory
 from partitioning.planning import InfeasiblePlanError, Wishes
 from planner import revision
 from planner.boards_plan import FleetMeasurements, Listeners, PlanWishes, measure_fleet
+from planner.chain_trial import try_chains
 from planner.model import PlannerModel
-from planner.revision import plan_and_revise, try_stages
+from planner.revision import plan_and_revise
 from protos.v1.control_plane_pb2 import Profile
 from tests.planner.on_boards import BRIEF, LAYERS, MIB, SETTINGS, known_for, limited, plan, trials_on
 
@@ -127,7 +128,7 @@ def test_stage_that_proves_too_big_is_left_out_and_another_is_found(
     found = run_in_loop(plan_and_revise(dense, known.records, known.links, Wishes(), SETTINGS))
     (chain,) = found.planned.chains
     assert chain.positions == (0, 3, 5)
-    tried = {ops for record in known.records.values() for ops in record.service_cpu_s}
+    tried = {ops for record in known.records.values() for ops in record.in_service}
     assert (0, 5) not in tried, "what does not fit was put into service"
     assert found.estimate_error < float("inf")
 
@@ -187,12 +188,10 @@ def test_board_that_dies_during_the_trials_is_named_and_the_others_are_unloaded(
         known = run_in_loop(measure_fleet(dense, inventory, SETTINGS, Listeners(), BRIEF))
         killer = threading.Thread(target=_kill_once_both_serve, args=(running,))
         killer.start()
-        wanted = {
-            board.name: [(0, 3)] * 50 for board in running.named
-        }  # a trial ends after some frames, whatever its time
+        chains = [[(board.name, (0, 3))] for board in running.named] * 50  # a trial ends after some frames
         begin_s = time.monotonic()
         with pytest.raises(BoardError) as caught:
-            run_in_loop(try_stages(dense, wanted, known.records, replace(SETTINGS, budget_s=60)))
+            run_in_loop(try_chains(dense, chains, known.records, replace(SETTINGS, budget_s=60)))
         killer.join()
         assert caught.value.board == "board1"
         assert time.monotonic() - begin_s < 30

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from partitioning.planning.cost_model import (
+    RELAY_SHARE,
     BoardCosts,
     LinkCosts,
     MeasuredStage,
@@ -55,8 +56,8 @@ def test_stage_takes_the_time_of_computing_while_the_processor_has_some_to_spare
 
 
 def test_stage_takes_the_processors_time_for_computing_and_moving_where_that_is_more() -> None:
-    # Half a frame's fixed cost, and 10 bytes in and out, for each answer of the boards behind; none on the last board.
-    relay_cpu_s = 0.5 * 0.5 + 10 * (0.1 + 0.2)
+    # A share of a frame's fixed cost, and 10 bytes in and out, for each answer of the boards behind; none on the last board.
+    relay_cpu_s = RELAY_SHARE * 0.5 + 10 * (0.1 + 0.2)
     board = replace(BOARD, cores=1.0, frame_cpu_s=0.5, receive_cpu_s_per_byte=0.1, send_cpu_s_per_byte=0.2)
     stage_s = build_problem(MODEL, [board], ONE_LINK).stage_s[0]
     assert stage_s[1, 2] == pytest.approx(3 + 4.5 + 0.5 + 0.1 * 50 + 0.2 * 70 + relay_cpu_s)
@@ -68,11 +69,11 @@ def test_stage_takes_the_processors_time_for_computing_and_moving_where_that_is_
 
 def test_stage_is_no_faster_than_the_one_thread_that_moves_its_frames() -> None:
     board = replace(BOARD, frame_cpu_s=20.0, cores=16.0)
-    assert build_problem(MODEL, [board], ONE_LINK).stage_s[0, 1, 2] == pytest.approx(20 + 10)
+    assert build_problem(MODEL, [board], ONE_LINK).stage_s[0, 1, 2] == pytest.approx(20 + RELAY_SHARE * 20)
 
 
 def test_stage_measured_whole_replaces_the_sums() -> None:
-    relay_cpu_s = 0.5 * 1.0 + 10 * 0.1
+    relay_cpu_s = RELAY_SHARE * 1.0 + 10 * 0.1
     board = replace(BOARD, cores=1.0, frame_cpu_s=1.0, send_cpu_s_per_byte=0.1, measured={(1, 3): WHOLE, (2, 3): WHOLE})
     stage_s = build_problem(MODEL, [board], ONE_LINK).stage_s[0]
     assert stage_s[1, 2] == pytest.approx(6 + 1 + 0.1 * 70 + relay_cpu_s)
