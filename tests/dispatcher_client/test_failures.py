@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import queue
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bundle import Bundle, open_bundle
-from bundle.manifest import render_manifest
+from bundle import Bundle
 from dispatcher_client import (
     BitIdentityError,
     Board,
@@ -31,7 +28,7 @@ from examples.local_boards import LocalBoard, LocalBoards
 from fleet.event_loop import run_in_loop
 from runtime import load_runtime
 from tests.bundles import split_file
-from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
+from tests.dispatcher_client.whole_model import named, random_inputs, run_whole, with_a_wrong_answer
 from tests.node_service.stubs import TIMEOUT_S
 from tests.partitioning import sample_models
 from transport.address import Address
@@ -270,23 +267,11 @@ def test_unloaded_stage_refuses_frames_by_name(store_root: Path, zoo_bundle: Mak
 def test_sample_that_differs_is_noticed_when_the_chain_opens(
     boards: LocalBoards, zoo_bundle: MakeBundle, tmp_path: Path
 ) -> None:
-    original = zoo_bundle("residual", "int8")
-    shutil.copytree(original.path, tmp_path / "changed")
-    manifest = original.manifest
-    inputs, outputs = original.load_sample()
-    (name, answer), *_ = outputs.items()
-    answer.reshape(-1)[0] ^= 1  # one bit
-    arrays = {f"input:{n}": a for n, a in inputs.items()} | {f"output:{name}": answer}
-    np.savez(tmp_path / "changed" / "sample.npz", **arrays)
-    changed = type(manifest)()
-    changed.CopyFrom(manifest)
-    changed.sample.sha256 = hashlib.sha256((tmp_path / "changed" / "sample.npz").read_bytes()).hexdigest()
-    (tmp_path / "changed" / "manifest.json").write_text(render_manifest(changed))
-    bundle = open_bundle(tmp_path / "changed")
+    bundle = with_a_wrong_answer(zoo_bundle("residual", "int8"), tmp_path / "changed")
     with pytest.raises(BitIdentityError, match="differs from the whole model's"):
         Dispatcher(bundle, boards.named).open()
     with Dispatcher(bundle, boards.named, check_sample=False) as chain:
-        chain.infer(inputs)
+        chain.infer(random_inputs(bundle, 0))
 
 
 def test_difference_is_only_a_warning_when_no_equal_bits_are_promised(
