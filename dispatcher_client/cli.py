@@ -46,8 +46,8 @@ _PLAN = typer.Option(
 _INSECURE = typer.Option(False, "--insecure", help="Allow plaintext off loopback.")
 _CODEC = typer.Option(
     AUTO,
-    help=f"Coding of tensors between boards: auto (lossless, chosen by measurement), or one or several of "
-    f"{', '.join(setting_forms())}, separated by commas. half, q8, q4 and zfp:ERROR change the answers.",
+    help=f"Coding of tensors between boards: auto (lossless, chosen by measurement), one of {', '.join(setting_forms())}, "
+    "or several to choose among, separated by commas, as auto,q8. half, q8, q4 and zfp:ERROR change the answers.",
 )
 _TIMEOUT = typer.Option(30.0, "--timeout-s", min=0.1, help="Limit for each answer of a board.")
 _JSON = typer.Option(False, "--json", help="Print JSON instead of a table.")

@@ -80,7 +80,7 @@ class Dispatcher:
                 counts if all its boards are among `boards`; else partition k of its first splitting runs on board k.
             insecure: allow plaintext off loopback.
             codec: how tensors are coded between boards: "auto", whichever lossless codec makes the slowest step faster, link by
-                link and tensor by tensor; or names separated by commas, as "raw,lz4,q8", to choose among these, or one of them.
+                link and tensor by tensor; one name; or several separated by commas, as "auto,q8", to choose among these.
                 half, q8, q4 and zfp:ERROR (largest absolute error) change the answers; see `compare_codecs`.
             window: most frames in flight in each chain; by default the fewest that keep the chain's slowest step busy, found
                 from its answers.
