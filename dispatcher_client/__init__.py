@@ -6,7 +6,9 @@ with Dispatcher(bundle="parts/", boards="boards.yaml") as chain:
 """
 
 from bundle import Plan, PlanError
+from dispatcher_client.answer_changes import OutputChange
 from dispatcher_client.chain import ReplyReport
+from dispatcher_client.codec_comparison import CodecEffect
 from dispatcher_client.dispatcher import Dispatcher
 from dispatcher_client.errors import (
     BitIdentityError,
@@ -41,12 +43,14 @@ __all__ = [
     "BoardsFileError",
     "CallbackError",
     "ChainClosedError",
+    "CodecEffect",
     "ComputeFailedError",
     "Dispatcher",
     "DispatcherError",
     "FrameRejectedError",
     "InputError",
     "OptionError",
+    "OutputChange",
     "PlacementError",
     "Plan",
     "PlanError",

@@ -16,6 +16,7 @@ from dispatcher_client.chain import ReplyReport
 from dispatcher_client.dispatcher import Dispatcher
 from dispatcher_client.micro_batches import join_values, split_values
 from dispatcher_client.values import Values
+from transport.tensor_codec import codec_name
 
 _WARM_UP_FRAMES = 3
 _ALONE_FRAMES = 20
@@ -214,9 +215,10 @@ def _outside_cpu_ms(reports: list[ReplyReport], stage_index: int) -> float:
 
 
 def _last_reason(reports: list[ReplyReport], stage_index: int) -> str:
-    return next(
-        (r.timings[stage_index].codec_reason for r in reversed(reports) if r.timings[stage_index].codec_reason), "raw"
-    )
+    timings = [report.timings[stage_index] for report in reversed(reports)]
+    told = next((t.codec_reason for t in timings if t.codec_reason), "")
+    # Told with the first frame, which is warm-up, and then every so many: in a short run the codecs are all that is known.
+    return told or " + ".join(dict.fromkeys(codec_name(c) for t in timings[:1] for c in t.sent_codecs)) or "raw"
 
 
 def _share_of_compute(stage: StageFigures, stages: list[StageFigures]) -> float:

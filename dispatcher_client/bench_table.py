@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from dispatcher_client.answer_changes import OutputChange
 from dispatcher_client.bench import BenchFigures
+from dispatcher_client.codec_comparison import CodecEffect
 from terminal import print_table
 
 
@@ -65,6 +69,51 @@ def show_figures(figures: BenchFigures) -> None:
         f"latency ms: p50 {figures.latency_p50_ms:.2f}, p95 {figures.latency_p95_ms:.2f}, p99 {figures.latency_p99_ms:.2f} "
         f"at full load; {figures.latency_alone_p50_ms:.2f} one at a time; "
         f"queueing adds {figures.queueing_in_stage_times:.1f} stage times"
+    )
+
+
+def show_effects(effects: Sequence[CodecEffect], source: str) -> None:
+    """Prints what lossy codecs change of the answers.
+
+    Args: source: what inputs were compared, for people.
+    """
+    compared = [effect for effect in effects if not effect.refusal]
+    several = len({effect.chain for effect in effects}) > 1
+    if compared:
+        print_table(
+            f"answers with lossy codecs, each alone on every link, against lossless transport: {compared[0].inputs} inputs",
+            (
+                "codec",
+                "output",
+                *(["chain"] if several else []),
+                "top-1 agreement",
+                "largest difference",
+                "of the output's range",
+            ),
+            (
+                (
+                    effect.codec,
+                    f"{change.output} {list(change.shape)}",
+                    *([effect.chain] if several else []),
+                    _agreement(change),
+                    f"{change.largest_difference:.4g}",
+                    f"{change.share_of_range:.3%}",
+                )
+                for effect in compared
+                for change in effect.outputs
+            ),
+            text_columns=2,
+        )
+        print(f"the inputs compared: {source}")
+    for effect in effects:
+        if effect.refusal:
+            print(f"{f'chain {effect.chain}: ' if several else ''}{effect}")
+
+
+def _agreement(change: OutputChange) -> str:
+    """With the axis of the classes; outputs that are no vectors have none."""
+    return (
+        "-" if change.top1_agreement is None else f"{change.top1_agreement:.1%} (argmax over axis {change.top1_axis})"
     )
 
 

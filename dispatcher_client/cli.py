@@ -15,11 +15,13 @@ import typer
 
 from bundle import BundleError, open_bundle
 from dispatcher_client.bench import ReplyLog, run_bench
-from dispatcher_client.bench_table import show_figures
+from dispatcher_client.bench_inputs import inputs_to_compare, split_inputs
+from dispatcher_client.bench_table import show_effects, show_figures
 from dispatcher_client.deployment import deploy as deploy_bundle
 from dispatcher_client.dispatcher import Dispatcher
 from dispatcher_client.errors import DispatcherError, InputError
 from dispatcher_client.identity import judge_fleet
+from dispatcher_client.micro_batches import single_specs
 from dispatcher_client.placement import place_chains
 from dispatcher_client.profile_command import profile
 from dispatcher_client.status import read_status, undeploy_everywhere
@@ -44,8 +46,8 @@ _PLAN = typer.Option(
 _INSECURE = typer.Option(False, "--insecure", help="Allow plaintext off loopback.")
 _CODEC = typer.Option(
     AUTO,
-    help=f"Coding of tensors between boards: auto (lossless, chosen by measurement), or one or several of "
-    f"{', '.join(setting_forms())}, separated by commas. half, q8, q4 and zfp:ERROR change the answers.",
+    help=f"Coding of tensors between boards: auto (lossless, chosen by measurement), one of {', '.join(setting_forms())}, "
+    "or several to choose among, separated by commas, as auto,q8. half, q8, q4 and zfp:ERROR change the answers.",
 )
 _TIMEOUT = typer.Option(30.0, "--timeout-s", min=0.1, help="Limit for each answer of a board.")
 _JSON = typer.Option(False, "--json", help="Print JSON instead of a table.")
@@ -157,7 +159,10 @@ def bench(
     boards: str = _BOARDS,
     frames: int = typer.Option(200, min=1, help="Frames at full load."),
     input_file: Optional[Path] = typer.Option(
-        None, "--input", metavar="FILE", help="Input to repeat. (default: the bundle's sample)"
+        None,
+        "--input",
+        metavar="FILE",
+        help="Input to repeat; several, along the first dimension, take turns. (default: the bundle's sample)",
     ),
     plan: Optional[Path] = _PLAN,
     insecure: bool = _INSECURE,
@@ -173,11 +178,16 @@ def bench(
 ) -> None:
     """Measure throughput, its share of the bound, latency, and what each stage does.
 
+    With lossy codecs among --codec, compare their answers, too: each of these codecs alone against lossless transport. Give
+    several real inputs for that, or it takes variations of the sample.
+
     Example: python -m dispatcher_client bench parts/ --boards boards.yaml --frames 500
     """
     log = ReplyLog()
     opened = open_bundle(bundle)
+    specs = single_specs(opened.manifest.inputs, opened.batch)
     values = opened.load_sample()[0] if input_file is None else _read_values(input_file)
+    inputs = split_inputs(specs, values)
     with (
         _uploads() as on_upload,
         Dispatcher(
@@ -197,13 +207,21 @@ def bench(
     ):
         task = display.add_task("frames", total=frames)
         figures = run_bench(
-            chain, log, itertools.repeat(values), frames, lambda done: display.update(task, completed=done)
+            chain, log, itertools.cycle(inputs), frames, lambda done: display.update(task, completed=done)
         )
-        text = chain.promise.text
+        if chain.has_lossy_codecs:
+            display.update(task, description="comparing answers")
+        compared, source = inputs_to_compare(specs, inputs, is_sample=input_file is None)
+        effects = chain.compare_codecs(compared)
+        lossless_only = "; not through lossy codecs" if chain.has_lossy_codecs else ""
+        text = f"{chain.promise.text}{lossless_only}"
     if as_json:
-        print_json({**figures.as_json(), "bits": text})
+        changes = {"codec_effects": [e.as_json() for e in effects], "compared_inputs": source if effects else None}
+        print_json({**figures.as_json(), "bits": text, **changes})
     else:
         show_figures(figures)
+        if effects:
+            show_effects(effects, source)
         print(f"bits: {text}")
 
 

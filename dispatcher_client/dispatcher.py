@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -15,19 +17,20 @@ from bundle import Bundle, open_bundle
 from dispatcher_client.answer_stream import stream_in_order
 from dispatcher_client.chain import Chain, ReplyReport
 from dispatcher_client.chain_group import ChainGroup
+from dispatcher_client.codec_comparison import CodecComparison, CodecEffect
 from dispatcher_client.deployment import DeployedStage, OnUpload, deploy
 from dispatcher_client.errors import ChainClosedError, OptionError
 from dispatcher_client.identity import BitPromise, judge_fleet
-from dispatcher_client.micro_batches import MicroBatches, Terms, is_whole_batch, single_specs
+from dispatcher_client.micro_batches import MicroBatches, Terms, is_whole_batch, join_batch, single_specs
 from dispatcher_client.placement import PlanSource, place_chains
-from dispatcher_client.sample_check import compare_sample
+from dispatcher_client.sample_check import compare_samples, log_effects
 from dispatcher_client.values import Answer, Values, from_tensors, to_tensors
 from dispatcher_client.window_control import WindowControl
 from dispatcher_client.windows import Windows
 from fleet.event_loop import require_other_thread, run_in_loop
 from fleet.inventory import BoardsSource, load_boards
 from protos.v1.manifest_pb2 import Manifest
-from transport.tensor_codec import AUTO, CODECS, parse_settings
+from transport.tensor_codec import AUTO, CODECS, CodecSetting, parse_settings
 from transport.tensor_spec import Array
 
 _log = logging.getLogger(__name__)
@@ -44,8 +47,9 @@ class Dispatcher:
             y = chain.infer(x)
 
     Thread-safe. Opening deploys what the boards lack, opens a stream through each chain's boards and runs the bundle's
-    sample on each. A request goes to the chain with the fewest outstanding. If one of several chains breaks, the requests
-    that it had end with its error, and later ones go to the others.
+    sample on each; with lossy codecs raw, and with each of these alone, over further streams that end then. A request goes
+    to the chain with the fewest outstanding. If one of several chains breaks, the requests that it had end with its error,
+    and later ones go to the others.
 
     With a bundle that was split for a batch, inputs are passed one by one all the same: those that come close together
     share a frame. Who has a whole batch in one array may pass that, and gets its answers in one array.
@@ -76,13 +80,14 @@ class Dispatcher:
                 counts if all its boards are among `boards`; else partition k of its first splitting runs on board k.
             insecure: allow plaintext off loopback.
             codec: how tensors are coded between boards: "auto", whichever lossless codec makes the slowest step faster, link by
-                link and tensor by tensor; or names separated by commas, as "raw,lz4,q8", to choose among these, or one of them.
-                half, q8, q4 and zfp:ERROR (largest absolute error) change the answers.
+                link and tensor by tensor; one name; or several separated by commas, as "auto,q8", to choose among these.
+                half, q8, q4 and zfp:ERROR (largest absolute error) change the answers; see `compare_codecs`.
             window: most frames in flight in each chain; by default the fewest that keep the chain's slowest step busy, found
                 from its answers.
             batch_wait_ms: how long an input waits for others to fill its frame; only of bundles that were split for a batch.
             open_timeout_s, reply_timeout_s: limits for opening the chain and for each answer.
-            check_sample: compare each chain's answer to the bundle's sample with the whole model's when opening.
+            check_sample: compare each chain's answer to the bundle's sample with the whole model's when opening; what lossy
+                codecs change of it is logged at the level of information.
             on_reply: hears of every answered request, on a thread that each chain has for its answers, so with several chains
                 maybe at the same time; must return at once.
             on_upload: hears (board, bytes sent, bytes in all) while partitions are uploaded.
@@ -156,8 +161,13 @@ class Dispatcher:
         return sum(self._windows.settled_sizes)
 
     @property
-    def _is_lossless(self) -> bool:
-        return all(CODECS[setting.codec].is_lossless for setting in self._codecs)
+    def has_lossy_codecs(self) -> bool:
+        """Whether codecs are allowed that change answers."""
+        return bool(self._lossy)
+
+    @property
+    def _lossy(self) -> list[CodecSetting]:
+        return [setting for setting in self._codecs if not CODECS[setting.codec].is_lossless]
 
     @property
     def coding_reasons(self) -> list[str]:
@@ -166,7 +176,7 @@ class Dispatcher:
 
     @property
     def promise(self) -> BitPromise:
-        """What is promised of the bits, over all chains. Raises: ChainClosedError: not open."""
+        """What is promised of the bits, over all chains, through lossless codecs. Raises: ChainClosedError: not open."""
         if self._promise is None:
             raise ChainClosedError("the chain is not open.")
         return self._promise
@@ -237,7 +247,7 @@ class Dispatcher:
             raise ChainClosedError("the chain is not open: use it in a with block, or call open().")
         gathering = None if is_whole_batch(values, self.batch) else self._micro_batches
         tensors, is_real = to_tensors(self.manifest.inputs if gathering is None else self._single_inputs, values)
-        by_name = {spec.name: tensor for spec, tensor in zip(self.manifest.inputs, tensors)}
+        by_name = self._named(tensors)
 
         def finish(answer: dict[str, Array]) -> Answer:
             return from_tensors(self.manifest.outputs, answer, is_real)
@@ -293,6 +303,44 @@ class Dispatcher:
             on_end=self._flush,
         )
 
+    def compare_codecs(self, inputs: Iterable[Values], *, budget_s: float = 10.0) -> list[CodecEffect]:
+        """What each lossy codec that is allowed changes of the answers, chain by chain; empty if none is lossy.
+
+        The inputs go raw, and with each of these codecs alone on every link, over streams that are opened for it beside those
+        in use, through the same stages.
+        Args:
+            inputs: as for `infer`, single ones; at least one.
+            budget_s: once this time is over no further frame is begun.
+        Raises: what `infer` and `open` raise.
+        """
+        require_other_thread("compare_codecs")
+        if self._group is None:
+            raise ChainClosedError("the chain is not open: use it in a with block, or call open().")
+        if not self._lossy:
+            return []
+        named = (self._named(to_tensors(self._single_inputs, values)[0]) for values in inputs)
+        stop_s = time.monotonic() + budget_s
+        with self._comparison() as comparison:
+            while members := list(itertools.islice(named, self.batch)):
+                comparison.run(join_batch(members, self.batch), len(members))
+                if time.monotonic() > stop_s:
+                    break
+            return comparison.effects
+
+    def _comparison(self) -> CodecComparison:
+        return CodecComparison(
+            self.manifest,
+            self._placements,
+            self._lossy,
+            insecure=self._insecure,
+            open_timeout_s=self._open_timeout_s,
+            reply_timeout_s=self._reply_timeout_s,
+        )
+
+    def _named(self, tensors: Sequence[Array]) -> dict[str, Array]:
+        """The model's input tensors by name."""
+        return {spec.name: tensor for spec, tensor in zip(self.manifest.inputs, tensors)}
+
     def _flush(self) -> None:
         gathering = self._micro_batches
         if gathering is not None:
@@ -330,16 +378,15 @@ class Dispatcher:
         self._on_reply(report)
 
     def _compare_sample(self, group: ChainGroup) -> None:
-        """Has every chain answer the bundle's sample. Raises: BitIdentityError."""
+        """Has every chain answer the bundle's sample, without lossy codecs. Raises: BitIdentityError."""
         if not self._check_sample:
             return
         inputs, expected = self._bundle.load_sample()
-        answers = [
-            self._submit(group, inputs, lambda tensors: tensors, None, index) for index in range(len(self._placements))
-        ]
-        for index, answer in enumerate(answers):
-            processors = [s.description.runtime.processor for s in self._stages if s.placement.chain_index == index]
-            name = "the chain" if len(answers) == 1 else f"chain {index} ({self._placements[index].route})"
-            compare_sample(
-                name, self.manifest, expected, answer.result(), self.promise, processors, is_lossless=self._is_lossless
-            )
+        if self._lossy:
+            with self._comparison() as comparison:
+                answers, effects = comparison.run(inputs, self.batch), comparison.effects
+        else:
+            replies = [self._submit(group, inputs, dict, None, index) for index in range(len(self._placements))]
+            answers, effects = [reply.result() for reply in replies], []
+        compare_samples(self.manifest, expected, answers, self._stages, self.promise)
+        log_effects(self._placements, effects)

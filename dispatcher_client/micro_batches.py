@@ -107,7 +107,7 @@ class MicroBatches:
         while taken := self._take():
             members, terms = taken
             try:
-                reply = self._send(_join([m.tensors for m in members], self._batch), terms)
+                reply = self._send(join_batch([m.tensors for m in members], self._batch), terms)
             except BaseException as error:
                 _fail(members, error)
                 continue
@@ -149,6 +149,8 @@ def single_specs(specs: Sequence[TensorSpec], batch: int) -> list[TensorSpec]:
 
 def split_batch(tensors: Tensors, batch: int) -> list[dict[str, Array]]:
     """Each input's rows, in order, of tensors that hold `batch` of them."""
+    if batch == 1:  # there may be tensors without a dimension
+        return [dict(tensors)]
     parts = {name: np.split(array, batch) for name, array in tensors.items()}
     return [{name: rows[index] for name, rows in parts.items()} for index in range(batch)]
 
@@ -169,8 +171,10 @@ def join_values(inputs: Sequence[Values]) -> Values:
     return {n: np.concatenate([v[n] for v in by_name]) for n in by_name[0]} if by_name else np.concatenate(arrays)
 
 
-def _join(inputs: Sequence[Tensors], batch: int) -> dict[str, Array]:
+def join_batch(inputs: Sequence[Tensors], batch: int) -> dict[str, Array]:
     """One frame's tensors; the last input stands for those that are missing, since it is surely one that the model takes."""
+    if batch == 1:
+        return dict(inputs[0])
     padded = [*inputs, *[inputs[-1]] * (batch - len(inputs))]
     return {name: np.concatenate([tensors[name] for tensors in padded]) for name in inputs[0]}
 

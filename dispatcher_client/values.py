@@ -29,7 +29,7 @@ def to_tensors(specs: Sequence[TensorSpec], values: Values) -> tuple[list[Array]
     input works in integers, and gets them back.
     Raises: InputError: a wrong, missing or unknown name, dtype or shape, or NaN for a quantised input.
     """
-    given = _by_name(specs, values)
+    given = arrays_in_order(specs, values)
     tensors, is_real = [], True
     try:
         for spec, array in zip(specs, given):
@@ -53,7 +53,8 @@ def from_tensors(specs: Sequence[TensorSpec], tensors: Mapping[str, Array], is_r
     return answers if len(specs) > 1 else next(iter(answers.values()))
 
 
-def _by_name(specs: Sequence[TensorSpec], values: Values) -> list[Array]:
+def arrays_in_order(specs: Sequence[TensorSpec], values: Values) -> list[Array]:
+    """An application's arrays as they are, in the model's order. Raises: InputError: a wrong, missing or unknown name."""
     expected = "; ".join(map(describe, specs))
     if isinstance(values, np.ndarray):
         if len(specs) != 1:

@@ -124,7 +124,7 @@ class Windows:
             sum over chains c of  W[c] * (1 + min(8, max over other chains d of slowest[d] / mean[c]))
 
         While the slowest answer of a chain d is out, chain c answers at most W[c] * slowest[d] / mean[c] requests and has
-        W[c] more in flight; with room for these it never waits for d. Of one chain nothing overtakes: its window is enough.
+        W[c] more in flight; with room for these it never waits for d. Of one chain only errors overtake: its window is enough.
         What has been out longer than any answer took counts as the slowest; before the first answer the ratio is 1.
         """
         with self._changed:

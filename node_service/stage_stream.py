@@ -58,6 +58,7 @@ class StageStream:
     The steps are threads. What waits in [frames] is bounded by the flow control of the stream, to three frames of the size that
     comes, and to _MAX_WAITING of small ones. `work` decodes, computes and sends; it does not wait for the link, unless the frame
     before is still on its way. On a board with a core to spare it leaves coding and sending to a thread of their own.
+    Answers keep the order of their frames; the error of a frame goes back at once, maybe before answers that are on their way.
     """
 
     def __init__(

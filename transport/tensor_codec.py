@@ -52,13 +52,13 @@ def parse_setting(text: str) -> CodecSetting:
 
 
 def parse_settings(text: str) -> list[CodecSetting]:
-    """What may be used on a link: "auto" for all lossless codecs that are installed here, or settings separated by commas.
+    """What may be used on a link, each once: settings separated by commas, "auto" for all lossless ones that are installed here.
 
     Raises: CodecUnavailableError: one of them is unknown, or not installed here.
     """
-    if text.strip() == AUTO:
-        return [CodecSetting(row.codec) for row in CODECS.values() if row.is_available and row.is_lossless]
-    return [parse_setting(part.strip()) for part in text.split(",")]
+    lossless = [CodecSetting(row.codec) for row in CODECS.values() if row.is_available and row.is_lossless]
+    parts = [part.strip() for part in text.split(",")]
+    return list(dict.fromkeys(s for part in parts for s in (lossless if part == AUTO else [parse_setting(part)])))
 
 
 def setting_name(setting: CodecSetting) -> str:

@@ -38,6 +38,16 @@ def test_figures_agree_with_one_another(boards: LocalBoards, zoo_bundle: Callabl
     assert figures.as_json()["stages"][0]["stage"] == 0
 
 
+def test_codecs_are_named_though_a_short_run_hears_no_reason_for_them(
+    boards: LocalBoards, zoo_bundle: Callable[..., Bundle]
+) -> None:
+    bundle = zoo_bundle("residual", "float32")
+    log = ReplyLog()
+    with Dispatcher(bundle, boards.named, codec="half", on_reply=log) as chain:
+        figures = run_bench(chain, log, itertools.repeat(bundle.load_sample()[0]), 5)
+    assert [s.codec_reason for s in figures.stages] == ["half", "half", "half"]
+
+
 def test_batch_is_counted_in_images(boards: LocalBoards, zoo_bundle: Callable[..., Bundle]) -> None:
     bundle = zoo_bundle("two_inputs", "float32", 3, 4)
     log = ReplyLog()

@@ -105,6 +105,51 @@ def test_bench_prints_throughput_bound_and_stages(
     assert len(json.loads(out)["stages"]) == 3
 
 
+def test_bench_compares_the_answers_of_each_lossy_codec_and_says_on_what(
+    run: Callable[..., tuple[int, str, str]], boards_file: str, zoo_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    bundle = zoo_bundle("residual", "float32")
+    parts = [str(bundle.path), "--boards", boards_file, "--frames", "10"]
+    status, out, err = run("bench", *parts, "--codec", "raw,q4,zfp:1e-3")
+    assert (status, err) == (0, "")
+    for words in ("lossless transport: 32 inputs", "top-1 agreement", "largest difference", "of the output's range"):
+        assert words in out
+    for words in ("q4", "zfp:0.001", "probabilities [1, 10]", "(argmax over axis 1)", "seeded random variations"):
+        assert words in out
+    assert "not through lossy codecs" in out
+
+    several = np.random.default_rng(3).standard_normal((5, *bundle.manifest.inputs[0].shape[1:])).astype(np.float32)
+    np.save(tmp_path / "several.npy", several)
+    given = ["--codec", "q4", "--input", str(tmp_path / "several.npy"), "--json"]
+    status, out, _ = run("bench", *parts, *given)
+    assert status == 0
+    figures = json.loads(out)
+    assert figures["compared_inputs"] == "those given"
+    assert figures["stages"][0]["codec_reason"] == "q4"  # ten frames are too few for a board to tell its reason again
+    (effect,) = figures["codec_effects"]
+    assert (effect["chain"], effect["codec"], effect["inputs"], effect["refusal"]) == (0, "q4", 5, "")
+    (output,) = effect["outputs"]
+    assert (output["output"], output["shape"], output["top1_axis"]) == ("probabilities", [1, 10], 1)
+    assert 0 < output["largest_difference"] < 1
+    assert output["share_of_range"] == pytest.approx(output["largest_difference"], rel=0.5)  # probabilities
+    assert 0 <= output["top1_agreement"] <= 1
+
+    status, out, _ = run("bench", *parts, "--codec", "lz4", "--json")
+    assert (json.loads(out)["codec_effects"], json.loads(out)["compared_inputs"]) == ([], None)
+
+
+def test_bench_compares_outputs_without_classes_by_their_differences(
+    run: Callable[..., tuple[int, str, str]], boards_file: str, zoo_bundle: MakeBundle
+) -> None:
+    parts = str(zoo_bundle("yolo_neck", "float32").path)
+    status, out, _ = run("bench", parts, "--boards", boards_file, "--frames", "5", "--codec", "half", "--json")
+    assert status == 0
+    (effect,) = json.loads(out)["codec_effects"]
+    assert {o["output"] for o in effect["outputs"]} == {"coarse", "middle", "fine"}
+    assert {o["top1_agreement"] for o in effect["outputs"]} == {None}
+    assert all(0 < o["share_of_range"] < 0.01 for o in effect["outputs"])
+
+
 def test_bench_of_a_batch_says_so(
     run: Callable[..., tuple[int, str, str]], boards_file: str, zoo_bundle: MakeBundle, tmp_path: Path
 ) -> None:

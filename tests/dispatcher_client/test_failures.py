@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import queue
-import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bundle import Bundle, open_bundle
-from bundle.manifest import render_manifest
+from bundle import Bundle
 from dispatcher_client import (
     BitIdentityError,
     Board,
@@ -31,9 +28,10 @@ from examples.local_boards import LocalBoard, LocalBoards
 from fleet.event_loop import run_in_loop
 from runtime import load_runtime
 from tests.bundles import split_file
-from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
+from tests.dispatcher_client.whole_model import named, random_inputs, run_whole, with_a_wrong_answer
 from tests.node_service.stubs import TIMEOUT_S
 from tests.partitioning import sample_models
+from tests.transport.message_stream.by_hand import comes_true
 from transport.address import Address
 from transport.tensor_codec import RAW
 
@@ -257,6 +255,49 @@ def test_frame_that_a_runtime_refuses_is_an_error_of_that_board_and_the_chain_go
                 assert np.asarray(chain.infer(x)).tolist() == [[2.0 * (index + 1), 2.0 * (index + 1) + 1]]
 
 
+def test_errors_that_overtake_answers_end_their_own_requests_and_streams_keep_their_order(
+    store_root: Path, tmp_path: Path
+) -> None:
+    """A board answers for what it cannot compute at once, while the frame before is still on its way through the others."""
+    model = tmp_path / "lookup.tflite"
+    model.write_bytes(sample_models.lookup_then_relu().build())
+    bundle = split_file(tmp_path / "bundle", model, parts=2)
+    places = [np.array([n], np.int32) for n in (1, 99, 2)]
+    with (
+        LocalBoards(2, store_root) as running,
+        Dispatcher(bundle, running.named, codec="raw,lz4", window=4) as chain,
+    ):
+        behind = running.boards[1].process
+
+        def the_error_has_come() -> bool:
+            return chain._windows.outstanding == (1,)
+
+        behind.send_signal(signal.SIGSTOP)
+        try:
+            before, failing = (chain.submit(place) for place in places[:2])
+            with pytest.raises(ComputeFailedError, match="board1: the runtime refused the frame"):
+                failing.result(TIMEOUT_S)
+            assert not before.done()
+        finally:
+            behind.send_signal(signal.SIGCONT)
+        assert np.asarray(before.result(TIMEOUT_S)).tolist() == [[2, 3]]
+
+        def source() -> Iterator[np.ndarray]:
+            behind.send_signal(signal.SIGSTOP)
+            yield from places[:2]
+            has_come = comes_true(the_error_has_come)
+            behind.send_signal(signal.SIGCONT)
+            assert has_come
+            yield places[2]
+
+        stream = chain.stream(source())
+        assert np.asarray(next(stream)).tolist() == [[2, 3]]
+        with pytest.raises(ComputeFailedError, match="board1"):
+            next(stream)
+        assert np.asarray(chain.infer(places[2])).tolist() == [[4, 5]]
+        assert chain._windows.outstanding == (0,)
+
+
 def test_unloaded_stage_refuses_frames_by_name(store_root: Path, zoo_bundle: MakeBundle) -> None:
     bundle = zoo_bundle("residual", "float32")
     x = random_inputs(bundle, 0)
@@ -270,23 +311,11 @@ def test_unloaded_stage_refuses_frames_by_name(store_root: Path, zoo_bundle: Mak
 def test_sample_that_differs_is_noticed_when_the_chain_opens(
     boards: LocalBoards, zoo_bundle: MakeBundle, tmp_path: Path
 ) -> None:
-    original = zoo_bundle("residual", "int8")
-    shutil.copytree(original.path, tmp_path / "changed")
-    manifest = original.manifest
-    inputs, outputs = original.load_sample()
-    (name, answer), *_ = outputs.items()
-    answer.reshape(-1)[0] ^= 1  # one bit
-    arrays = {f"input:{n}": a for n, a in inputs.items()} | {f"output:{name}": answer}
-    np.savez(tmp_path / "changed" / "sample.npz", **arrays)
-    changed = type(manifest)()
-    changed.CopyFrom(manifest)
-    changed.sample.sha256 = hashlib.sha256((tmp_path / "changed" / "sample.npz").read_bytes()).hexdigest()
-    (tmp_path / "changed" / "manifest.json").write_text(render_manifest(changed))
-    bundle = open_bundle(tmp_path / "changed")
+    bundle = with_a_wrong_answer(zoo_bundle("residual", "int8"), tmp_path / "changed")
     with pytest.raises(BitIdentityError, match="differs from the whole model's"):
         Dispatcher(bundle, boards.named).open()
     with Dispatcher(bundle, boards.named, check_sample=False) as chain:
-        chain.infer(inputs)
+        chain.infer(random_inputs(bundle, 0))
 
 
 def test_difference_is_only_a_warning_when_no_equal_bits_are_promised(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+from pathlib import Path
+
 import numpy as np
 
-from bundle import Bundle
+from bundle import Bundle, open_bundle
+from bundle.manifest import render_manifest
 from dispatcher_client import Dispatcher
 from runtime import Runner, load_runtime
 
@@ -29,3 +34,17 @@ def named(chain: Dispatcher, answer: object) -> dict[str, bytes]:
     """An answer's bytes by public name, whether the model has one output or several."""
     answers = answer if isinstance(answer, dict) else {chain.manifest.outputs[0].alias: answer}
     return {name: array.tobytes() for name, array in answers.items()}
+
+
+def with_a_wrong_answer(bundle: Bundle, place: Path) -> Bundle:
+    """The bundle with another answer to its sample: to a dispatcher, boards that compute wrong."""
+    shutil.copytree(bundle.path, place)
+    inputs, outputs = bundle.load_sample()
+    next(iter(outputs.values())).reshape(-1)[0] += 1
+    arrays = {f"input:{n}": a for n, a in inputs.items()} | {f"output:{n}": a for n, a in outputs.items()}
+    np.savez(place / "sample.npz", **arrays)  # type: ignore[arg-type]
+    manifest = type(bundle.manifest)()
+    manifest.CopyFrom(bundle.manifest)
+    manifest.sample.sha256 = hashlib.sha256((place / "sample.npz").read_bytes()).hexdigest()
+    (place / "manifest.json").write_text(render_manifest(manifest))
+    return open_bundle(place)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Union
 
 import numpy as np
 import pytest
@@ -20,11 +21,12 @@ from tests.transport.message_stream.by_hand import comes_true
 from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM
 from transport.codec_setting import RAW, CodecSetting
-from transport.errors import StreamBrokenError
+from transport.errors import FrameError, StreamBrokenError
 from transport.frame import EncodedTensor, frame_parts, pack_frame, unpack_frame
 from transport.link_coding import LinkCoding
 from transport.message_stream import MessageStream, StreamLimits, StreamListener, open_stream
 from transport.tensor_codec import encode_tensor
+from transport.tensor_spec import Array
 
 LOCAL = Address("127.0.0.1", 0)
 LIMITS = StreamLimits(2**24, silence_s=0.3)
@@ -47,6 +49,8 @@ class Doubling:
         assert self.may_go.wait(20)
         if not arriving:
             raise ZeroDivisionError("a defect of the stage")
+        if not arriving[0].header.length:
+            raise FrameError("a frame that the stage refuses")
         self.n_processed += 1
         return FrameWork(list(arriving), wait_ns=0, decode_ns=2_000_000, compute_ns=3_000_000)
 
@@ -64,6 +68,12 @@ class Coding(LinkCoding):
             usage=lambda: None,
         )
         self.told_s: list[float] = []
+        self.may_encode = threading.Event()
+        self.may_encode.set()
+
+    def encode(self, leaving: Sequence[Union[Array, EncodedTensor]]) -> list[EncodedTensor]:
+        assert self.may_encode.wait(20)
+        return super().encode(leaving)
 
     def note_sent(self, compute_s: float) -> None:
         self.told_s.append(compute_s)
@@ -396,6 +406,23 @@ def fill_up_to_work(served: Board, sender: Sender) -> None:
     leaving = served.streams[0]._leaving
     assert leaving is not None
     assert comes_true(lambda: served.stage.n_processed == 6 and leaving.full())
+
+
+@pytest.mark.parametrize("behind", [None, echo])
+def test_error_of_a_frame_may_overtake_the_answer_before_it_and_ids_tell_which_is_which(behind: Handler | None) -> None:
+    """The thread that works tells of the error while the one that sends still codes the frame before."""
+    with board(behind=behind, has_spare_core=True) as (served, stream):
+        served.coding.may_encode.clear()
+        for n, size in ((1, 10), (2, 0), (3, 10)):
+            stream.send([frame(n, size)])
+        first = reply(stream)
+        assert first and (first.request_id, first.error.code) == (2, Error.BAD_FRAME)
+        served.coding.may_encode.set()
+        stream.half_close(5)
+        others = replies_until_the_end(stream)
+        assert [(h.request_id, h.HasField("error")) for h in others] == [(1, False), (3, False)]
+        stream.close()
+    assert served.outcomes == ["ended"]
 
 
 def test_work_that_fails_while_the_send_thread_is_blocked_ends_the_stream(caplog: pytest.LogCaptureFixture) -> None:

@@ -33,6 +33,18 @@ def table_lookup() -> ModelBuilder:
     return builder
 
 
+def lookup_then_relu() -> ModelBuilder:
+    """place -GATHER (rows of a table of four)-> row -RELU-> out: runs for places 0 to 3 and fails for others."""
+    builder = ModelBuilder()
+    main = builder.main
+    place, row, out = main.tensor([1], np.int32, name="place"), main.tensor([1, 2], name="row"), main.tensor([1, 2])
+    table = main.constant(np.arange(8, dtype=np.float32).reshape(4, 2), name="table")
+    main.operator("GATHER", [table, place], [row], schema.GatherOptionsT(axis=0))
+    main.operator("RELU", [row], [out])
+    main.ends([place], [out])
+    return builder
+
+
 def loop() -> ModelBuilder:
     """x -RELU-> y -WHILE (three times z = 2 y)-> z -RELU-> out, with a subgraph before the loop's that nobody runs."""
     builder = ModelBuilder()

@@ -32,6 +32,7 @@ from transport.tensor_codec import (
     decode_tensor,
     encode_tensor,
     parse_setting,
+    parse_settings,
     setting_forms,
     setting_name,
 )
@@ -345,6 +346,20 @@ def test_any_array_of_any_dtype_is_taken_by_every_codec(codec: Codec, dtype: DTy
 @pytest.mark.parametrize("text", ["raw", "lz4", "shuffle-lz4", "half", "zfp", "zfp:0.001", "zfp:2.5e-07", "q8", "q4"])
 def test_setting_is_named_as_it_is_written(text: str) -> None:
     assert setting_name(parse_setting(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("auto", ["raw", "lz4", "shuffle-lz4", "zfp"]),
+        ("auto, q8", ["raw", "lz4", "shuffle-lz4", "zfp", "q8"]),
+        ("q8,auto,zfp:0.1", ["q8", "raw", "lz4", "shuffle-lz4", "zfp", "zfp:0.1"]),
+        ("lz4", ["lz4"]),
+        ("q4,raw, q4", ["q4", "raw"]),
+    ],
+)
+def test_settings_are_listed_once_in_order_and_auto_stands_for_the_lossless_ones(text: str, names: list[str]) -> None:
+    assert [setting_name(setting) for setting in parse_settings(text)] == names
 
 
 def test_setting_is_refused_when_it_is_none() -> None:
