@@ -32,6 +32,7 @@ from fleet.event_loop import run_in_loop
 from runtime import load_runtime
 from tests.bundles import split_file
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
+from tests.freezing import freeze
 from tests.node_service.stubs import TIMEOUT_S
 from tests.partitioning import sample_models
 from transport.address import Address
@@ -84,7 +85,7 @@ def test_killed_board_ends_every_request_with_its_name(store_root: Path, zoo_bun
     with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
         chain.infer(x)
         middle = running.boards[1].process
-        middle.send_signal(signal.SIGSTOP)  # so that requests are surely in flight when it dies
+        freeze(middle)  # so that requests are surely in flight when it dies
         requests = [chain.submit(x) for _ in range(4)]
         middle.kill()
         for request in requests:
@@ -100,7 +101,7 @@ def test_frozen_board_is_a_time_out_not_a_hang(store_root: Path, zoo_bundle: Mak
     x = random_inputs(bundle, 0)
     with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
         process = running.boards[2].process
-        process.send_signal(signal.SIGSTOP)
+        freeze(process)
         try:
             with pytest.raises(ReplyTimeoutError, match=r"no answer within 0\.5 s"):
                 chain.infer(x, timeout_s=0.5)
@@ -117,7 +118,7 @@ def test_frozen_board_is_noticed_and_named_long_before_the_time_out(
     x = random_inputs(bundle, 0)
     with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named, reply_timeout_s=60) as chain:
         chain.infer(x)
-        running.boards[frozen].process.send_signal(signal.SIGSTOP)
+        freeze(running.boards[frozen].process)
         try:
             with pytest.raises(BoardUnavailableError, match=f"board{frozen + 1}"):
                 chain.infer(x)
@@ -133,7 +134,7 @@ def test_board_that_does_not_open_in_time_is_named_by_the_one_before_it(
         deployed = Dispatcher(bundle, running.named)
         deployed.open()
         deployed.close()
-        running.boards[2].process.send_signal(signal.SIGSTOP)
+        freeze(running.boards[2].process)
 
         async def open_chain() -> None:
             placement = place_in_order(bundle, running.named)
@@ -204,7 +205,7 @@ def test_frames_that_timed_out_before_they_were_sent_are_not_sent_later(store_ro
     x = np.random.default_rng(0).normal(size=(1, width)).astype(np.float32)
     with LocalBoards(2, store_root) as running, Dispatcher(bundle, running.named, window=2) as chain:
         process = running.boards[0].process
-        process.send_signal(signal.SIGSTOP)
+        freeze(process)
         try:
             for _ in range(tries):
                 with pytest.raises(ReplyTimeoutError):

@@ -20,6 +20,7 @@ from fleet.inventory import Board
 from planner.errors import ProbeError
 from planner.exchange import ExchangeBudget, SteadyState, _half_width_share, exchange
 from protos.v1.data_plane_pb2 import Header, Hop, OpenStream
+from tests.freezing import freeze
 from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM
 from transport.frame import pack_frame
@@ -121,7 +122,7 @@ def test_boards_own_refusal_is_raised_as_such(boards: LocalBoards) -> None:
 
 def test_board_that_falls_silent_is_given_up_and_named(store_root: Path) -> None:
     with LocalBoards(1, store_root) as running:
-        running.boards[0].process.send_signal(signal.SIGSTOP)
+        freeze(running.boards[0].process)
         with pytest.raises(ProbeError, match=r"no reply within 0\.5 s while dispatcher -> board1 was measured"):
             run(running.named[0], ExchangeBudget(timeout_s=0.5))
         running.boards[0].process.send_signal(signal.SIGCONT)
