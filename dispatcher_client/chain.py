@@ -13,7 +13,7 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 
 from dispatcher_client.deadlines import Deadlines
-from dispatcher_client.errors import ChainClosedError, DispatcherError, ReplyTimeoutError
+from dispatcher_client.errors import ChainClosedError, DispatcherError, ReplyTimeoutError, own_instance
 from dispatcher_client.placement import ChainPlacement
 from fleet.errors import BoardDefectError, BoardUnavailableError, from_wire
 from fleet.event_loop import delivers_answers
@@ -180,13 +180,13 @@ class Chain:
 
     def _post(self, arrays: Sequence[Array], timeout_s: float, future: Future[list[EncodedTensor]]) -> None:
         if self._coding is None or self._stream is None:
-            _end(future, _again(self._broken or ChainClosedError("the chain is not open.")))
+            _end(future, own_instance(self._broken or ChainClosedError("the chain is not open.")))
             return
         request_id = next(self._ids)
         parts = frame_parts(Header(request_id=request_id), self._coding.encode(arrays))
         with self._lock:
             if self._broken is not None:
-                _end(future, _again(self._broken))
+                _end(future, own_instance(self._broken))
                 return
             self._pending[request_id] = _Pending(future, time.perf_counter(), sum(map(len, parts)), timeout_s)
         self._deadlines.set(request_id, timeout_s)
@@ -292,18 +292,10 @@ class Chain:
             pending, self._pending = self._pending, {}
         for request_id, request in pending.items():
             self._deadlines.cancel(request_id)
-            _end(request.future, _again(error))
+            _end(request.future, own_instance(error))
 
     def _stream_error(self, error: StreamBrokenError) -> DispatcherError:
         return BoardUnavailableError(self._first.name, f"{self._first.address} broke the stream: {error}.")
-
-
-def _again(error: DispatcherError) -> DispatcherError:
-    """The same error as an instance of its own: raised again and again, one instance would collect every traceback."""
-    fresh = type(error).__new__(type(error), *error.args)
-    fresh.args = error.args
-    fresh.__dict__.update(error.__dict__)
-    return fresh
 
 
 def _end(future: Future[list[EncodedTensor]], outcome: list[EncodedTensor] | DispatcherError) -> None:

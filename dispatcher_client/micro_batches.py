@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from dispatcher_client.errors import ChainClosedError, DispatcherError
+from dispatcher_client.errors import ChainClosedError, DispatcherError, own_instance
 from dispatcher_client.values import Values
 from fleet.event_loop import delivers_answers
 from protos.v1.tensor_pb2 import TensorSpec
@@ -193,6 +192,4 @@ def _deliver(members: Sequence[_Member], batch: int, reply: Future[dict[str, Arr
 def _fail(members: Sequence[_Member], error: BaseException) -> None:
     for member in members:
         if member.future.set_running_or_notify_cancel():
-            # Each waiting thread raises an instance of its own, or they would write into one traceback.
-            own = copy.copy(error) if isinstance(error, DispatcherError) else error
-            member.future.set_exception(own)
+            member.future.set_exception(own_instance(error) if isinstance(error, DispatcherError) else error)
