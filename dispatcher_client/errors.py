@@ -45,3 +45,10 @@ class ProfilingError(DispatcherError):
 def own_instance(error: DispatcherError) -> DispatcherError:
     """The same error for one more who waits: raised by several threads, one instance would collect all their tracebacks."""
     return copy.copy(error)
+
+
+def late(timeout_s: float, where: str) -> ReplyTimeoutError:
+    """The error of a request whose time is over."""
+    return ReplyTimeoutError(
+        f"no answer within {timeout_s:g} s {where}. See which board is stuck: python -m dispatcher_client status."
+    )

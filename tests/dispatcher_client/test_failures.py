@@ -6,6 +6,7 @@ import hashlib
 import queue
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,6 +109,50 @@ def test_frozen_board_is_a_time_out_not_a_hang(store_root: Path, zoo_bundle: Mak
         finally:
             process.send_signal(signal.SIGCONT)
         assert named(chain, chain.infer(x)) == run_whole(bundle, x)  # the late answer did not go to this request
+
+
+CALLS: dict[str, Callable[[Dispatcher, dict[str, np.ndarray]], object]] = {
+    "infer": lambda chain, x: chain.infer(x, timeout_s=2.0),
+    "submit": lambda chain, x: chain.submit(x, timeout_s=2.0).result(TIMEOUT_S),
+    "stream": lambda chain, x: list(chain.stream([x], timeout_s=2.0)),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("batch", [1, 4])
+def test_one_time_out_holds_for_the_wait_for_room_and_for_the_answer(
+    store_root: Path, zoo_bundle: MakeBundle, call: str, batch: int
+) -> None:
+    """Room comes free when most of the time is over, and then no answer comes."""
+    bundle = zoo_bundle("residual", "int8", 3, batch)
+    x = {spec.name: np.zeros((1, *spec.shape[1:]), np.int8) for spec in bundle.manifest.inputs}
+    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named, window=1) as chain:
+        process = running.boards[2].process
+        freeze(process)
+        try:
+            began_s = time.monotonic()
+            chain.submit(x, timeout_s=1.5, chain_index=0)  # a batch of its own
+            with pytest.raises(ReplyTimeoutError, match="no answer within 2 s"):
+                CALLS[call](chain, x)
+            assert 1.9 < time.monotonic() - began_s < 2.9
+        finally:
+            process.send_signal(signal.SIGCONT)
+        chain.infer(x)
+
+
+def test_request_that_finds_no_room_in_time_says_so_and_is_not_sent(store_root: Path, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("residual", "float32")
+    x = random_inputs(bundle, 0)
+    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named, window=1) as chain:
+        process = running.boards[2].process
+        freeze(process)
+        try:
+            first = chain.submit(x)
+            with pytest.raises(ReplyTimeoutError, match=r"within 0\.2 s because the window stayed full"):
+                chain.infer(x, timeout_s=0.2)
+        finally:
+            process.send_signal(signal.SIGCONT)
+        assert named(chain, first.result(TIMEOUT_S)) == run_whole(bundle, x)
 
 
 @pytest.mark.parametrize("frozen", [0, 2])
