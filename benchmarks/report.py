@@ -20,6 +20,7 @@ _SOAK = (
     ("board", "board"),
     ("model", "model"),
     ("frames", "frames"),
+    ("frame MiB", "frame_bytes"),
     ("loaded MiB", "resident_loaded_bytes"),
     ("peak MiB", "resident_peak_bytes"),
     ("beyond MiB", "resident_beyond_bytes"),
