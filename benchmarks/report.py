@@ -20,6 +20,7 @@ _SOAK = (
     ("board", "board"),
     ("model", "model"),
     ("frames", "frames"),
+    ("frame MiB", "frame_bytes"),
     ("loaded MiB", "resident_loaded_bytes"),
     ("peak MiB", "resident_peak_bytes"),
     ("beyond MiB", "resident_beyond_bytes"),
@@ -43,6 +44,7 @@ planner chooses for so many equal boards. All that is compared was measured in t
 - bound: the reciprocal of the slowest stage's `invoke` or link, each alone; share: what of it the chain reaches
 - x one board: against one board with the whole model; x replicas: against the whole model on every board
 - x DEFER-style: against Keras `predict`, ZFP and LZ4 over TCP on the same boards, cut at the nearest layers (float32 only)
+- batch: images in a frame; all figures are an image's, latencies from taking it to its answer; one board and replicas have the same
 - queueing: median latency at full load beyond that of a frame alone, in times of the slowest stage
 - outside: processor time of all boards outside `invoke`; per MB: of what they received and sent
 - +spare: boards with a second share of a core, for all but the thread that computes

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 
-from dispatcher_client.deadlines import Deadlines
-from dispatcher_client.errors import ChainClosedError, DispatcherError, ReplyTimeoutError
+from dispatcher_client.deadlines import Deadline, Deadlines
+from dispatcher_client.errors import ChainClosedError, DispatcherError, ReplyTimeoutError, late, own_instance
 from dispatcher_client.placement import ChainPlacement
 from fleet.errors import BoardDefectError, BoardUnavailableError, from_wire
 from fleet.event_loop import delivers_answers
@@ -58,7 +58,7 @@ class _Pending:
     future: Future[list[EncodedTensor]]
     sent_at_s: float
     sent_bytes: int
-    timeout_s: float
+    deadline: Deadline
 
 
 class Chain:
@@ -163,35 +163,35 @@ class Chain:
         """How requests are coded on their way to the first board, and why."""
         return "" if self._coding is None else self._coding.reason
 
-    def post(self, arrays: Sequence[Array], timeout_s: float) -> Future[list[EncodedTensor]]:
-        """Sends one request; the future ends with the reply's tensors or a DispatcherError.
+    def post(self, arrays: Sequence[Array], deadline: Deadline) -> Future[list[EncodedTensor]]:
+        """Sends one request; the future ends by the deadline, with the reply's tensors or a DispatcherError.
 
-        Waits while an earlier request is on its way into the stream, up to the time-out.
+        Waits while an earlier request is on its way into the stream.
         """
         future: Future[list[EncodedTensor]] = Future()
-        if not self._sending.acquire(timeout=timeout_s):
-            _end(future, self._late(timeout_s))
+        if not self._sending.acquire(timeout=deadline.left_s):
+            _end(future, self._late(deadline))
             return future
         try:
-            self._post(arrays, timeout_s, future)
+            self._post(arrays, deadline, future)
         finally:
             self._sending.release()
         return future
 
-    def _post(self, arrays: Sequence[Array], timeout_s: float, future: Future[list[EncodedTensor]]) -> None:
+    def _post(self, arrays: Sequence[Array], deadline: Deadline, future: Future[list[EncodedTensor]]) -> None:
         if self._coding is None or self._stream is None:
-            _end(future, _again(self._broken or ChainClosedError("the chain is not open.")))
+            _end(future, own_instance(self._broken or ChainClosedError("the chain is not open.")))
             return
         request_id = next(self._ids)
         parts = frame_parts(Header(request_id=request_id), self._coding.encode(arrays))
         with self._lock:
             if self._broken is not None:
-                _end(future, _again(self._broken))
+                _end(future, own_instance(self._broken))
                 return
-            self._pending[request_id] = _Pending(future, time.perf_counter(), sum(map(len, parts)), timeout_s)
-        self._deadlines.set(request_id, timeout_s)
+            self._pending[request_id] = _Pending(future, time.perf_counter(), sum(map(len, parts)), deadline)
+        self._deadlines.set(request_id, deadline)
         try:
-            self._stream.post(parts, timeout_s, copies_rest=True)  # they are the application's arrays
+            self._stream.post(parts, deadline.left_s, copies_rest=True)  # they are the application's arrays
             self._coding.note_sent(0.0)
         except StreamStalledError:
             self._expire(request_id)
@@ -273,14 +273,11 @@ class Chain:
         with self._lock:
             pending = self._pending.pop(request_id, None)
         if pending is not None:
-            _end(pending.future, self._late(pending.timeout_s))
+            _end(pending.future, self._late(pending.deadline))
 
-    def _late(self, timeout_s: float) -> ReplyTimeoutError:
+    def _late(self, deadline: Deadline) -> ReplyTimeoutError:
         boards = ", ".join(s.board.name for s in self.placement.stages)
-        return ReplyTimeoutError(
-            f"no answer within {timeout_s:g} s from the chain {boards}. See which board is stuck: "
-            "python -m dispatcher_client status."
-        )
+        return late(deadline.timeout_s, f"from the chain {boards}")
 
     def _break(self, error: DispatcherError) -> None:
         with self._lock:
@@ -292,18 +289,10 @@ class Chain:
             pending, self._pending = self._pending, {}
         for request_id, request in pending.items():
             self._deadlines.cancel(request_id)
-            _end(request.future, _again(error))
+            _end(request.future, own_instance(error))
 
     def _stream_error(self, error: StreamBrokenError) -> DispatcherError:
         return BoardUnavailableError(self._first.name, f"{self._first.address} broke the stream: {error}.")
-
-
-def _again(error: DispatcherError) -> DispatcherError:
-    """The same error as an instance of its own: raised again and again, one instance would collect every traceback."""
-    fresh = type(error).__new__(type(error), *error.args)
-    fresh.args = error.args
-    fresh.__dict__.update(error.__dict__)
-    return fresh
 
 
 def _end(future: Future[list[EncodedTensor]], outcome: list[EncodedTensor] | DispatcherError) -> None:

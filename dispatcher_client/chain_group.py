@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from dispatcher_client.chain import Chain
-from dispatcher_client.errors import ChainClosedError, DispatcherError
+from dispatcher_client.deadlines import Deadline
+from dispatcher_client.errors import DispatcherError, late
 from dispatcher_client.windows import Windows, least_outstanding
 from transport.boundary import check_boundary
 from transport.errors import TransportError
@@ -56,9 +57,7 @@ class ChainGroup:
         self,
         tensors: Sequence[Array],
         finish: Callable[[dict[str, Array]], _T],
-        *,
-        timeout_s: float,
-        patience_s: float,
+        deadline: Deadline,
         chain_index: int | None = None,
     ) -> Future[_T]:
         """Sends the model's input tensors; the future gives `finish` of the output tensors by name.
@@ -66,23 +65,22 @@ class ChainGroup:
         Blocks while all windows are full. A chain that broke gets no more requests, unless all have broken: then the future
         says why.
         Args:
-            timeout_s: limit for the answer.
-            patience_s: limit for waiting for room.
+            deadline: for all of it: waiting for room, sending and the answer.
             chain_index: the chain that must answer; by default the one with the fewest requests outstanding.
-        Raises: ChainClosedError: no room came free in time.
         """
 
         def choose(outstanding: Sequence[int]) -> int | None:
             candidates = [chain_index] if chain_index is not None else self.open_chains or range(len(self._chains))
             return least_outstanding(outstanding, self._windows.sizes, candidates)
 
-        slot = self._windows.take(choose, patience_s)
-        if slot is None:
-            raise ChainClosedError("the window stayed full: requests neither end nor time out.")
-        chain = self._chains[slot.chain_index]
         answer: Future[_T] = Future()
+        slot = self._windows.take(choose, deadline.left_s)
+        if slot is None:
+            answer.set_exception(late(deadline.timeout_s, "because the window stayed full"))
+            return answer
+        chain = self._chains[slot.chain_index]
         try:
-            reply = chain.post(tensors, timeout_s)
+            reply = chain.post(tensors, deadline)
         except BaseException:
             self._windows.give_back(slot, answered=False)
             raise

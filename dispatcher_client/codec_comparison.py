@@ -10,6 +10,7 @@ from typing import Any
 from dispatcher_client.answer_changes import ChangeTally, OutputChange
 from dispatcher_client.chain import Chain
 from dispatcher_client.chain_group import ChainGroup
+from dispatcher_client.deadlines import Deadline
 from dispatcher_client.micro_batches import split_batch
 from dispatcher_client.placement import ChainPlacement
 from dispatcher_client.windows import Windows
@@ -104,13 +105,7 @@ class CodecComparison:
         """
         arrays = [frame[spec.name] for spec in self._manifest.inputs]
         replies = {
-            (index, setting): group.submit(
-                arrays,
-                dict,
-                timeout_s=self._reply_timeout_s,
-                patience_s=self._reply_timeout_s,
-                chain_index=index,
-            )
+            (index, setting): group.submit(arrays, dict, Deadline.after(self._reply_timeout_s), index)
             for setting, group in self._groups.items()
             for index in range(len(self._placements))
         }

@@ -1,4 +1,4 @@
-"""Deadlines of many requests, watched by one thread that wakes for the earliest only."""
+"""When a request's time is over, and a thread that watches many such deadlines and wakes for the earliest only."""
 
 from __future__ import annotations
 
@@ -6,8 +6,31 @@ import heapq
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from fleet.event_loop import delivers_answers
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """The end of a time-out, of which every wait for a request takes its part.
+
+    Attributes:
+        timeout_s: the time-out as it was asked for, in seconds; at_s: when it is over, by time.monotonic().
+    """
+
+    timeout_s: float
+    at_s: float
+
+    @classmethod
+    def after(cls, timeout_s: float) -> Deadline:
+        """The deadline of a time-out that begins now."""
+        return cls(timeout_s, time.monotonic() + timeout_s)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds left, as any wait takes them: 0 when it has passed, and no more than threads can wait."""
+        return min(max(0.0, self.at_s - time.monotonic()), threading.TIMEOUT_MAX)
 
 
 class Deadlines:
@@ -21,16 +44,15 @@ class Deadlines:
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def set(self, key: int, timeout_s: float) -> None:
-        """Starts a deadline; no two that are live share a key."""
-        at_s = time.monotonic() + timeout_s
+    def set(self, key: int, deadline: Deadline) -> None:
+        """Watches a deadline; no two that are live share a key."""
         with self._changed:
             self._live.add(key)
-            heapq.heappush(self._heap, (at_s, key))
+            heapq.heappush(self._heap, (deadline.at_s, key))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="boardline-deadlines", daemon=True)
                 self._thread.start()
-            elif self._heap[0] == (at_s, key):
+            elif self._heap[0] == (deadline.at_s, key):
                 self._changed.notify()
 
     def cancel(self, key: int) -> None:

@@ -18,10 +18,11 @@ from dispatcher_client.answer_stream import stream_in_order
 from dispatcher_client.chain import Chain, ReplyReport
 from dispatcher_client.chain_group import ChainGroup
 from dispatcher_client.codec_comparison import CodecComparison, CodecEffect
+from dispatcher_client.deadlines import Deadline
 from dispatcher_client.deployment import DeployedStage, OnUpload, deploy
 from dispatcher_client.errors import ChainClosedError, OptionError
 from dispatcher_client.identity import BitPromise, judge_fleet
-from dispatcher_client.micro_batches import MicroBatches, Terms, is_whole_batch, join_batch, single_specs
+from dispatcher_client.micro_batches import MicroBatches, is_whole_batch, join_batch, single_specs
 from dispatcher_client.placement import PlanSource, place_chains
 from dispatcher_client.sample_check import compare_samples, log_effects
 from dispatcher_client.values import Answer, Values, from_tensors, to_tensors
@@ -85,7 +86,8 @@ class Dispatcher:
             window: most frames in flight in each chain; by default the fewest that keep the chain's slowest step busy, found
                 from its answers.
             batch_wait_ms: how long an input waits for others to fill its frame; only of bundles that were split for a batch.
-            open_timeout_s, reply_timeout_s: limits for opening the chain and for each answer.
+            open_timeout_s, reply_timeout_s: limits in seconds for opening the chain and for each answer, from the call that asks
+                for it; waiting for room in a window counts.
             check_sample: compare each chain's answer to the bundle's sample with the whole model's when opening; what lossy
                 codecs change of it is logged at the level of information.
             on_reply: hears of every answered request, on a thread that each chain has for its answers, so with several chains
@@ -218,7 +220,7 @@ class Dispatcher:
             values: an array, or a dict by input name for a model with several inputs; shapes and dtypes as in
                 `manifest.inputs`, of a bundle that was split for a batch also of a single input. Real arrays for a
                 quantised model are quantised with its scale.
-            timeout_s: limit for this answer; `reply_timeout_s` by default.
+            timeout_s: limit in seconds for the whole call, with waiting for room in a window; `reply_timeout_s` by default.
             chain_index: the chain to ask, to measure it alone or to find a fault; by default the one with the fewest requests
                 outstanding.
         Returns: an array, or a dict by output name; real numbers unless integers were passed for a quantised input.
@@ -232,14 +234,16 @@ class Dispatcher:
     ) -> Future[Answer]:
         """Sends one input and returns the answer's future; blocks while all windows are full.
 
+        The time-out begins with the call and is one for all of it: whatever it waits for, the future has ended by then.
         Callbacks added to the future run on the dispatcher's own threads, maybe several at the same time: one for each chain's
-        answers, one for each chain's time-outs, and one that sends the frames of a bundle that was split for a batch. They must
-        return at once and cannot wait for other answers. Of a request that has ended already, or cannot be sent, they run on the
-        caller's thread.
+        answers, one for each chain's time-outs, and two for a bundle that was split for a batch, which send its frames and watch
+        its inputs' time-outs. They must return at once and cannot wait for other answers. Of a request that has ended already,
+        or cannot be sent, they run on the caller's thread.
         Raises: InputError, OptionError and ChainClosedError at once, CallbackError from a callback; the future raises what
             `infer` raises.
         """
         require_other_thread("submit")
+        deadline = self._deadline(timeout_s)
         if chain_index is not None and not 0 <= chain_index < len(self._placements):
             raise OptionError(f"chain_index is {chain_index}, there are chains 0 to {len(self._placements) - 1}.")
         group = self._group
@@ -253,36 +257,29 @@ class Dispatcher:
             return from_tensors(self.manifest.outputs, answer, is_real)
 
         if gathering is None:
-            return self._submit(group, by_name, finish, timeout_s, chain_index)
-        limit_s = self._reply_timeout_s if timeout_s is None else timeout_s
-        return gathering.submit(by_name, finish, Terms(limit_s, chain_index), self._patience_s(limit_s))
+            return self._submit(group, by_name, finish, chain_index, deadline)
+        return gathering.submit(by_name, finish, chain_index, deadline)
 
-    def _send_batch(self, group: ChainGroup, tensors: dict[str, Array], terms: Terms) -> Future[dict[str, Array]]:
-        return self._submit(group, tensors, lambda answer: answer, terms.timeout_s, terms.chain_index)
+    def _deadline(self, timeout_s: float | None) -> Deadline:
+        return Deadline.after(self._reply_timeout_s if timeout_s is None else timeout_s)
 
-    def _patience_s(self, limit_s: float) -> float:
-        """How long to wait for room: some comes free within it, because every request ends by then."""
-        return limit_s + self._reply_timeout_s
+    def _send_batch(
+        self, group: ChainGroup, tensors: dict[str, Array], chain_index: int | None, deadline: Deadline
+    ) -> Future[dict[str, Array]]:
+        return self._submit(group, tensors, lambda answer: answer, chain_index, deadline)
 
     def _submit(
         self,
         group: ChainGroup,
         tensors: dict[str, Array],
         finish: Callable[[dict[str, Array]], _T],
-        timeout_s: float | None,
         chain_index: int | None,
+        deadline: Deadline,
     ) -> Future[_T]:
         """Sends the model's input tensors, by tensor name; the future gives `finish` of the output tensors."""
         # What arrives at every splitting's first partition; `parse_manifest` holds that.
         arrays = [tensors[spec.name] for spec in self.manifest.inputs]
-        limit_s = self._reply_timeout_s if timeout_s is None else timeout_s
-        return group.submit(
-            arrays,
-            finish,
-            timeout_s=limit_s,
-            patience_s=self._patience_s(limit_s),
-            chain_index=chain_index,
-        )
+        return group.submit(arrays, finish, deadline, chain_index)
 
     def stream(self, frames: Iterable[Values], timeout_s: float | None = None) -> Iterator[Answer]:
         """Answers to many inputs, overlapped, in order.
@@ -292,6 +289,8 @@ class Dispatcher:
         `window`, see `windows.py`). Inputs are taken on a thread of its own, so a slow source (a camera) does not hold up
         answers that are ready. If the stream is left early while the source is waiting for its next input, that thread ends
         when the source gives one. Of a bundle that was split for a batch, `window` times the batch inputs are taken.
+        Args:
+            timeout_s: limit in seconds for each answer, from when its input was taken; `reply_timeout_s` by default.
         Raises: what `infer` raises, at the place of the input that caused it; what `frames` raises.
         """
         return stream_in_order(
@@ -386,7 +385,9 @@ class Dispatcher:
             with self._comparison() as comparison:
                 answers, effects = comparison.run(inputs, self.batch), comparison.effects
         else:
-            replies = [self._submit(group, inputs, dict, None, index) for index in range(len(self._placements))]
+            replies = [
+                self._submit(group, inputs, dict, index, self._deadline(None)) for index in range(len(self._placements))
+            ]
             answers, effects = [reply.result() for reply in replies], []
         compare_samples(self.manifest, expected, answers, self._stages, self.promise)
         log_effects(self._placements, effects)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from fleet.errors import FleetError
 
 # One base for what boards and what this library raise on purpose: an application catches one name.
@@ -38,3 +40,15 @@ class MissingExtraError(DispatcherError):
 
 class ProfilingError(DispatcherError):
     """A model cannot be measured on the boards: it is none, or a link gives no figures."""
+
+
+def own_instance(error: DispatcherError) -> DispatcherError:
+    """The same error for one more who waits: raised by several threads, one instance would collect all their tracebacks."""
+    return copy.copy(error)
+
+
+def late(timeout_s: float, where: str) -> ReplyTimeoutError:
+    """The error of a request whose time is over."""
+    return ReplyTimeoutError(
+        f"no answer within {timeout_s:g} s {where}. See which board is stuck: python -m dispatcher_client status."
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from dispatcher_client.errors import ChainClosedError, DispatcherError
+from dispatcher_client.deadlines import Deadline, Deadlines
+from dispatcher_client.errors import ChainClosedError, DispatcherError, late, own_instance
 from dispatcher_client.values import Values
 from fleet.event_loop import delivers_answers
 from protos.v1.tensor_pb2 import TensorSpec
@@ -24,62 +25,67 @@ Tensors = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What was asked for with an input; inputs of other terms go into a frame of their own."""
-
-    timeout_s: float
-    chain_index: int | None
-
-
-@dataclass(frozen=True)
 class _Member:
+    key: int
     tensors: Tensors
     finish: Callable[[dict[str, Array]], Any]
     future: Future[Any]
+    deadline: Deadline
 
 
 class MicroBatches:
     """Frames in the making, one at a time; a thread of its own sends each when it is full or has waited long enough.
 
-    Thread-safe. While the chain has no room, up to one frame of inputs waits here and `submit` blocks beyond it.
+    Thread-safe. While the chain has no room, up to one frame of inputs waits here and `submit` blocks beyond it. An input
+    whose time is over ends alone; its frame goes on for the others. Inputs for another chain go into a frame of their own.
     """
 
     def __init__(
         self,
         batch: int,
         wait_s: float,
-        send: Callable[[dict[str, Array], Terms], Future[dict[str, Array]]],
+        send: Callable[[dict[str, Array], int | None, Deadline], Future[dict[str, Array]]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Args: send: sends the tensors of a whole frame, by name; may block until there is room, and may raise."""
+        """Args: send: sends the tensors of a whole frame, by name, to the chain of that index, or to any; until the deadline,
+        that of the input which may wait longest, it may block until there is room; it may raise.
+        """
         self._batch, self._wait_s, self._send, self._clock = batch, wait_s, send, clock
         self._members: list[_Member] = []
-        self._terms = Terms(0.0, None)
+        self._chain_index: int | None = None  # of the frame in the making
         self._due_s = 0.0
+        self._keys = itertools.count()
+        self._open: dict[int, _Member] = {}  # whoever takes a member out of it ends its future
+        self._deadlines = Deadlines(self._expire)
         self._is_closed = False
         self._changed = threading.Condition()
         self._sender = threading.Thread(target=self._run, name="boardline-batches", daemon=True)
         self._sender.start()
 
     def submit(
-        self, tensors: Tensors, finish: Callable[[dict[str, Array]], _T], terms: Terms, patience_s: float
+        self, tensors: Tensors, finish: Callable[[dict[str, Array]], _T], chain_index: int | None, deadline: Deadline
     ) -> Future[_T]:
         """Puts one input into the frame in the making; the future gives `finish` of its own rows of the answer.
 
         Args:
             tensors: the input's rows, by tensor name.
-            patience_s: limit for waiting for room.
-        Raises: ChainClosedError: closed, or no room came free in time.
+            chain_index: the chain that must answer; None for any.
+            deadline: for all of it: waiting for room, for others that fill the frame, and for the answer.
+        Raises: ChainClosedError: closed.
         """
         future: Future[_T] = Future()
         with self._changed:
-            if not self._changed.wait_for(lambda: self._is_closed or self._has_room(terms), patience_s):
-                raise ChainClosedError("the window stayed full: requests neither end nor time out.")
+            if not self._changed.wait_for(lambda: self._is_closed or self._has_room(chain_index), deadline.left_s):
+                future.set_exception(late(deadline.timeout_s, "because the window stayed full"))
+                return future
             if self._is_closed:
                 raise ChainClosedError("the chain was closed.")
             if not self._members:
-                self._terms, self._due_s = terms, self._clock() + self._wait_s
-            self._members.append(_Member(tensors, finish, future))
+                self._chain_index, self._due_s = chain_index, self._clock() + self._wait_s
+            member = _Member(next(self._keys), tensors, finish, future, deadline)
+            self._open[member.key] = member
+            self._deadlines.set(member.key, deadline)
+            self._members.append(member)
             self._changed.notify_all()
         return future
 
@@ -95,25 +101,27 @@ class MicroBatches:
             self._is_closed = True
             self._changed.notify_all()
         self._sender.join(timeout_s)
+        self._deadlines.close()  # what is on its way ends with the chains
         return not self._sender.is_alive()
 
-    def _has_room(self, terms: Terms) -> bool:
-        if self._members and terms != self._terms and self._due_s > self._clock():
+    def _has_room(self, chain_index: int | None) -> bool:
+        if self._members and chain_index != self._chain_index and self._due_s > self._clock():
             self.flush()  # the lock is one that its owner may take again
-        return not self._members or (terms == self._terms and len(self._members) < self._batch)
+        return not self._members or (chain_index == self._chain_index and len(self._members) < self._batch)
 
     def _run(self) -> None:
         delivers_answers()  # errors, to futures whose callbacks may be an application's
         while taken := self._take():
-            members, terms = taken
+            members, chain_index = taken
+            latest = max((m.deadline for m in members), key=lambda deadline: deadline.at_s)
             try:
-                reply = self._send(join_batch([m.tensors for m in members], self._batch), terms)
+                reply = self._send(join_batch([m.tensors for m in members], self._batch), chain_index, latest)
             except BaseException as error:
-                _fail(members, error)
+                self._fail(members, error)
                 continue
-            reply.add_done_callback(partial(_deliver, members, self._batch))
+            reply.add_done_callback(partial(self._deliver, members))
 
-    def _take(self) -> tuple[list[_Member], Terms] | None:
+    def _take(self) -> tuple[list[_Member], int | None] | None:
         """The next frame's inputs, once it is full or due; None: closed and nothing left."""
         with self._changed:
             while not (self._is_closed and not self._members):
@@ -121,12 +129,45 @@ class MicroBatches:
                 if self._members and (len(self._members) == self._batch or left_s <= 0 or self._is_closed):
                     members, self._members = self._members, []
                     self._changed.notify_all()
-                    wanted = [m for m in members if not m.future.cancelled()]
+                    for member in members:
+                        if member.future.cancelled():
+                            self._claim(member.key)  # nobody else would let go of it before its time is over
+                    wanted = [m for m in members if not m.future.done()]
                     if wanted:
-                        return wanted, self._terms
+                        return wanted, self._chain_index
                     continue
                 self._changed.wait(left_s if self._members else None)  # without inputs, until one comes or the close
         return None
+
+    def _deliver(self, members: Sequence[_Member], reply: Future[dict[str, Array]]) -> None:
+        try:
+            rows = split_batch(reply.result(), self._batch)
+        except BaseException as error:
+            self._fail(members, error)
+            return
+        for member, row in zip(members, rows):
+            if not self._claim(member.key):
+                continue
+            try:
+                member.future.set_result(member.finish(row))
+            except BaseException as error:
+                member.future.set_exception(error)
+
+    def _fail(self, members: Sequence[_Member], error: BaseException) -> None:
+        for member in members:
+            if self._claim(member.key):
+                member.future.set_exception(own_instance(error) if isinstance(error, DispatcherError) else error)
+
+    def _expire(self, key: int) -> None:
+        member = self._claim(key)
+        if member is not None:
+            member.future.set_exception(late(member.deadline.timeout_s, "for an input that shares a frame"))
+
+    def _claim(self, key: int) -> _Member | None:
+        """The input, for the one caller that ends its future; None: it has ended."""
+        member = self._open.pop(key, None)
+        self._deadlines.cancel(key)
+        return member if member is not None and member.future.set_running_or_notify_cancel() else None
 
 
 def is_whole_batch(values: Values, batch: int) -> bool:
@@ -177,26 +218,3 @@ def join_batch(inputs: Sequence[Tensors], batch: int) -> dict[str, Array]:
         return dict(inputs[0])
     padded = [*inputs, *[inputs[-1]] * (batch - len(inputs))]
     return {name: np.concatenate([tensors[name] for tensors in padded]) for name in inputs[0]}
-
-
-def _deliver(members: Sequence[_Member], batch: int, reply: Future[dict[str, Array]]) -> None:
-    try:
-        rows = split_batch(reply.result(), batch)
-    except BaseException as error:
-        _fail(members, error)
-        return
-    for member, row in zip(members, rows):
-        if not member.future.set_running_or_notify_cancel():
-            continue
-        try:
-            member.future.set_result(member.finish(row))
-        except BaseException as error:
-            member.future.set_exception(error)
-
-
-def _fail(members: Sequence[_Member], error: BaseException) -> None:
-    for member in members:
-        if member.future.set_running_or_notify_cancel():
-            # Each waiting thread raises an instance of its own, or they would write into one traceback.
-            own = copy.copy(error) if isinstance(error, DispatcherError) else error
-            member.future.set_exception(own)

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import itertools
 import math
+import os
+import socket
 import statistics
 import threading
 import time
@@ -16,6 +18,7 @@ from fleet.errors import BoardUnavailableError, from_wire
 from fleet.inventory import Board
 from planner.errors import ProbeError
 from protos.v1.data_plane_pb2 import Header, OpenStream
+from transport.address import Address, require_plaintext_allowed
 from transport.channel import (
     DATA_PLANE_STREAM,
     DEFAULT_MAX_FRAME_BYTES,
@@ -23,9 +26,9 @@ from transport.channel import (
     OPENING_SHARE,
     PROTOCOL_VERSION,
 )
-from transport.errors import ConnectError, StreamBrokenError
+from transport.errors import StreamBrokenError
 from transport.frame import EncodedTensor, frame_parts, unpack_frame
-from transport.message_stream import MessageStream, StreamLimits, open_stream
+from transport.message_stream import MessageStream, StreamLimits
 
 _NS_PER_S = 1e9
 # Before anything is counted: connections open their windows, and a rate limiter's bucket runs empty.
@@ -86,54 +89,75 @@ async def exchange(
         boards: those of the opening's hops, in order.
         opening: deployment or probe, and hops; version and time-out are filled in.
         window: 1 measures a round trip, more measure a rate.
-    Raises: BoardError: a board cannot be reached, or refuses. ProbeError: no two replies in time.
+    Raises: BoardError: a board cannot be reached, or refuses. ProbeError: no two replies in time. PlaintextRefusedError: off
+        loopback without `insecure`.
     """
-    ended = threading.Event()
-    found: list[MessageStream] = []
+    address = boards[0].address.data_plane
+    require_plaintext_allowed(address, insecure)
+    sock = await _connect(boards[0], address, budget.timeout_s)
+    limits = StreamLimits(DEFAULT_MAX_FRAME_BYTES + HEADER_ROOM_BYTES)
+    stream = MessageStream.request(sock, address, DATA_PLANE_STREAM, limits)
+    work = asyncio.ensure_future(asyncio.to_thread(_exchange, stream, boards, opening, list(payload), window, budget))
     try:
-        return await asyncio.to_thread(
-            _exchange, boards, opening, list(payload), window, insecure, budget, found, ended
-        )
+        return await asyncio.shield(work)
     finally:
-        ended.set()  # a wait that was interrupted must not leave a thread at work
-        for stream in found:
-            stream.abort()
+        stream.abort()  # a wait that was interrupted must not leave a thread at work
+        await asyncio.gather(work, return_exceptions=True)
+        stream.close()
+
+
+async def _connect(first: Board, address: Address, timeout_s: float) -> socket.socket:
+    """A blocking socket; made by the event loop, since nobody could wake a thread that connects. Raises: BoardUnavailableError."""
+    try:
+        return await asyncio.wait_for(_connect_to_any(address), timeout_s)
+    except asyncio.TimeoutError:
+        reason = f"no connection within {timeout_s:.2g} s"
+    except (socket.gaierror, UnicodeError) as error:  # a name that is none in the internet is a UnicodeError
+        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)  # asyncio has words of its own for it
+    raise BoardUnavailableError(first.name, f"{address} cannot be reached: {reason}.")
+
+
+async def _connect_to_any(address: Address) -> socket.socket:
+    loop, errors = asyncio.get_running_loop(), []
+    for family, kind, protocol, _, place in await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM):
+        sock = socket.socket(family, kind, protocol)
+        sock.setblocking(False)
+        try:
+            await loop.sock_connect(sock, place)
+        except BaseException as error:
+            sock.close()
+            if not isinstance(error, OSError):
+                raise
+            errors.append(error)
+            continue
+        sock.setblocking(True)
+        return sock
+    raise errors[0]
 
 
 def _exchange(
+    stream: MessageStream,
     boards: Sequence[Board],
     opening: OpenStream,
     payload: Sequence[EncodedTensor],
     window: int,
-    insecure: bool,
     budget: ExchangeBudget,
-    found: list[MessageStream],
-    ended: threading.Event,
 ) -> SteadyState:
     first = boards[0]
-    stream: MessageStream | None = None
-    limits = StreamLimits(DEFAULT_MAX_FRAME_BYTES + HEADER_ROOM_BYTES)
     try:
-        stream = open_stream(
-            first.address.data_plane, DATA_PLANE_STREAM, limits, insecure=insecure, timeout_s=budget.timeout_s
-        )
-        found.append(stream)
         _open(stream, first, opening, budget.timeout_s)
-        return _evaluate(_run(stream, first, payload, window, budget, ended), boards)
+        return _evaluate(_run(stream, first, payload, window, budget), boards)
     except TimeoutError:
         raise ProbeError(
             f"no reply within {budget.timeout_s:g} s while {_route(boards)} was measured. Is a board overloaded, or the link "
             "too slow for frames of this model?"
         ) from None
-    except ConnectError as error:
-        raise BoardUnavailableError(first.name, f"{error}.") from error
     except StreamBrokenError as error:
         raise BoardUnavailableError(
             first.name, f"{first.address} broke the stream while {_route(boards)} was measured: {error}"
         ) from error
-    finally:
-        if stream is not None:
-            stream.close()
 
 
 def _open(stream: MessageStream, first: Board, opening: OpenStream, timeout_s: float) -> None:
@@ -150,7 +174,6 @@ def _run(
     payload: Sequence[EncodedTensor],
     window: int,
     budget: ExchangeBudget,
-    ended: threading.Event,
 ) -> list[_Reply]:
     replies: list[_Reply] = []
     stop_s = time.perf_counter() + budget.seconds
@@ -158,7 +181,7 @@ def _run(
     sender = threading.Thread(target=_send, args=(stream, payload, room), name="boardline-exchange", daemon=True)
     sender.start()
     try:
-        _receive(stream, first, budget, ended, stop_s, room, replies)
+        _receive(stream, first, budget, stop_s, room, replies)
     finally:
         stream.abort()
         room.release()
@@ -178,12 +201,11 @@ def _receive(
     stream: MessageStream,
     first: Board,
     budget: ExchangeBudget,
-    ended: threading.Event,
     stop_s: float,
     room: threading.Semaphore,
     replies: list[_Reply],
 ) -> None:
-    while len(replies) < budget.frames and not ended.is_set():
+    while len(replies) < budget.frames:
         message = stream.receive(budget.timeout_s)
         now_s = time.perf_counter()
         timings = _header(message, first).timings

@@ -20,8 +20,6 @@ from transport.message_stream.tcp_info import LinkUsage
 from transport.tensor_codec import decode_tensor, encode_tensor
 from transport.tensor_spec import Array
 
-# A link that is busy for so much of the time is what limits the chain: frames wait for it.
-_LIMITING_SHARE = 0.85
 # The system counts a connection's busy time in ticks of 1 to 10 ms: over this time a few of them are an error of some per cent.
 _LOOK_EVERY_S, _LOOK_AT_LAST_S = 0.05, 1.0
 # What they hold may be coded by LZ4 as well, which their header does not say.
@@ -155,21 +153,19 @@ class LinkCoding:
         return encode_tensor(decode_tensor(tensor))
 
     def _report(self, sent: _Sent, compute_s: float, elapsed_s: float, usage: LinkUsage | None) -> FrameReport:
-        blocked_s, bytes_per_s = 0.0, None
+        busy_s, bytes_per_s = 0.0, None
         if usage is not None and self._last_usage is not None:
             busy_s = usage.busy_s - self._last_usage.busy_s
             n_bytes = usage.acked_bytes - self._last_usage.acked_bytes
             if busy_s > 0 and n_bytes >= _LEAST_BYTES:
                 bytes_per_s = n_bytes / busy_s
-            if busy_s > _LIMITING_SHARE * elapsed_s:
-                blocked_s = busy_s / self._frames_since
         return FrameReport(
             sent.raw_bytes,
             sent.encoded_bytes,
             sent.encode_s,
             compute_s=compute_s,
             interval_s=elapsed_s / self._frames_since,
-            blocked_s=blocked_s,
+            busy_s=busy_s / self._frames_since,
             link_bytes_per_s=bytes_per_s,
         )
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 # With a share of 0.4 three frames carry four fifths of the estimate: a fall of the rate shows at once, and a fifth of noise
 # is halved.
 _NEW_SHARE = 0.4
-# A link that holds the sender up for less of a frame's time is not what limits it.
-_LIMITING_SHARE = 0.1
+# A link that is busy for so much of the time is what limits the chain: frames wait for it.
+_LIMITING_SHARE = 0.85
 # The slowest step is elsewhere only where a frame takes longer than both ends of this link by more than their noise.
 _ELSEWHERE = 1.15
 
@@ -26,8 +26,8 @@ class FrameReport:
     compute_s: float
     # From the frame before this one to this one, sent.
     interval_s: float
-    # How long the link kept the sender waiting. What the receiver's own slowness keeps it waiting does not count.
-    blocked_s: float
+    # For how much of that the link had bytes on their way. What the receiver's own slowness keeps waiting does not count.
+    busy_s: float
     # What the link was seen to carry; None if it was not the limit, or was not measured.
     link_bytes_per_s: float | None = None
 
@@ -48,7 +48,7 @@ class LinkEstimate:
         self.compute_s = _mixed(self.compute_s, report.compute_s) if has_begun else report.compute_s
         self.interval_s = _mixed(self.interval_s, report.interval_s) if has_begun else report.interval_s
         measured = report.link_bytes_per_s
-        self.is_limiting = measured is not None and report.blocked_s > _LIMITING_SHARE * report.interval_s
+        self.is_limiting = measured is not None and report.busy_s > _LIMITING_SHARE * report.interval_s
         if measured is not None:
             self.s_per_byte = 1 / measured if self.s_per_byte is None else _mixed(self.s_per_byte, 1 / measured)
         elif self.s_per_byte is not None:

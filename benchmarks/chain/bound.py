@@ -33,8 +33,8 @@ def bound_of(
     Strict: a stage is its `invoke` and nothing else, a link carries the bytes of messages at its full rate, and everything
     overlaps.
     Args:
-        invoke_cpu_ms: processor time inside `invoke` per frame with nothing else in flight.
-        received_bytes: the message that arrives at each board per frame.
+        invoke_cpu_ms: processor time inside `invoke` per image with nothing else in flight.
+        received_bytes: the message that arrives at each board per image.
         reply_bytes: the answer that goes back through all boards.
         cores: of a core, for each board's `invoke`.
     """

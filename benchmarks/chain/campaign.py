@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.boards import EmulatedBoards
 from benchmarks.boards.thread_quota import ThreadQuota
-from benchmarks.chain.bundles import write_bundle
+from benchmarks.chain.bundles import BatchedBundle, write_batched
 from benchmarks.chain.defer.cut_layers import shares_done
 from benchmarks.chain.defer.run import defer_rate
 from benchmarks.chain.errors import BaselineError
@@ -28,7 +28,6 @@ from benchmarks.chain.row import Row, make_row
 from benchmarks.chain.settings import Settings
 from benchmarks.chain.turns import Case, Turns, knows_invoke_cpu
 from benchmarks.keras_models import keras_file, tflite_file
-from bundle import Bundle
 from planner.sources import open_model
 
 _PLAN_TIMEOUT_S = 3600.0
@@ -72,9 +71,28 @@ class Campaign:
             self.note(f"not emulated: {what}: {reason}")
 
 
+@dataclass(frozen=True)
+class _Split:
+    """One model for one batch: cuts, runs and what they gave, by the number of boards."""
+
+    batch: int
+    written: BatchedBundle
+    cuts: dict[int, PlannedCuts]
+    chains: dict[int, RunRequest]
+    replicas: dict[int, RunRequest]
+    turns: dict[int, Turns]
+
+    def estimate_invoke(self) -> None:
+        """Where services do not say what `invoke` takes of the processor."""
+        for n, turns in self.turns.items():
+            if not knows_invoke_cpu(turns):
+                frame_ms = invoke_cpu_ms(self.written.bundle, self.cuts[n].cuts)
+                turns.estimated_invoke_ms = tuple(ms / self.batch for ms in frame_ms)
+
+
 @dataclass
 class _Group:
-    """One model in one dtype on one cluster: all numbers of boards, in turns."""
+    """One model in one dtype on one cluster: all batches and numbers of boards, in turns."""
 
     campaign: Campaign
     boards: EmulatedBoards
@@ -87,11 +105,32 @@ class _Group:
         settings = self.campaign.settings
         file = self.campaign.model_file(self.model, self.dtype)
         planned = self._planned(file)
-        self._step("splitting")
-        bundle = write_bundle(file, [p.cuts for p in planned.values()], self.scratch)
-        name = bundle.manifest.model_name
+        splits = [self._split(file, batch, planned) for batch in settings.batches]
+        self._deploy([request for split in splits for request in (*split.chains.values(), *split.replicas.values())])
+        for turn in range(settings.turns):
+            for n in planned:
+                for split in splits:
+                    batch = f", batch {split.batch}" if split.batch > 1 else ""
+                    self._step(f"{n} boards{batch}, turn {turn + 1} of {settings.turns}")
+                    self._measure(split.turns[n], split.chains[n], split.replicas.get(n))
+        for split in splits:
+            split.estimate_invoke()
+        self._compare_with_defer(file, planned, splits)
+        for n in settings.boards:
+            for split in splits:
+                yield make_row(self._case(n, split), split.turns[n], split.turns[1])
+
+    def _split(self, file: Path, batch: int, planned: dict[int, PlannedCuts]) -> _Split:
+        """The model for a batch, at the places that were planned for one image; what is predicted is so, too."""
+        settings = self.campaign.settings
+        self._step("splitting" if batch == 1 else f"splitting for a batch of {batch}")
+        written = write_batched(file, [p.cuts for p in planned.values()], batch, self.scratch)
+        cuts = {
+            n: PlannedCuts(written.cuts[p.cuts], p.images_per_s if batch == 1 else None) for n, p in planned.items()
+        }
+        name = written.bundle.manifest.model_name
         request = RunRequest(
-            bundle.path,
+            written.bundle.path,
             self.boards.named,
             replicas_of(name, self.boards.named[:1]),
             settings.codec,
@@ -99,24 +138,13 @@ class _Group:
             settings.frames,
             self._spare(),
         )
-        chains = {n: replace(request, plan=chain_of(name, self.boards.named, planned[n])) for n in planned}
+        chains = {n: replace(request, plan=chain_of(name, self.boards.named, cuts[n])) for n in cuts}
         replicas = {
             n: replace(request, plan=replicas_of(name, self.boards.named[:n]))
-            for n in planned
+            for n in cuts
             if n > 1 and settings.with_replicas
         }
-        self._deploy([*chains.values(), *replicas.values()])
-        turns = {n: Turns() for n in planned}
-        for turn in range(settings.turns):
-            for n in planned:
-                self._step(f"{n} boards, turn {turn + 1} of {settings.turns}")
-                self._measure(turns[n], chains[n], replicas.get(n))
-        for n in planned:
-            if not knows_invoke_cpu(turns[n]):
-                turns[n].estimated_invoke_ms = invoke_cpu_ms(bundle, planned[n].cuts)
-        self._compare_with_defer(file, bundle, planned, turns)
-        for n in settings.boards:
-            yield make_row(self._case(n, planned[n]), turns[n], turns[1])
+        return _Split(batch, written, cuts, chains, replicas, {n: Turns() for n in cuts})
 
     def _planned(self, file: Path) -> dict[int, PlannedCuts]:
         """For each number of boards, and for one."""
@@ -150,20 +178,18 @@ class _Group:
         if replicas is not None:
             turns.replicas_images_per_s.append(self.boards.call(measure_rate, replicas, timeout_s=_RUN_TIMEOUT_S))
 
-    def _compare_with_defer(
-        self, file: Path, bundle: Bundle, planned: dict[int, PlannedCuts], turns: dict[int, Turns]
-    ) -> None:
+    def _compare_with_defer(self, file: Path, planned: dict[int, PlannedCuts], splits: list[_Split]) -> None:
         settings = self.campaign.settings
         if not settings.with_defer or self.dtype != "float32":
             return
-        model, frame = open_model(file), next(iter(bundle.load_sample()[0].values()))
+        model, frame = open_model(file), next(iter(splits[0].written.bundle.load_sample()[0].values()))[:1]
         for n in settings.boards:
             self._step(f"DEFER-style, {n} boards")
             try:
                 shares = shares_done(model, planned[n].cuts)
-                turns[n].defer_images_per_s = defer_rate(
-                    self.boards, keras_file(self.model), shares, frame, _DEFER_FRAMES
-                )
+                rate = defer_rate(self.boards, keras_file(self.model), shares, frame, _DEFER_FRAMES)
+                for split in splits:
+                    split.turns[n].defer_images_per_s = rate
             except (BaselineError, ImportError) as error:
                 self.campaign.note(f"{self.model} on {n} boards: no DEFER-style chain: {error}")
 
@@ -173,8 +199,8 @@ class _Group:
         held = {b.spec.name: (b.process.pid, ThreadQuota(b.group)) for b in self.boards.boards}
         return SpareCore(self.campaign.settings.cores, held)
 
-    def _case(self, n_boards: int, planned: PlannedCuts) -> Case:
-        settings = self.campaign.settings
+    def _case(self, n_boards: int, split: _Split) -> Case:
+        settings, planned = self.campaign.settings, split.cuts[n_boards]
         return Case(
             model=self.model,
             dtype=self.dtype,
@@ -186,6 +212,8 @@ class _Group:
             codec=settings.codec,
             cuts=planned.cuts,
             planned_images_per_s=planned.images_per_s,
+            batch=split.batch,
+            answers_difference=split.written.difference,
         )
 
     def _step(self, what: str) -> None:

@@ -9,12 +9,13 @@ import typer
 
 from benchmarks.boards import EmulationError
 from benchmarks.chain.campaign import Campaign
-from benchmarks.chain.errors import ChainBenchmarkError, SettingsError
+from benchmarks.chain.errors import ChainBenchmarkError
 from benchmarks.chain.plot import plot_rows, require_format
-from benchmarks.chain.settings import Settings, split_numbers, split_words
+from benchmarks.chain.settings import Settings, split_counts, split_numbers, split_words
 from benchmarks.chain.table import show_rows
 from benchmarks.machine import this_machine
 from benchmarks.rows import FlatRow, flat_rows, write_rows
+from converter.errors import ConverterError
 from planner.errors import PlannerError
 from terminal import command_app, print_json, progress, run
 
@@ -33,6 +34,7 @@ def chain(
         False, "--spare-core", help="Boards have a second such share, for all but the thread that computes."
     ),
     codec: str = typer.Option("raw", help="How tensors are coded between boards, as the dispatcher takes it."),
+    batch: str = typer.Option("1", metavar="N,...", help="Images in a frame; the model is split anew for each."),
     seconds: float = typer.Option(8.0, min=0.5, help="Time of each run at full load."),
     frames: Optional[int] = typer.Option(None, min=2, help="Frames of each run, in place of a time."),
     turns: int = typer.Option(3, min=1, help="How often all is measured, in turn; the medians count."),
@@ -47,6 +49,8 @@ def chain(
 
     The first run plans for some minutes for each model, dtype and link; the cuts are kept.
 
+    With several batches, what one gains in images per second and costs in latency is in rows below one another.
+
     Example: python -m benchmarks.chain --models ResNet50 --dtypes float32 --boards 1,8 --link-mbit-s 1000
     """
     if plot is not None:
@@ -54,11 +58,12 @@ def chain(
     settings = Settings(
         models=split_words(models),
         dtypes=split_words(dtypes),
-        boards=_counts(boards),
+        boards=split_counts("--boards", boards),
         links_mbit_s=split_numbers("--link-mbit-s", link_mbit_s),
         cores=cores,
         spare_core=spare_core,
         codec=codec,
+        batches=split_counts("--batch", batch),
         frames=frames,
         seconds=seconds,
         turns=turns,
@@ -85,13 +90,6 @@ def chain(
         print(f"note: {note}")
 
 
-def _counts(text: str) -> list[int]:
-    numbers = split_numbers("--boards", text)
-    if any(number != int(number) for number in numbers):
-        raise SettingsError(f"--boards {text}: expected whole numbers.")
-    return [int(number) for number in numbers]
-
-
 def main() -> None:
     """Entry point of `python -m benchmarks.chain`."""
-    run(app, (EmulationError, ChainBenchmarkError, PlannerError))
+    run(app, (EmulationError, ChainBenchmarkError, PlannerError, ConverterError))

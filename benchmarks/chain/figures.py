@@ -16,7 +16,7 @@ _NS_PER_MS = 1e6
 
 @dataclass(frozen=True)
 class StageAlone:
-    """One stage with one frame in flight in the whole chain; medians.
+    """One stage with one frame in flight in the whole chain; medians, for an image's share of a frame.
 
     `invoke_cpu_ms` is None where the board's service does not say it; `compute_ms` is wall time.
     """
@@ -28,7 +28,7 @@ class StageAlone:
 
 @dataclass(frozen=True)
 class StageLoad:
-    """One stage at full load; means per frame.
+    """One stage at full load; means per image.
 
     Attributes:
         service_cpu_ms: processor time of the board's service, everything in it.
@@ -49,7 +49,12 @@ class StageLoad:
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A chain at full load."""
+    """A chain at full load.
+
+    Attributes:
+        latencies_ms: each image's, from taking it to its answer.
+        reply_bytes: per image.
+    """
 
     images_per_s: float
     frames: int
@@ -59,33 +64,35 @@ class LoadedRun:
     stages: tuple[StageLoad, ...]
 
 
-def stages_alone(boards: Sequence[str], reports: Sequence[ReplyReport]) -> tuple[StageAlone, ...]:
-    """Of replies that came one at a time."""
+def stages_alone(boards: Sequence[str], reports: Sequence[ReplyReport], batch: int = 1) -> tuple[StageAlone, ...]:
+    """Of replies that came one at a time. Args: batch: images that a frame has room for; all are computed."""
     found = []
     for stage, board in enumerate(boards):
         invoke = [r.timings[stage].invoke_cpu_ns for r in reports]
         compute = [r.timings[stage].compute_ns for r in reports]
-        known = statistics.median(invoke) / _NS_PER_MS if all(invoke) else None
-        found.append(StageAlone(board, known, statistics.median(compute) / _NS_PER_MS))
+        known = statistics.median(invoke) / _NS_PER_MS / batch if all(invoke) else None
+        found.append(StageAlone(board, known, statistics.median(compute) / _NS_PER_MS / batch))
     return tuple(found)
 
 
-def stages_loaded(boards: Sequence[str], reports: Sequence[ReplyReport]) -> tuple[StageLoad, ...]:
+def stages_loaded(
+    boards: Sequence[str], reports: Sequence[ReplyReport], images_per_frame: float = 1.0
+) -> tuple[StageLoad, ...]:
     """Of consecutive replies, two at least, of one chain."""
-    return tuple(_stage_loaded(board, stage, reports) for stage, board in enumerate(boards))
+    return tuple(_stage_loaded(board, stage, reports, images_per_frame) for stage, board in enumerate(boards))
 
 
-def _stage_loaded(board: str, stage: int, reports: Sequence[ReplyReport]) -> StageLoad:
+def _stage_loaded(board: str, stage: int, reports: Sequence[ReplyReport], images: float) -> StageLoad:
     timings = [r.timings[stage] for r in reports]
     first, last = timings[0], timings[-1]
     invoke = [t.invoke_cpu_ns for t in timings[1:]]  # what the counter's difference covers
     return StageLoad(
         board=board,
-        service_cpu_ms=(last.service_cpu_ns - first.service_cpu_ns) / (len(timings) - 1) / _NS_PER_MS,
-        invoke_cpu_ms=statistics.fmean(invoke) / _NS_PER_MS if all(invoke) else None,
-        received_bytes=statistics.fmean(t.received_bytes for t in timings),
-        sent_bytes=statistics.fmean(t.sent_bytes for t in timings),
-        raw_bytes=statistics.fmean(t.sent_raw_bytes or t.sent_bytes for t in timings),
+        service_cpu_ms=(last.service_cpu_ns - first.service_cpu_ns) / (len(timings) - 1) / _NS_PER_MS / images,
+        invoke_cpu_ms=statistics.fmean(invoke) / _NS_PER_MS / images if all(invoke) else None,
+        received_bytes=statistics.fmean(t.received_bytes for t in timings) / images,
+        sent_bytes=statistics.fmean(t.sent_bytes for t in timings) / images,
+        raw_bytes=statistics.fmean(t.sent_raw_bytes or t.sent_bytes for t in timings) / images,
         codecs=tuple(Codec.Name(codec).lower().replace("_", "-") for codec in last.sent_codecs),
         reason=next((t.codec_reason for t in reversed(timings) if t.codec_reason), ""),
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import statistics
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from benchmarks.chain.figures import LoadedRun, StageAlone, stages_alone, stages
 from bundle import Plan, open_bundle
 from dispatcher_client import Board, Dispatcher
 from dispatcher_client.chain import ReplyReport
+from dispatcher_client.micro_batches import split_values
 from dispatcher_client.values import Values
 
 _OPEN_TIMEOUT_S = 120.0
@@ -73,23 +76,23 @@ def measure_chain(request: RunRequest) -> tuple[tuple[StageAlone, ...], tuple[fl
     log = ReplyTimes()
     with _open(request, log) as chain, _held(request, chain):
         stages, latencies_ms = _alone(request, chain, log)
-        rate, steady = _load(request, chain, log)
+        load = _load(request, chain, log)
         loaded = LoadedRun(
-            images_per_s=rate,
-            frames=len(steady),
+            images_per_s=load.images_per_s,
+            frames=len(load.steady),
             window=chain.window,
-            latencies_ms=tuple(report.latency_s * 1e3 for report in steady),
-            reply_bytes=sum(report.received_bytes for report in steady) / len(steady),
-            stages=stages_loaded(_first_chain(request.plan), steady),
+            latencies_ms=load.latencies_ms,
+            reply_bytes=statistics.fmean(report.received_bytes for report in load.steady) / load.images_per_frame,
+            stages=stages_loaded(_first_chain(request.plan), load.steady, load.images_per_frame),
         )
     return stages, latencies_ms, loaded
 
 
 def measure_rate(request: RunRequest) -> float:
-    """Answers per second of all the plan's chains together, at full load."""
+    """Images per second of all the plan's chains together, at full load."""
     log = ReplyTimes()
     with _open(request, log) as chain, _held(request, chain):
-        return _load(request, chain, log)[0]
+        return _load(request, chain, log).images_per_s
 
 
 def _open(request: RunRequest, log: ReplyTimes) -> Dispatcher:
@@ -105,49 +108,77 @@ def _open(request: RunRequest, log: ReplyTimes) -> Dispatcher:
 
 
 def _alone(request: RunRequest, chain: Dispatcher, log: ReplyTimes) -> tuple[tuple[StageAlone, ...], tuple[float, ...]]:
-    values = _sample(request)
+    """One image at a time, which waits in vain for others where a frame has room for them."""
+    image = _images(request)[0]
     for _ in range(_ALONE_WARM_UP_FRAMES):
-        chain.infer(values, chain_index=0)
+        chain.infer(image, chain_index=0)
     log.clear()
+    latencies_ms = []
     stop_s = time.perf_counter() + _ALONE_BUDGET_S
     for _ in range(_ALONE_FRAMES):
-        chain.infer(values, chain_index=0)
-        if time.perf_counter() > stop_s:
+        begun_s = time.perf_counter()
+        chain.infer(image, chain_index=0)
+        ended_s = time.perf_counter()
+        latencies_ms.append((ended_s - begun_s) * 1e3)
+        if ended_s > stop_s:
             break
-    found = stages_alone(_first_chain(request.plan), log.reports)
-    return found, tuple(report.latency_s * 1e3 for report in log.reports)
+    return stages_alone(_first_chain(request.plan), log.reports, chain.batch), tuple(latencies_ms)
 
 
-def _load(request: RunRequest, chain: Dispatcher, log: ReplyTimes) -> tuple[float, list[ReplyReport]]:
-    """The rate, and the replies of the steady state."""
+@dataclass(frozen=True)
+class _Load:
+    """A run at full load: its rate, and latencies and replies of the steady state."""
+
+    images_per_s: float
+    images_per_frame: float
+    latencies_ms: tuple[float, ...]
+    steady: list[ReplyReport]
+
+
+def _load(request: RunRequest, chain: Dispatcher, log: ReplyTimes) -> _Load:
+    """Single images, as an application passes them."""
     warm_up = 2 * chain.window
-    source = _Source(_sample(request), request.frames, warm_up, request.seconds)
+    source = _Source(_images(request), request.frames, warm_up, request.seconds)
     log.clear()
-    for _ in chain.stream(source):
-        pass
-    steady = log.reports[min(warm_up, len(log.reports) - 2) :]
-    return steady_rate(log.at_s, warm_up, source.stop_s), steady
+    latencies_ms = [(time.perf_counter() - source.taken_s.popleft()) * 1e3 for _ in chain.stream(source)]
+    images_per_frame = len(latencies_ms) / len(log.reports)  # a frame leaves with fewer than it holds if they come late
+    return _Load(
+        steady_rate(log.at_s, warm_up, source.stop_s) * images_per_frame,
+        images_per_frame,
+        tuple(latencies_ms[warm_up * chain.batch :]),
+        log.reports[min(warm_up, len(log.reports) - 2) :],
+    )
 
 
 class _Source:
-    """The same input again and again: the warm-up, and then so many frames or for so long."""
+    """A frame's images again and again: the warm-up, and then so many frames or for so long.
 
-    def __init__(self, values: Values, frames: int | None, warm_up: int, seconds: float) -> None:
-        self._values = values
+    Attributes:
+        taken_s: when each image was taken that has no answer yet; whoever gets the answers takes them out.
+    """
+
+    def __init__(self, images: Sequence[Values], frames: int | None, warm_up: int, seconds: float) -> None:
+        self._images = images
         self._frames = frames
         self._warm_up = warm_up
         self._seconds = seconds
+        self.taken_s = deque[float]()
         self.stop_s = float("inf")
 
     def __iter__(self) -> Iterator[Values]:
-        yield from itertools.repeat(self._values, self._warm_up)
+        for image in itertools.chain.from_iterable(self._frames_of_images()):
+            self.taken_s.append(time.perf_counter())
+            yield image
+        self.stop_s = time.perf_counter()
+
+    def _frames_of_images(self) -> Iterator[Sequence[Values]]:
+        yield from itertools.repeat(self._images, self._warm_up)
         end_s = time.perf_counter() + self._seconds
         count = itertools.repeat(None) if self._frames is None else itertools.repeat(None, self._frames)
         for _ in count:
             if self._frames is None and time.perf_counter() > end_s:
                 break
-            yield self._values
-        self.stop_s = time.perf_counter()
+            yield self._images
 
 
 @contextlib.contextmanager
@@ -167,6 +198,11 @@ def _held(request: RunRequest, chain: Dispatcher) -> Iterator[None]:
 
 def _sample(request: RunRequest) -> Values:
     return open_bundle(request.bundle).load_sample()[0]
+
+
+def _images(request: RunRequest) -> list[Values]:
+    opened = open_bundle(request.bundle)
+    return split_values(opened.load_sample()[0], opened.batch)
 
 
 def _first_chain(plan: Plan) -> list[str]:

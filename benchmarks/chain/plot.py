@@ -1,4 +1,4 @@
-"""The rows as a picture: throughput over boards with its bound, one panel per model, dtype and link."""
+"""The rows as a picture: throughput over boards with its bound, one panel per model, dtype, link and batch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def panels(rows: Sequence[FlatRow]) -> dict[str, list[FlatRow]]:
     found: dict[str, list[FlatRow]] = {}
     for row in rows:
         spare = ", spare core" if row["spare_core"] else ""
-        title = f"{row['model']} {row['dtype']}, {float(str(row['link_mbit_s'])):g} Mbit/s{spare}"
+        batch = f", batch {row['batch']}" if row.get("batch", 1) != 1 else ""
+        title = f"{row['model']} {row['dtype']}, {float(str(row['link_mbit_s'])):g} Mbit/s{spare}{batch}"
         found.setdefault(title, []).append(row)
     return {title: sorted(own, key=lambda row: int(str(row["boards"]))) for title, own in found.items()}
 

@@ -18,7 +18,13 @@ _BYTES_PER_MB = 1e6
 class Row:
     """One case, flat. Ratios are of figures in the same row; "of boards" and "of hops" list one figure per board, in order.
 
+    One board and replicas have the same batch; a DEFER-style chain has none.
+
     Attributes:
+        batch: images in a frame. largest_difference_of_answers: to those of the images alone.
+        latency_p50_ms, latency_p99_ms: an image's, from taking it to its answer; "alone": with nothing else in flight, where
+            it waits in vain for others to fill its frame.
+        slowest_stage_ms: for a whole frame, alone.
         bound_images_per_s: reciprocal of the slowest stage's invoke or link alone; bound_by names it.
         bytes_sent_per_image: by all boards, encoded tensors; bytes_raw_per_image: the same before encoding.
         queueing_in_stage_times: median latency at full load beyond that alone, in times of the slowest stage.
@@ -35,6 +41,7 @@ class Row:
     spare_core: bool
     link_mbit_s: float
     codec: str
+    batch: int
     images_per_s: float
     bound_images_per_s: float
     bound_by: str
@@ -67,6 +74,7 @@ class Row:
     cpu_outside_invoke_ms_of_boards: str
     codecs_of_hops: str
     codec_reasons: str
+    largest_difference_of_answers: float
     invoke_cpu_from: str
     cuts: str
 
@@ -88,7 +96,7 @@ def make_row(case: Case, turns: Turns, one_board: Turns) -> Row:
         medians(turns, lambda stage: stage.sent_bytes),
         medians(turns, lambda stage: stage.raw_bytes),
     )
-    slowest_ms = max(alone_ms) / case.cores
+    slowest_ms = max(alone_ms) * case.batch / case.cores
     outside_ms = [service - invoke for service, invoke in zip(service_ms, invoke_ms)]
     latencies_ms = [ms for run in turns.loaded for ms in run.latencies_ms]
     one_service_ms = medians(one_board, lambda stage: stage.service_cpu_ms)[0]
@@ -102,6 +110,7 @@ def make_row(case: Case, turns: Turns, one_board: Turns) -> Row:
         spare_core=case.spare_core,
         link_mbit_s=case.link_mbit_s,
         codec=case.codec,
+        batch=case.batch,
         images_per_s=rate,
         **_bound_fields(bound, rate),
         planned_images_per_s=case.planned_images_per_s,
@@ -132,6 +141,7 @@ def make_row(case: Case, turns: Turns, one_board: Turns) -> Row:
         cpu_outside_invoke_ms_of_boards=_listed(outside_ms, ".3f"),
         codecs_of_hops=" ".join(",".join(stage.codecs) or case.codec for stage in last),
         codec_reasons="; ".join(f"{stage.board}: {stage.reason}" for stage in last if stage.reason),
+        largest_difference_of_answers=case.answers_difference,
         invoke_cpu_from="the service" if knows_invoke_cpu(turns) else "runs of the partitions alone",
         cuts=" ".join(map(str, case.cuts)),
     )

@@ -12,10 +12,11 @@ from benchmarks.keras_models import DTYPES
 
 @dataclass(frozen=True)
 class Settings:
-    """All combinations of models, dtypes, numbers of boards and links are measured.
+    """All combinations of models, dtypes, numbers of boards, links and batches are measured.
 
     Attributes:
         cores: of a core, for each board's computing. spare_core: it has as much again for all else.
+        batches: images in a frame.
         frames: of each run; None: so many as come in `seconds`.
         turns: how often everything is measured, in turn; what counts is the median.
     Raises: SettingsError.
@@ -28,6 +29,7 @@ class Settings:
     cores: float = 0.2
     spare_core: bool = False
     codec: str = "raw"
+    batches: Sequence[int] = (1,)
     frames: int | None = None
     seconds: float = 8.0
     turns: int = 3
@@ -41,6 +43,8 @@ class Settings:
             raise SettingsError(f"no dtype {', '.join(unknown)}: expected some of {', '.join(DTYPES)}.")
         if not self.boards or min(self.boards) < 1:
             raise SettingsError("numbers of boards are 1 or more, at least one of them, as --boards 1,2,4,8.")
+        if not self.batches or min(self.batches) < 1:
+            raise SettingsError("batches are 1 image or more, at least one of them, as --batch 1,4.")
         if not (self.models and self.dtypes and self.links_mbit_s):
             raise SettingsError("at least one model, one dtype and one link are needed.")
 
@@ -61,3 +65,11 @@ def split_numbers(option: str, text: str) -> list[float]:
         return list(dict.fromkeys(float(word) for word in split_words(text)))
     except ValueError:
         raise SettingsError(f"{option} {text}: expected numbers with commas between them, as 1,2,4,8.") from None
+
+
+def split_counts(option: str, text: str) -> list[int]:
+    """The same of whole numbers. Raises: SettingsError."""
+    numbers = split_numbers(option, text)
+    if any(number != int(number) for number in numbers):
+        raise SettingsError(f"{option} {text}: expected whole numbers.")
+    return [int(number) for number in numbers]

@@ -13,6 +13,7 @@ _CASE: _Columns = (
     ("model", "model", ""),
     ("dtype", "dtype", ""),
     ("boards", "boards", "d"),
+    ("batch", "batch", "d"),
     ("Mbit/s", "link_mbit_s", "g"),
 )
 THROUGHPUT: _Columns = (
@@ -49,6 +50,7 @@ def show_rows(rows: Sequence[FlatRow]) -> None:
 
 def cells(row: FlatRow, columns: _Columns) -> list[str]:
     """One row's cells."""
+    row = {"batch": 1, **row}  # rows that were kept before there were batches
     found = [_cell(row.get(name), name, form) for _, name, form in columns]
     if row["used_boards"] != row["boards"]:
         found[2] += f" ({row['used_boards']} used)"

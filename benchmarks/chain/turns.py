@@ -12,7 +12,11 @@ from benchmarks.chain.figures import LoadedRun, StageAlone, StageLoad
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured: one model on so many boards of one kind, `used_boards` of them in the chain."""
+    """What is measured: one model on so many boards of one kind, `used_boards` of them in the chain.
+
+    Attributes:
+        batch: images in a frame; answers_difference: the largest one to those of the images alone.
+    """
 
     model: str
     dtype: str
@@ -24,13 +28,15 @@ class Case:
     codec: str
     cuts: tuple[int, ...]
     planned_images_per_s: Optional[float]
+    batch: int = 1
+    answers_difference: float = 0.0
 
 
 @dataclass
 class Turns:
     """What was measured of one case, one entry per turn.
 
-    `estimated_invoke_ms` is per stage what `invoke` takes of the processor, where the services do not say it.
+    `estimated_invoke_ms` is per stage what `invoke` takes of the processor for an image, where the services do not say it.
     """
 
     alone: list[tuple[StageAlone, ...]] = field(default_factory=list)

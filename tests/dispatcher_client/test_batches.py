@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import queue
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,6 +27,7 @@ from dispatcher_client.micro_batches import split_batch
 from dispatcher_client.values import public_name
 from examples.local_boards import LocalBoards
 from tests.dispatcher_client.whole_model import run_whole
+from tests.freezing import freeze
 
 MakeBundle = Callable[..., Bundle]
 TIMEOUT_S = 20.0
@@ -191,7 +191,7 @@ def test_killed_board_ends_every_input_of_every_frame_with_its_name(store_root: 
     inputs = inputs_of(batched, 10)
     with LocalBoards(3, store_root) as running, Dispatcher(batched, running.named) as chain:
         middle = running.boards[1].process
-        middle.send_signal(signal.SIGSTOP)  # so that requests are surely in flight when it dies
+        freeze(middle)  # so that requests are surely in flight when it dies
         futures: list[Future[Any]] = [chain.submit(x) for x in inputs]
         middle.kill()
         errors = [f.exception(TIMEOUT_S) for f in futures]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dispatcher_client.chain import Chain
+from dispatcher_client.deadlines import Deadline
 from dispatcher_client.errors import ChainClosedError, ReplyTimeoutError
 from fleet.errors import BoardUnavailableError
 from fleet.inventory import Board
@@ -95,9 +96,9 @@ def test_request_behind_one_that_the_board_does_not_take_ends_in_time_and_the_ch
 
     with chain_to(takes_nothing) as chain:
         chain._open(5)
-        first = chain.post(BIG, 30)
+        first = chain.post(BIG, Deadline.after(30))
         with pytest.raises(ReplyTimeoutError):
-            chain.post(BIG, 0.1).result(5)
+            chain.post(BIG, Deadline.after(0.1)).result(5)
         assert not first.done()
         closing = threading.Thread(target=chain._close)
         closing.start()
@@ -128,8 +129,8 @@ def test_answers_that_are_on_their_way_come_before_the_close_however_many_thread
 
     with chain_to(echo) as chain:
         chain._open(5)
-        futures = [chain.post([], 10) for _ in range(5)]
-        threads = [threading.Thread(target=chain.post, args=(BIG, 10)) for _ in range(4)]
+        futures = [chain.post([], Deadline.after(10)) for _ in range(5)]
+        threads = [threading.Thread(target=chain.post, args=(BIG, Deadline.after(10))) for _ in range(4)]
         for thread in threads:
             thread.start()
         chain._close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from fleet.event_loop import run_in_loop
 from runtime import load_runtime
 from tests.bundles import split_file
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole, with_a_wrong_answer
+from tests.freezing import freeze
 from tests.node_service.stubs import TIMEOUT_S
 from tests.partitioning import sample_models
 from tests.transport.message_stream.by_hand import comes_true
@@ -82,7 +84,7 @@ def test_killed_board_ends_every_request_with_its_name(store_root: Path, zoo_bun
     with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
         chain.infer(x)
         middle = running.boards[1].process
-        middle.send_signal(signal.SIGSTOP)  # so that requests are surely in flight when it dies
+        freeze(middle)  # so that requests are surely in flight when it dies
         requests = [chain.submit(x) for _ in range(4)]
         middle.kill()
         for request in requests:
@@ -98,13 +100,57 @@ def test_frozen_board_is_a_time_out_not_a_hang(store_root: Path, zoo_bundle: Mak
     x = random_inputs(bundle, 0)
     with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
         process = running.boards[2].process
-        process.send_signal(signal.SIGSTOP)
+        freeze(process)
         try:
             with pytest.raises(ReplyTimeoutError, match=r"no answer within 0\.5 s"):
                 chain.infer(x, timeout_s=0.5)
         finally:
             process.send_signal(signal.SIGCONT)
         assert named(chain, chain.infer(x)) == run_whole(bundle, x)  # the late answer did not go to this request
+
+
+CALLS: dict[str, Callable[[Dispatcher, dict[str, np.ndarray]], object]] = {
+    "infer": lambda chain, x: chain.infer(x, timeout_s=2.0),
+    "submit": lambda chain, x: chain.submit(x, timeout_s=2.0).result(TIMEOUT_S),
+    "stream": lambda chain, x: list(chain.stream([x], timeout_s=2.0)),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("batch", [1, 4])
+def test_one_time_out_holds_for_the_wait_for_room_and_for_the_answer(
+    store_root: Path, zoo_bundle: MakeBundle, call: str, batch: int
+) -> None:
+    """Room comes free when most of the time is over, and then no answer comes."""
+    bundle = zoo_bundle("residual", "int8", 3, batch)
+    x = {spec.name: np.zeros((1, *spec.shape[1:]), np.int8) for spec in bundle.manifest.inputs}
+    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named, window=1) as chain:
+        process = running.boards[2].process
+        freeze(process)
+        try:
+            began_s = time.monotonic()
+            chain.submit(x, timeout_s=1.5, chain_index=0)  # a batch of its own
+            with pytest.raises(ReplyTimeoutError, match="no answer within 2 s"):
+                CALLS[call](chain, x)
+            assert 1.9 < time.monotonic() - began_s < 2.9
+        finally:
+            process.send_signal(signal.SIGCONT)
+        chain.infer(x)
+
+
+def test_request_that_finds_no_room_in_time_says_so_and_is_not_sent(store_root: Path, zoo_bundle: MakeBundle) -> None:
+    bundle = zoo_bundle("residual", "float32")
+    x = random_inputs(bundle, 0)
+    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named, window=1) as chain:
+        process = running.boards[2].process
+        freeze(process)
+        try:
+            first = chain.submit(x)
+            with pytest.raises(ReplyTimeoutError, match=r"within 0\.2 s because the window stayed full"):
+                chain.infer(x, timeout_s=0.2)
+        finally:
+            process.send_signal(signal.SIGCONT)
+        assert named(chain, first.result(TIMEOUT_S)) == run_whole(bundle, x)
 
 
 @pytest.mark.parametrize("frozen", [0, 2])
@@ -115,7 +161,7 @@ def test_frozen_board_is_noticed_and_named_long_before_the_time_out(
     x = random_inputs(bundle, 0)
     with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named, reply_timeout_s=60) as chain:
         chain.infer(x)
-        running.boards[frozen].process.send_signal(signal.SIGSTOP)
+        freeze(running.boards[frozen].process)
         try:
             with pytest.raises(BoardUnavailableError, match=f"board{frozen + 1}"):
                 chain.infer(x)
@@ -131,7 +177,7 @@ def test_board_that_does_not_open_in_time_is_named_by_the_one_before_it(
         deployed = Dispatcher(bundle, running.named)
         deployed.open()
         deployed.close()
-        running.boards[2].process.send_signal(signal.SIGSTOP)
+        freeze(running.boards[2].process)
 
         async def open_chain() -> None:
             placement = place_in_order(bundle, running.named)
@@ -202,7 +248,7 @@ def test_frames_that_timed_out_before_they_were_sent_are_not_sent_later(store_ro
     x = np.random.default_rng(0).normal(size=(1, width)).astype(np.float32)
     with LocalBoards(2, store_root) as running, Dispatcher(bundle, running.named, window=2) as chain:
         process = running.boards[0].process
-        process.send_signal(signal.SIGSTOP)
+        freeze(process)
         try:
             for _ in range(tries):
                 with pytest.raises(ReplyTimeoutError):
@@ -272,7 +318,7 @@ def test_errors_that_overtake_answers_end_their_own_requests_and_streams_keep_th
         def the_error_has_come() -> bool:
             return chain._windows.outstanding == (1,)
 
-        behind.send_signal(signal.SIGSTOP)
+        freeze(behind)
         try:
             before, failing = (chain.submit(place) for place in places[:2])
             with pytest.raises(ComputeFailedError, match="board1: the runtime refused the frame"):
@@ -283,7 +329,7 @@ def test_errors_that_overtake_answers_end_their_own_requests_and_streams_keep_th
         assert np.asarray(before.result(TIMEOUT_S)).tolist() == [[2, 3]]
 
         def source() -> Iterator[np.ndarray]:
-            behind.send_signal(signal.SIGSTOP)
+            freeze(behind)
             yield from places[:2]
             has_come = comes_true(the_error_has_come)
             behind.send_signal(signal.SIGCONT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import random
 import threading
 from collections.abc import Iterator
@@ -13,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher_client import BoardUnavailableError, CallbackError, ChainClosedError
-from dispatcher_client.micro_batches import MicroBatches, Terms, is_whole_batch, single_specs, split_batch
+from dispatcher_client import BoardUnavailableError, CallbackError, ChainClosedError, ReplyTimeoutError
+from dispatcher_client.deadlines import Deadline
+from dispatcher_client.micro_batches import MicroBatches, is_whole_batch, single_specs, split_batch
 from fleet.event_loop import require_other_thread
 from protos.v1.tensor_pb2 import TensorSpec
 
 TIMEOUT_S = 20.0
 FOREVER_S = 1e6
-TERMS = Terms(1.0, None)
 Tensors = dict[str, np.ndarray]
 
 
@@ -28,18 +29,18 @@ class Boards:
     """Boards that answer a frame with its rows times ten: at once, or, when `hold` is set, on demand."""
 
     def __init__(self) -> None:
-        self.frames: list[tuple[list[int], Terms]] = []
+        self.frames: list[tuple[list[int], int | None]] = []
         self.hold = False
         self.held: list[tuple[Tensors, Future[Tensors]]] = []
         self.failing: Exception | None = None
         self.room = threading.Semaphore(1_000)
         self.sent = threading.Condition()
 
-    def send(self, tensors: Tensors, terms: Terms) -> Future[Tensors]:
+    def send(self, tensors: Tensors, chain_index: int | None, deadline: Deadline) -> Future[Tensors]:
         assert self.room.acquire(timeout=TIMEOUT_S)
         future: Future[Tensors] = Future()
         with self.sent:
-            self.frames.append((tensors["x"].reshape(-1).tolist(), terms))
+            self.frames.append((tensors["x"].reshape(-1).tolist(), chain_index))
             if self.hold:
                 self.held.append((tensors, future))
             self.sent.notify_all()
@@ -73,8 +74,10 @@ def one(number: int) -> Tensors:
     return {"x": np.full((1, 1), number)}
 
 
-def submit(made: MicroBatches, number: int, terms: Terms = TERMS) -> Future[int]:
-    return made.submit(one(number), lambda answer: int(answer["y"].item()), terms, TIMEOUT_S)
+def submit(
+    made: MicroBatches, number: int, chain_index: int | None = None, timeout_s: float = TIMEOUT_S
+) -> Future[int]:
+    return made.submit(one(number), lambda answer: int(answer["y"].item()), chain_index, Deadline.after(timeout_s))
 
 
 def wait_until_taken(made: MicroBatches) -> None:
@@ -87,14 +90,14 @@ def test_frame_leaves_when_it_is_full() -> None:
     with micro_batches(boards, 3) as made:
         futures = [submit(made, n) for n in range(6)]
         assert [f.result(TIMEOUT_S) for f in futures] == [0, 10, 20, 30, 40, 50]
-    assert boards.frames == [([0, 1, 2], TERMS), ([3, 4, 5], TERMS)]
+    assert boards.frames == [([0, 1, 2], None), ([3, 4, 5], None)]
 
 
 def test_frame_leaves_when_it_has_waited_padded_with_an_input_that_fits() -> None:
     boards = Boards()
     with micro_batches(boards, 4, wait_s=0.01) as made:
         assert submit(made, 7).result(TIMEOUT_S) == 70
-    assert boards.frames == [([7, 7, 7, 7], TERMS)]
+    assert boards.frames == [([7, 7, 7, 7], None)]
 
 
 def test_flush_and_close_send_what_was_gathered() -> None:
@@ -109,13 +112,13 @@ def test_flush_and_close_send_what_was_gathered() -> None:
         submit(made, 3)
 
 
-def test_inputs_of_other_terms_share_no_frame_and_need_not_wait_for_one_another() -> None:
-    boards, impatient = Boards(), Terms(0.5, 1)
+def test_inputs_for_other_chains_share_no_frame_and_need_not_wait_for_one_another() -> None:
+    boards = Boards()
     with micro_batches(boards, 4) as made:
-        futures = [submit(made, 1), submit(made, 2), submit(made, 3, impatient)]
+        futures = [submit(made, 1), submit(made, 2), submit(made, 3, 1)]
         made.flush()
         assert [f.result(TIMEOUT_S) for f in futures] == [10, 20, 30]
-    assert boards.frames == [([1, 2, 2, 2], TERMS), ([3, 3, 3, 3], impatient)]
+    assert boards.frames == [([1, 2, 2, 2], None), ([3, 3, 3, 3], 1)]
 
 
 def test_error_reaches_every_input_of_the_frame_and_no_other() -> None:
@@ -132,18 +135,18 @@ def test_error_reaches_every_input_of_the_frame_and_no_other() -> None:
 
 def test_frame_that_cannot_be_sent_fails_its_inputs_and_the_next_is_sent() -> None:
     boards = Boards()
-    calls = iter([ChainClosedError("the window stayed full"), None])
+    calls = iter([ChainClosedError("the chain was closed."), None])
 
-    def send(tensors: Tensors, terms: Terms) -> Future[Tensors]:
+    def send(tensors: Tensors, chain_index: int | None, deadline: Deadline) -> Future[Tensors]:
         error = next(calls)
         if error is not None:
             raise error
-        return boards.send(tensors, terms)
+        return boards.send(tensors, chain_index, deadline)
 
     made = MicroBatches(2, FOREVER_S, send)
     failed, answered = [submit(made, n) for n in (1, 2)], [submit(made, n) for n in (3, 4)]
     for future in failed:
-        with pytest.raises(ChainClosedError, match="stayed full"):
+        with pytest.raises(ChainClosedError, match="was closed"):
             future.result(TIMEOUT_S)
     assert [f.result(TIMEOUT_S) for f in answered] == [30, 40]
     assert made.close(TIMEOUT_S)
@@ -153,7 +156,7 @@ def test_callback_of_an_input_that_could_not_be_sent_may_not_wait_for_another() 
     asked, may_fail = threading.Event(), threading.Event()
     told: Future[None] = Future()
 
-    def send(tensors: Tensors, terms: Terms) -> Future[Tensors]:
+    def send(tensors: Tensors, chain_index: int | None, deadline: Deadline) -> Future[Tensors]:
         asked.set()
         assert may_fail.wait(TIMEOUT_S)
         raise BoardUnavailableError("pi2", "gone")
@@ -177,7 +180,7 @@ def test_answer_that_cannot_be_used_fails_its_input_alone() -> None:
     boards = Boards()
     with micro_batches(boards, 2) as made:
         good = submit(made, 5)
-        bad = made.submit(one(0), lambda answer: 1 // int(answer["y"].item()), TERMS, TIMEOUT_S)
+        bad = made.submit(one(0), lambda answer: 1 // int(answer["y"].item()), None, Deadline.after(TIMEOUT_S))
         assert good.result(TIMEOUT_S) == 50
         assert isinstance(bad.exception(TIMEOUT_S), ZeroDivisionError)
 
@@ -221,11 +224,46 @@ def test_inputs_wait_for_room_and_say_so_when_there_is_none() -> None:
         boards.wait_for(1)
         wait_until_taken(made)  # the sender holds the second frame
         futures += [submit(made, n) for n in (4, 5)]
-        with pytest.raises(ChainClosedError, match="stayed full"):
-            made.submit(one(9), lambda answer: answer, TERMS, 0.0)
+        with pytest.raises(ReplyTimeoutError, match="stayed full"):
+            submit(made, 9, timeout_s=0.0).result(0)
         boards.hold = False
         boards.answer(*boards.held.pop())
         assert [f.result(TIMEOUT_S) for f in futures] == [0, 10, 20, 30, 40, 50]
+
+
+def test_input_whose_time_is_over_ends_alone_wherever_it_waits() -> None:
+    """In the frame in the making, in one that waits for room, and in one that is on its way."""
+    boards = Boards()
+    boards.hold, boards.room = True, threading.Semaphore(1)
+    with micro_batches(boards, 2) as made:
+        on_its_way = [submit(made, 0, timeout_s=0.2), submit(made, 1)]
+        boards.wait_for(1)
+        waits_for_room = [submit(made, 2, timeout_s=0.2), submit(made, 3)]
+        wait_until_taken(made)
+        gathered = [submit(made, 4, timeout_s=0.2)]
+        for late, *_ in (on_its_way, waits_for_room, gathered):
+            assert isinstance(late.exception(TIMEOUT_S), ReplyTimeoutError)
+        gathered.append(submit(made, 5))
+        boards.hold = False
+        boards.answer(*boards.held.pop())
+        assert [f[1].result(TIMEOUT_S) for f in (on_its_way, waits_for_room, gathered)] == [10, 30, 50]
+        assert not made._open
+    assert [rows for rows, _ in boards.frames] == [[0, 1], [2, 3], [5, 5]]
+
+
+def test_frame_may_wait_as_long_as_the_most_patient_of_its_inputs() -> None:
+    asked: queue.SimpleQueue[Deadline] = queue.SimpleQueue()
+
+    def send(tensors: Tensors, chain_index: int | None, deadline: Deadline) -> Future[Tensors]:
+        asked.put(deadline)
+        return boards.send(tensors, chain_index, deadline)
+
+    boards = Boards()
+    made = MicroBatches(3, FOREVER_S, send)
+    for timeout_s in (20.0, 40.0, 30.0):
+        submit(made, 1, timeout_s=timeout_s)
+    assert asked.get(timeout=TIMEOUT_S).timeout_s == 40
+    assert made.close(TIMEOUT_S)
 
 
 @given(
@@ -236,13 +274,12 @@ def test_inputs_wait_for_room_and_say_so_when_there_is_none() -> None:
 def test_threads_get_their_own_answers_and_keep_their_order(batch: int, numbers: list[list[int]], seed: int) -> None:
     boards = Boards()
     generator = random.Random(seed)
-    terms = [Terms(1.0, None), Terms(1.0, None), Terms(2.0, None)]
-    chosen = [[generator.choice(terms) for _ in own] for own in numbers]
+    chosen = [[generator.choice([None, None, 1]) for _ in own] for own in numbers]
     answers: list[list[int]] = [[] for _ in numbers]
     with micro_batches(boards, batch, wait_s=0.001) as made:
 
         def run(index: int) -> None:
-            futures = [submit(made, n, t) for n, t in zip(numbers[index], chosen[index])]
+            futures = [submit(made, n, c) for n, c in zip(numbers[index], chosen[index])]
             answers[index] = [f.result(TIMEOUT_S) for f in futures]
 
         threads = [threading.Thread(target=run, args=(index,)) for index in range(len(numbers))]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections
 import itertools
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from dispatcher_client.status import read_status, undeploy_everywhere
 from examples.local_boards import LocalBoards
 from fleet.event_loop import run_in_loop
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
+from tests.freezing import freeze, is_frozen
 from tests.node_service.stubs import TIMEOUT_S
 
 MakeBundle = Callable[..., Bundle]
@@ -99,7 +99,7 @@ def test_fast_chain_goes_on_while_one_answer_of_the_other_is_slow(store_root: Pa
 
         def count(report: ReplyReport) -> None:
             nonlocal answered_meanwhile
-            if is_still(slow) and report.chain_index == 0:
+            if is_frozen(slow) and report.chain_index == 0:
                 answered_meanwhile += 1
                 if answered_meanwhile == 24:
                     slow.send_signal(signal.SIGCONT)
@@ -107,7 +107,7 @@ def test_fast_chain_goes_on_while_one_answer_of_the_other_is_slow(store_root: Pa
         def source() -> Iterator[dict[str, np.ndarray]]:
             for index, x in enumerate(inputs):
                 if index == 20:
-                    slow.send_signal(signal.SIGSTOP)
+                    freeze(slow)
                 yield x
 
         with Dispatcher(two_chains, running.named, window=3, on_reply=count) as dispatcher:
@@ -115,10 +115,6 @@ def test_fast_chain_goes_on_while_one_answer_of_the_other_is_slow(store_root: Pa
     expected = [run_whole(two_chains, x) for x in inputs[:8]]
     assert answers == list(itertools.islice(itertools.cycle(expected), 80))
     assert answered_meanwhile >= 24
-
-
-def is_still(process: subprocess.Popen[str]) -> bool:
-    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 @pytest.mark.parametrize("killed", [1, 2])
@@ -150,7 +146,7 @@ def test_requests_in_flight_end_with_the_error_of_the_chain_that_broke(store_roo
     with LocalBoards(3, store_root) as running, Dispatcher(two_chains, running.named) as dispatcher:
         dispatcher.infer(x)
         last = running.boards[2].process
-        last.send_signal(signal.SIGSTOP)  # so that requests are surely in flight when it dies
+        freeze(last)  # so that requests are surely in flight when it dies
         requests = [dispatcher.submit(x, chain_index=1) for _ in range(2)]
         last.kill()
         for request in requests:

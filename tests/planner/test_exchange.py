@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from itertools import accumulate
 from pathlib import Path
 
@@ -20,8 +22,10 @@ from fleet.inventory import Board
 from planner.errors import ProbeError
 from planner.exchange import ExchangeBudget, SteadyState, _half_width_share, exchange
 from protos.v1.data_plane_pb2 import Header, Hop, OpenStream
+from tests.freezing import freeze
 from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM
+from transport.errors import PlaintextRefusedError
 from transport.frame import pack_frame
 from transport.tensor_codec import encode_tensor
 
@@ -121,7 +125,7 @@ def test_boards_own_refusal_is_raised_as_such(boards: LocalBoards) -> None:
 
 def test_board_that_falls_silent_is_given_up_and_named(store_root: Path) -> None:
     with LocalBoards(1, store_root) as running:
-        running.boards[0].process.send_signal(signal.SIGSTOP)
+        freeze(running.boards[0].process)
         with pytest.raises(ProbeError, match=r"no reply within 0\.5 s while dispatcher -> board1 was measured"):
             run(running.named[0], ExchangeBudget(timeout_s=0.5))
         running.boards[0].process.send_signal(signal.SIGCONT)
@@ -149,6 +153,71 @@ def test_peer_that_does_not_open_the_stream_is_named() -> None:
 
     with pytest.raises(ProbeError, match="board stranger answered the opening of a stream with something else"):
         run_in_loop(with_peer(answer))
+
+
+@contextmanager
+def silent_board(*, accepts: bool) -> Iterator[Board]:
+    """One whose system takes connections and that says nothing; or that has no room for connections any more."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listening, ExitStack() as others:
+        place = listening.getsockname()
+        for _ in range(
+            0 if accepts else 2
+        ):  # one is queued; of the next the system drops what comes, as a firewall does
+            other = others.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(place)
+        yield Board("silent", Address("127.0.0.1", place[1] - 1))
+
+
+def connections_to(address: Address) -> int:
+    """Sockets of this machine that are connected to that port, or connecting."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(row[2].rpartition(":")[2], 16) == address.port and row[3] in ("01", "02") for row in rows)
+
+
+@pytest.mark.parametrize("accepts", [False, True])
+def test_exchange_that_is_interrupted_while_it_opens_leaves_no_connection(accepts: bool) -> None:
+    async def interrupt(board: Board) -> None:
+        opening = OpenStream(probe=True, hops=[Hop(board=board.name, address=str(board.address))])
+        budget = ExchangeBudget(timeout_s=60)
+        task = asyncio.ensure_future(exchange([board], opening, [], 1, insecure=False, budget=budget))
+        await asyncio.wait([task], timeout=0.3)
+        assert not task.done()
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        assert task.cancelled()
+
+    with silent_board(accepts=accepts) as board:
+        before = connections_to(board.address.data_plane)
+        run_in_loop(interrupt(board))
+        assert connections_to(board.address.data_plane) == before
+
+
+def test_board_that_takes_no_connection_is_given_up_in_time() -> None:
+    words = r"silent: 127\S* cannot be reached: no connection within 0\.3 s"
+    with silent_board(accepts=False) as board, pytest.raises(BoardUnavailableError, match=words):
+        run(board, ExchangeBudget(timeout_s=0.3))
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("127.0.0.1", r"Connection refused\."),
+        ("localhost", r"Connection refused\."),
+        ("nowhere.invalid", ""),  # in the resolver's words
+        ("a" * 70, ""),  # longer than a name may be
+    ],
+)
+def test_board_that_is_not_there_is_named(host: str, why: str) -> None:
+    board = Board("absent", Address(host, 1))
+    opening = OpenStream(probe=True, hops=[Hop(board=board.name, address=str(board.address))])
+    with pytest.raises(BoardUnavailableError, match=rf"absent: {host}:2 cannot be reached: {why}"):
+        run_in_loop(exchange([board], opening, [], 1, insecure=True, budget=BUDGET))
+
+
+def test_plaintext_off_loopback_must_be_asked_for() -> None:
+    with pytest.raises(PlaintextRefusedError):
+        run(Board("far", Address("192.0.2.1", 1)))
 
 
 def test_large_frames_fill_the_window(boards: LocalBoards) -> None:

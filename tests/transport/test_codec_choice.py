@@ -84,7 +84,7 @@ class Simulation:
                     tuple(c.encode_s for c in costs),
                     self.compute_s,
                     self.interval_s,
-                    link_s - self.compute_s if limits else 0.0,
+                    link_s if limits else 0.0,
                     rate if limits else None,
                 )
             )

@@ -7,8 +7,8 @@ import pytest
 from transport.link_estimate import FrameReport, LinkEstimate
 
 
-def report(interval_s: float, blocked_s: float = 0.0, rate: float | None = None, size: int = 1000) -> FrameReport:
-    return FrameReport((size,), (size,), (0.0,), 0.01, interval_s, blocked_s, rate)
+def report(interval_s: float, busy_s: float = 0.0, rate: float | None = None, size: int = 1000) -> FrameReport:
+    return FrameReport((size,), (size,), (0.0,), 0.01, interval_s, busy_s, rate)
 
 
 def test_nothing_is_known_of_a_link_that_was_never_the_limit() -> None:
@@ -20,7 +20,7 @@ def test_nothing_is_known_of_a_link_that_was_never_the_limit() -> None:
 def test_estimate_follows_a_tenfold_fall_within_four_frames() -> None:
     link = LinkEstimate()
     for rate in [1e6] * 5 + [1e5] * 4:
-        link.note(report(0.02, 0.01, rate), 0.01)
+        link.note(report(0.02, 0.019, rate), 0.01)
     assert link.s_per_byte == pytest.approx(1e-5, rel=0.15)
     assert link.is_limiting
 
@@ -45,8 +45,8 @@ def test_slowest_step_is_elsewhere_where_frames_take_longer_than_both_ends() -> 
     assert near.elsewhere_s == 0
 
 
-def test_link_that_holds_up_for_a_moment_is_not_the_limit() -> None:
+def test_link_that_is_idle_for_a_fifth_of_the_time_is_not_the_limit() -> None:
     link = LinkEstimate()
-    link.note(report(0.02, 0.001, 1e6), 0.01)
+    link.note(report(0.02, 0.016, 1e6), 0.01)
     assert not link.is_limiting
     assert link.s_per_byte == 1e-6

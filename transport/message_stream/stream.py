@@ -14,24 +14,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hyperframe.frame import (
-    ContinuationFrame,
-    Frame,
-    GoAwayFrame,
-    HeadersFrame,
-    PingFrame,
-    PushPromiseFrame,
-    RstStreamFrame,
-    SettingsFrame,
-    WindowUpdateFrame,
-)
-
 from transport.address import Address
 from transport.errors import StreamBrokenError
 from transport.frame import BytesLike
 from transport.message_stream import tcp_info, wire
 from transport.message_stream.buffers import MessageBuffers
 from transport.message_stream.credit import ReceiveCredit, SendCredit
+from transport.message_stream.peer_control import PeerControl
 from transport.message_stream.reader import SocketReader
 from transport.message_stream.writer import MessageWriter
 
@@ -68,15 +57,11 @@ class MessageStream:
         self._writer = MessageWriter(sock, self._send_credit)
         self._reader = SocketReader(sock, limits.silence_s, self._on_silence)
         self._coder = wire.HeaderCoder()
+        self._peer = PeerControl(self._coder, self._send_credit, self._writer, self._control, is_client=is_client)
         self._ending = threading.Lock()
         self._error: StreamBrokenError | None = None
         self._closed = False
         self._peer_done = False  # it sends no more messages
-        self._peer_headers: dict[str, str] | None = None
-        self._header_block: bytearray | None = None
-        self._headers_of = 0  # the stream
-        self._headers_end = False  # the stream's messages
-        self._last_refused = 0  # stream
         self._buffers = MessageBuffers()
         self._prefix = bytearray()
         self._message: memoryview | None = None  # the one that comes in
@@ -275,21 +260,18 @@ class MessageStream:
                 wire.settings(_FIRST_WINDOW_BYTES, is_client=False)
                 + wire.window_update(0, wire.MAX_WINDOW_BYTES - wire.DEFAULT_WINDOW_BYTES)
             )
-            while self._peer_headers is None:
+            while self._peer.headers is None:
                 self._step(_no_message)
         except EOFError:
             raise StreamBrokenError("it closed the connection before its request") from None
         except TimeoutError:
             raise StreamBrokenError("it sent no request in time") from None
-        headers = self._peer_headers
-        if headers.get(":method") != "POST" or not headers.get("content-type", "").startswith("application/grpc"):
-            raise StreamBrokenError("its request is not gRPC")
-        return headers.get(":path", "")
+        return wire.requested_path(self._peer.headers)
 
     def _step(self, on_message: Callable[[memoryview], None]) -> None:
         """Reads one frame."""
         length, kind, flags, stream_id = wire.split_header(*self._reader.place(wire.FRAME_HEADER_BYTES))
-        if self._header_block is not None and kind != wire.CONTINUATION:
+        if self._peer.unfinished is not None and kind != wire.CONTINUATION:
             raise StreamBrokenError("it did not finish its headers")
         if kind == wire.DATA:
             self._read_data(length, flags, stream_id, on_message)
@@ -308,13 +290,14 @@ class MessageStream:
         body = memoryview(bytearray(length))
         self._reader.into(body)
         header = wire.frame_header(length, kind, flags, stream_id)
-        self._handle(wire.parse(memoryview(header), body), flags)
+        if self._peer.take(wire.parse(memoryview(header), body), flags):
+            self._end_of_messages()
 
     def _read_data(self, length: int, flags: int, stream_id: int, on_message: Callable[[memoryview], None]) -> None:
-        if wire.STREAM_ID < stream_id <= self._last_refused:
+        if wire.STREAM_ID < stream_id <= self._peer.last_refused:
             self._skip_data(length)
             return
-        if stream_id != wire.STREAM_ID or self._peer_headers is None or self._peer_done:
+        if stream_id != wire.STREAM_ID or self._peer.headers is None or self._peer_done:
             raise StreamBrokenError(f"it sent data on stream {stream_id}, which is not open")
         owed = self._receive_credit.spend(length)
         if owed:
@@ -383,73 +366,6 @@ class MessageStream:
         if self._message is not None or self._prefix:
             raise StreamBrokenError("it ended the stream in the midst of a message")
         self._peer_done = True
-
-    def _handle(self, frame: Frame, flags: int) -> None:
-        if isinstance(frame, SettingsFrame):
-            self._apply_settings(frame)
-        elif isinstance(frame, WindowUpdateFrame):
-            if frame.stream_id in (0, wire.STREAM_ID):
-                self._send_credit.give(frame.window_increment, to_stream=frame.stream_id != 0)
-        elif isinstance(frame, PingFrame):
-            if "ACK" not in frame.flags:
-                self._control(wire.ping(frame.opaque_data, is_answer=True))
-        elif isinstance(frame, (HeadersFrame, ContinuationFrame)):
-            self._take_headers(frame, ends_stream=bool(flags & wire.END_STREAM))
-        elif isinstance(frame, PushPromiseFrame):
-            raise StreamBrokenError("it promised a stream that nobody asked for")
-        elif isinstance(frame, RstStreamFrame):
-            if frame.stream_id == wire.STREAM_ID:
-                raise StreamBrokenError(f"it reset the stream: {wire.error_name(frame.error_code)}")
-        elif isinstance(frame, GoAwayFrame) and frame.error_code != wire.NO_ERROR:
-            why = bytes(frame.additional_data).decode(errors="replace")
-            raise StreamBrokenError(f"it went away: {wire.error_name(frame.error_code)} {why}".rstrip())
-
-    def _apply_settings(self, frame: SettingsFrame) -> None:
-        if "ACK" in frame.flags:
-            return
-        window = frame.settings.get(SettingsFrame.INITIAL_WINDOW_SIZE)
-        if window is not None:
-            self._send_credit.set_initial(window)
-        largest = frame.settings.get(SettingsFrame.MAX_FRAME_SIZE)
-        if largest is not None:
-            if not 2**14 <= largest <= wire.MAX_FRAME_BYTES:
-                raise StreamBrokenError(f"it asked for frames of up to {largest} bytes")
-            self._writer.max_frame_bytes = largest
-        self._control(wire.settings_ack())
-
-    def _take_headers(self, frame: HeadersFrame | ContinuationFrame, *, ends_stream: bool) -> None:
-        if isinstance(frame, HeadersFrame):
-            self._header_block, self._headers_of, self._headers_end = bytearray(), frame.stream_id, ends_stream
-        elif self._header_block is None or frame.stream_id != self._headers_of:
-            raise StreamBrokenError("it went on with headers that it had not begun")
-        self._header_block += frame.data
-        if len(self._header_block) > wire.MAX_CONTROL_BYTES:
-            raise StreamBrokenError("it sent too many headers")
-        if "END_HEADERS" not in frame.flags:
-            return
-        block, self._header_block = bytes(self._header_block), None
-        headers = self._coder.decode(block)  # of any stream: they change HPACK's state
-        if frame.stream_id == wire.STREAM_ID:
-            self._note_headers(headers)
-        elif self._is_client or frame.stream_id % 2 == 0 or self._peer_headers is None:
-            raise StreamBrokenError(f"it opened stream {frame.stream_id}")
-        else:  # a second one of a general client
-            self._last_refused = max(self._last_refused, frame.stream_id)
-            self._control(wire.reset(frame.stream_id, wire.REFUSED_STREAM))
-
-    def _note_headers(self, headers: dict[str, str]) -> None:
-        if self._is_client:
-            http_status = headers.get(":status", "200")
-            if http_status != "200":
-                raise StreamBrokenError(f"it answered with HTTP status {http_status}")
-            grpc_status = headers.get("grpc-status", "0" if not self._headers_end else "")
-            if grpc_status != "0":
-                raise StreamBrokenError(
-                    f"it ended the stream: gRPC status {grpc_status or 'missing'} {headers.get('grpc-message', '')}".rstrip()
-                )
-        self._peer_headers = self._peer_headers or headers
-        if self._headers_end:
-            self._end_of_messages()
 
 
 class MessageTooLargeError(StreamBrokenError):

@@ -7,7 +7,7 @@ handled where it is sent and received, without a copy.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import hpack
 from hyperframe.exceptions import HyperframeError
@@ -128,6 +128,13 @@ def request_headers(path: str, authority: str) -> Headers:
         ("content-type", "application/grpc"),
         ("user-agent", "boardline"),
     )
+
+
+def requested_path(headers: Mapping[str, str]) -> str:
+    """The path of a client's opening. Raises: StreamBrokenError: it asks for something other than gRPC."""
+    if headers.get(":method") != "POST" or not headers.get("content-type", "").startswith("application/grpc"):
+        raise StreamBrokenError("its request is not gRPC")
+    return headers.get(":path", "")
 
 
 def response_headers() -> Headers:

@@ -74,6 +74,24 @@ def test_rows_of_a_run(able: None, kept: Path, tmp_path: Path, capsys: pytest.Ca
         assert (tmp_path / f"plot.{ending}").stat().st_size > 1000
 
 
+def test_batches_are_rows_of_their_own_in_images(able: None, kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, four = run(kept, boards=(2,), batches=(1, 4))
+    assert [(r.batch, r.boards, r.cuts) for r in (one, four)] == [(1, 2, str(_CUT)), (4, 2, str(_CUT))]
+    assert (one.planned_images_per_s, four.planned_images_per_s) == (50.0, None)
+    assert one.largest_difference_of_answers == 0
+    for row in (one, four):
+        assert row.share_of_bound == pytest.approx(row.images_per_s / row.bound_images_per_s)
+        assert 0.2 < row.share_of_bound < 1.2
+        assert row.replicas_images_per_s is not None
+    # Tensors are those of as many images; only what a frame computes for them together is another figure.
+    assert four.bytes_sent_per_image == pytest.approx(one.bytes_sent_per_image, rel=0.05)
+    assert four.slowest_stage_ms > 2 * one.slowest_stage_ms
+    assert four.latency_alone_p50_ms > one.latency_alone_p50_ms
+    assert four.frames >= _FRAMES
+    show_rows(flat_rows("chain", [one, four]))
+    assert "batch" in capsys.readouterr().out
+
+
 def test_boards_with_a_spare_core(able: None, kept: Path) -> None:
     (row,) = run(kept, boards=(2,), spare_core=True, with_replicas=False)
     assert (row.spare_core, row.cores_per_board, row.used_boards) == (True, _CORES, 2)

@@ -20,6 +20,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     ("arguments", "said"),
     [
         (["--boards", "1.5"], "expected whole numbers"),
+        (["--batch", "1,2.5"], "--batch 1,2.5: expected whole numbers"),
         (["--dtypes", "float64"], "no dtype float64"),
         (["--plot", "rows.jpeg"], "ends in '.jpeg', expected .svg, .png, .pdf"),
     ],

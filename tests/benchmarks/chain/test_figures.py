@@ -34,6 +34,26 @@ def test_loaded_takes_the_counter_over_the_run_and_invoke_over_the_same_frames()
     assert (stage.received_bytes, stage.sent_bytes, stage.raw_bytes) == (10, 4, 4)
 
 
+def test_figures_of_a_frame_are_shared_by_its_images() -> None:
+    reports = [
+        reply(
+            timing(
+                service_cpu_ns=at * 4_000_000,
+                invoke_cpu_ns=8_000_000,
+                compute_ns=40_000_000,
+                received_bytes=400,
+                sent_bytes=100,
+            )
+        )
+        for at in range(3)
+    ]
+    (alone,) = stages_alone(["pi1"], reports, batch=4)
+    assert (alone.invoke_cpu_ms, alone.compute_ms) == (2.0, 10.0)
+    (loaded,) = stages_loaded(["pi1"], reports, 4.0)
+    assert (loaded.service_cpu_ms, loaded.invoke_cpu_ms) == (1.0, 2.0)
+    assert (loaded.received_bytes, loaded.sent_bytes, loaded.raw_bytes) == (100, 25, 25)
+
+
 def test_loaded_has_the_last_codecs_and_the_last_reason() -> None:
     reports = [
         reply(timing(sent_raw_bytes=9, codec_reason="the link is slow")),

@@ -14,17 +14,23 @@ from benchmarks.rows import FlatRow
 
 def row(boards: int, **changes: object) -> FlatRow:
     fields: dict = {name: 1.0 for _, name, _ in (*THROUGHPUT, *COST)}
-    fields.update(model="Net", dtype="int8", boards=boards, used_boards=boards, spare_core=False, link_mbit_s=1000.0)
+    fields.update(
+        model="Net", dtype="int8", boards=boards, used_boards=boards, spare_core=False, link_mbit_s=1000.0, batch=1
+    )
     fields.update(replicas_images_per_s=None, defer_style_images_per_s=None, **changes)
     return fields
 
 
 def test_panels_are_of_one_model_dtype_and_link() -> None:
-    found = panels([row(8), row(1), row(2, link_mbit_s=100.0), row(2, spare_core=True)])
+    kept_before_batches = row(1)
+    del kept_before_batches["batch"]
+    others = [row(2, link_mbit_s=100.0), row(2, spare_core=True), row(2, batch=4)]
+    found = panels([row(8), kept_before_batches, *others])
     assert [(title, [r["boards"] for r in own]) for title, own in found.items()] == [
         ("Net int8, 1000 Mbit/s", [1, 8]),
         ("Net int8, 100 Mbit/s", [2]),
         ("Net int8, 1000 Mbit/s, spare core", [2]),
+        ("Net int8, 1000 Mbit/s, batch 4", [2]),
     ]
 
 
@@ -45,3 +51,6 @@ def test_cells_say_what_is_missing_unused_or_spare() -> None:
     changed = row(8, spare_core=True)
     changed["used_boards"] = 7
     assert cells(changed, THROUGHPUT)[2] == "8 (7 used) +spare"
+    assert found["batch"] == "1"
+    del changed["batch"]
+    assert cells(changed, THROUGHPUT)[3] == "1"  # of rows that were kept before there were batches

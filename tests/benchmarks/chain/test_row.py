@@ -40,6 +40,13 @@ def test_ratios_are_of_figures_in_the_row() -> None:
     assert (row.bytes_sent_of_hops, row.codecs_of_hops, row.cuts) == ("500000 500000", "lz4 lz4", "7")
 
 
+def test_slowest_stage_computes_a_whole_frame() -> None:
+    one = make_row(CASE, turns_of(20.0, stage_load("pi1")), ONE)
+    four = make_row(replace(CASE, batch=4), turns_of(20.0, stage_load("pi1")), ONE)
+    assert (one.batch, one.slowest_stage_ms, four.batch, four.slowest_stage_ms) == (1, 35.0, 4, 140.0)
+    assert four.bound_images_per_s == one.bound_images_per_s  # an image's share of a frame is in both
+
+
 def test_median_of_the_turns_counts() -> None:
     turns = turns_of(20.0, stage_load("pi1"))
     turns.loaded += [run_of(90.0, stage_load("pi1", service_cpu_ms=50.0)), run_of(21.0, stage_load("pi1"))]

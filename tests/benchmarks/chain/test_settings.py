@@ -23,6 +23,8 @@ def test_spare_core_doubles_a_board() -> None:
         ({"dtypes": ["float64"]}, "no dtype float64"),
         ({"boards": []}, "numbers of boards"),
         ({"boards": [0]}, "numbers of boards"),
+        ({"batches": [4, 0]}, "1 image or more"),
+        ({"batches": []}, "at least one of them, as --batch"),
         ({"models": []}, "at least one model"),
     ],
 )

@@ -167,6 +167,27 @@ def breaks_later(work: Callable[[], object]) -> threading.Thread:
     return in_thread(run)
 
 
+def check_that_it_breaks(sent: bytes, is_client: bool) -> None:
+    """What a peer sends is a typed error, soon, for who reads and for who sends."""
+    with (client_and_peer if is_client else server_and_peer)() as (stream, peer):
+        if is_client:
+            peer.send(opened(as_client=False))
+        reading = in_thread(lambda: list(peer.frames()))
+        try:
+            peer.send(sent)
+            peer.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # it has hung up already
+        began_s = time.monotonic()
+        with pytest.raises(StreamBrokenError) as caught:
+            stream.run(lambda m: stream.taken(len(m)))
+        assert time.monotonic() - began_s < 4
+        with pytest.raises(StreamBrokenError):
+            stream.send([b"x"])
+        assert str(caught.value)
+        assert ended(reading)
+
+
 def ended(thread: threading.Thread, within_s: float = 10.0) -> bool:
     thread.join(within_s)
     return not thread.is_alive()
