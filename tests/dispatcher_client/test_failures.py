@@ -132,7 +132,7 @@ def test_one_time_out_holds_for_the_wait_for_room_and_for_the_answer(
             chain.submit(x, timeout_s=1.5, chain_index=0)  # a batch of its own
             with pytest.raises(ReplyTimeoutError, match="no answer within 2 s"):
                 CALLS[call](chain, x)
-            assert 1.9 < time.monotonic() - began_s < 2.9
+            assert 1.9 < time.monotonic() - began_s < 3.2  # one time-out after the other would be 3.5
         finally:
             process.send_signal(signal.SIGCONT)
         chain.infer(x)
