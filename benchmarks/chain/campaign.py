@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -52,12 +53,18 @@ class Campaign:
 
     def rows(self) -> Iterator[Row]:
         """Each model's rows once all of them are measured."""
-        for link_mbit_s in self.settings.links_mbit_s:
-            with EmulatedBoards(self.settings.specs(link_mbit_s)) as boards, tempfile.TemporaryDirectory() as scratch:
-                self._note_emulation(boards)
-                for model in self.settings.models:
-                    for dtype in self.settings.dtypes:
-                        yield from _Group(self, boards, Path(scratch), model, dtype, link_mbit_s).rows()
+        settings = self.settings
+        with (
+            EmulatedBoards(settings.specs(settings.links_mbit_s[0])) as boards,
+            tempfile.TemporaryDirectory() as scratch,
+        ):
+            self._note_emulation(boards)
+            # Links change while the boards stay: they keep what they have measured of a model's parts.
+            for model, dtype, link_mbit_s in itertools.product(settings.models, settings.dtypes, settings.links_mbit_s):
+                if "rate" not in boards.not_emulated:
+                    for board in boards.boards:
+                        boards.change_link(board.spec.name, link_mbit_s * 1e6)
+                yield from _Group(self, boards, Path(scratch), model, dtype, link_mbit_s).rows()
 
     def note(self, text: str) -> None:
         """Keeps a note, once."""
