@@ -23,6 +23,7 @@ _CHUNK_BYTES = 2**20
 # Loading packs the weights for the kernels and may page them in from a slow card.
 _LOAD_TIMEOUT_S = 120.0
 _UPLOAD_TIMEOUT_S = 600.0
+_BROKE_WRITING = "Internal error from Core"
 
 
 class BoardControl:
@@ -114,7 +115,8 @@ def _translate(board: Board, error: grpc.aio.AioRpcError, timeout_s: float) -> B
         return BoardRefusedError(
             board.name, f"{board.address} answers, but is no boardline node service of this version: {details}."
         )
-    if code == grpc.StatusCode.UNAVAILABLE:
+    # grpcio's own INTERNAL is a connection that broke while a message was written; a node service says what its defect is.
+    if code == grpc.StatusCode.UNAVAILABLE or (code == grpc.StatusCode.INTERNAL and details.startswith(_BROKE_WRITING)):
         return BoardUnavailableError(
             board.name, f"{board.address} does not answer ({details}). Is it on, and its node service running?"
         )

@@ -34,6 +34,10 @@ class BoardUnavailableError(BoardError):
     """The board cannot be reached, or its stream broke."""
 
 
+class BoardStalledError(BoardUnavailableError):
+    """The board answers, but a frame makes no progress in it."""
+
+
 class BoardRefusedError(BoardError):
     """The board answers but will not serve: another version, not loaded, draining, no room."""
 
@@ -57,6 +61,7 @@ _BY_CODE: dict[int, type[BoardError]] = {
     Error.PEER_UNAVAILABLE: BoardUnavailableError,
     Error.COMPUTE_FAILED: ComputeFailedError,
     Error.REFUSED: BoardRefusedError,
+    Error.STALLED: BoardStalledError,
 }
 
 

@@ -21,6 +21,7 @@ from terminal import command_app, one_of, run
 from transport.address import Address
 from transport.channel import DEFAULT_MAX_FRAME_BYTES
 from transport.errors import TransportError
+from transport.message_stream import SILENCE_S
 
 app = command_app("Serves partitions of a model on this board.")
 _MIB = 2**20
@@ -48,6 +49,9 @@ def node_service(
         DEFAULT_MAX_FRAME_BYTES // _MIB, min=1, max=2047, help="Largest frame taken, in MiB."
     ),
     drain_timeout_s: float = typer.Option(30.0, min=0, help="Time that the first SIGTERM leaves for work in hand."),
+    peer_silence_s: float = typer.Option(
+        SILENCE_S, min=0.03, help="A neighbour in a chain without a sign of life for so long is taken to be gone."
+    ),
     log_level: str = typer.Option(
         "info", help="debug, info, warning or error.", callback=one_of(("debug", "info", "warning", "error"))
     ),
@@ -68,6 +72,7 @@ def node_service(
         insecure=insecure,
         max_frame_bytes=max_frame_mib * _MIB,
         drain_timeout_s=drain_timeout_s,
+        peer_silence_s=peer_silence_s,
     )
     asyncio.run(serve(config))
 

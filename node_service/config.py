@@ -7,13 +7,15 @@ from pathlib import Path
 
 from transport.address import Address
 from transport.channel import DEFAULT_MAX_FRAME_BYTES
+from transport.message_stream import SILENCE_S
 
 
 @dataclass(frozen=True)
 class NodeConfig:
     """Settings of one node service.
 
-    `name` is what the board calls itself in logs and descriptions. Frames are taken on the port after that of `listen`.
+    `name` is what the board calls itself in logs and descriptions. Frames are taken on the port after that of `listen`. A
+    neighbour in a chain that gives no sign of life for `peer_silence_s` is taken to be gone.
     """
 
     listen: Address
@@ -24,3 +26,4 @@ class NodeConfig:
     insecure: bool = False
     max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES
     drain_timeout_s: float = 30.0
+    peer_silence_s: float = SILENCE_S

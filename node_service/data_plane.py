@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 from collections.abc import Iterator
 
 from node_service.config import NodeConfig
@@ -19,8 +18,10 @@ from node_service.errors import (
 from node_service.frame_work import FrameStage
 from node_service.machine import usable_cores
 from node_service.next_board import NextBoard
+from node_service.open_streams import OpenStreams
 from node_service.probe_stage import Probes
 from node_service.stage_stream import StageStream
+from node_service.watchdog import Watchdog
 from protos.v1.data_plane_pb2 import Codec, Header, Opened, OpenStream
 from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM, HEADER_ROOM_BYTES, OPENING_SHARE, PROTOCOL_VERSION
@@ -43,13 +44,13 @@ _DISPATCHER = BoardLoad(0.0, 1.0, has_spare_core=True)
 class DataPlane:
     """Serves `boardline.v1.DataPlane`: each stream on threads of its own."""
 
-    def __init__(self, config: NodeConfig, deployments: Deployments, probes: Probes) -> None:
+    def __init__(self, config: NodeConfig, deployments: Deployments, probes: Probes, streams: OpenStreams) -> None:
         self._config = config
         self._deployments = deployments
         self._probes = probes
-        self._limits = StreamLimits(config.max_frame_bytes + HEADER_ROOM_BYTES)
-        self._lock = threading.Lock()
-        self._streams: set[StageStream] = set()
+        self._limits = StreamLimits(config.max_frame_bytes + HEADER_ROOM_BYTES, config.peer_silence_s)
+        self._streams = streams
+        self._watchdog = Watchdog(streams)
         self._is_draining = False
         self._listener: StreamListener | None = None
 
@@ -67,19 +68,18 @@ class DataPlane:
     def start(self) -> None:
         """Takes streams."""
         assert self._listener is not None, "listening"
+        self._watchdog.start()
         self._listener.start()
 
     def drain(self, timeout_s: float) -> None:
         """Takes no more streams nor frames, answers what was received, and ends; at the latest after the time-out."""
-        with self._lock:
-            self._is_draining = True
-            streams = list(self._streams)
+        self._is_draining = True
         assert self._listener is not None, "listening"
         self._listener.stop()
-        for stream in streams:
-            stream.drain()
+        self._streams.drain()
         if not self._listener.join(timeout_s):
             self._listener.abort()
+        self._watchdog.stop()
 
     def _serve(self, upstream: MessageStream) -> None:
         board, stage_index = self._config.name, 0
@@ -123,24 +123,11 @@ class DataPlane:
                     usage=(upstream if next_board is None else next_board.stream).usage,
                 )
                 stream = StageStream(stage, this.board, upstream, next_board, coding)
-                with self._registered(stream):
+                with self._streams.registered(stream):
                     stream.run()
             finally:
                 if next_board is not None:
                     next_board.close()
-
-    @contextlib.contextmanager
-    def _registered(self, stream: StageStream) -> Iterator[None]:
-        """The stream hears of a drain."""
-        with self._lock:
-            self._streams.add(stream)
-            if self._is_draining:
-                stream.drain()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._streams.discard(stream)
 
     @contextlib.contextmanager
     def _stage(self, opening: OpenStream) -> Iterator[FrameStage]:
@@ -152,6 +139,9 @@ class DataPlane:
                 yield probe
             return
         with self._deployments.get(opening.deployment_id, this.stage_index).in_stream() as stage:
+            stalled = stage.standstill()
+            if stalled is not None:
+                raise stalled
             yield stage
 
     def _next_board(self, opening: OpenStream) -> NextBoard | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 from node_service.errors import NotLoadedError, is_expected
 from node_service.runtime_choice import choose_threads, require_runtime
@@ -14,15 +15,25 @@ from protos.v1.control_plane_pb2 import LoadStageRequest
 from runtime import TfliteRuntime
 
 _log = logging.getLogger(__name__)
+# No load is slower.
+_LOAD_S, _LOAD_BYTES_PER_S = 2.0, 1e7
 
 
 class Deployments:
     """Loaded stages by (deployment, stage index)."""
 
-    def __init__(self, store: Store, runtime: TfliteRuntime, threads: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        runtime: TfliteRuntime,
+        threads: int,
+        silent: Callable[[float], AbstractContextManager[None]] = lambda seconds: nullcontext(),
+    ) -> None:
+        """Args: silent: tells peers for as long as its block runs, and up to so many seconds, that this process may not answer."""
         self._store = store
         self._runtime = runtime
         self._threads = threads
+        self._silent = silent
         self._stages: dict[tuple[str, int], Stage] = {}
         self._loading = asyncio.Lock()  # one load at a time: two would double the peak of memory
         self._retired_frames = 0
@@ -100,7 +111,9 @@ class Deployments:
             if path is None:
                 raise NotLoadedError(f"partition {request.partition.file.sha256} is not stored here; upload it first.")
             threads = choose_threads(request.threads, self._threads)
-            stage = await asyncio.to_thread(Stage.load, self._runtime, path, request, threads)
+            # The runtime packs weights while it holds Python's lock: 0.12 s for 100 MB on a desktop, seconds on small boards.
+            with self._silent(_LOAD_S + request.partition.file.size_bytes / _LOAD_BYTES_PER_S):
+                stage = await asyncio.to_thread(Stage.load, self._runtime, path, request, threads)
             if loaded is not None:
                 self._retire(loaded)
             self._stages[key] = stage

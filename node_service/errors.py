@@ -45,6 +45,10 @@ class RefusedError(NodeServiceError):
     """This board takes no more: it is draining or out of room."""
 
 
+class StalledError(NodeServiceError):
+    """A frame makes no progress in this board, although the board answers."""
+
+
 class MeasurementError(NodeServiceError):
     """A partition cannot be measured: it crashes the runtime, or takes too long."""
 
@@ -65,6 +69,7 @@ _TABLE: tuple[tuple[type[Exception], Error.Code, grpc.StatusCode], ...] = (
     (WrongVersionError, Error.WRONG_VERSION, grpc.StatusCode.FAILED_PRECONDITION),
     (RelayedError, Error.INTERNAL, grpc.StatusCode.INTERNAL),  # its own code counts, see to_frame_error
     (PeerUnavailableError, Error.PEER_UNAVAILABLE, grpc.StatusCode.UNAVAILABLE),
+    (StalledError, Error.STALLED, grpc.StatusCode.UNAVAILABLE),
     (RefusedError, Error.REFUSED, grpc.StatusCode.UNAVAILABLE),
     (ComputeError, Error.COMPUTE_FAILED, grpc.StatusCode.INVALID_ARGUMENT),
     (ModelLoadError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),

@@ -8,6 +8,7 @@ from typing import Any, Protocol, Union
 
 import numpy as np
 
+from node_service.errors import StalledError
 from transport.frame import EncodedTensor
 from transport.tensor_spec import Array
 
@@ -42,6 +43,9 @@ class FrameStage(Protocol):
     @property
     def threads(self) -> int:
         """Cores that it computes on."""
+
+    def standstill(self) -> StalledError | None:
+        """What to say if a frame has been in work for far longer than frames take; None while all is well. For any thread."""
 
     def process(self, arriving: list[EncodedTensor], arrived_ns: int) -> FrameWork:
         """Works on one frame, which came at `arrived_ns` by time.perf_counter_ns, on the calling thread."""

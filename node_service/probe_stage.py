@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from node_service.errors import BadRequestError, RefusedError
+from node_service.errors import BadRequestError, RefusedError, StalledError
 from node_service.frame_work import FrameWork
 from protos.v1.data_plane_pb2 import Codec, Hop, TensorHeader
 from protos.v1.tensor_pb2 import DType
@@ -28,6 +28,10 @@ class ProbeStage:
         self.frames = 0
         header = TensorHeader(dtype=DType.UINT8, shape=[hop.probe_bytes], codec=Codec.RAW)
         self._leaving = EncodedTensor(header, np.random.default_rng(_SEED).bytes(hop.probe_bytes))
+
+    def standstill(self) -> StalledError | None:
+        """Never: nothing is computed."""
+        return None
 
     def process(self, _arriving: list[EncodedTensor], arrived_ns: int) -> FrameWork:
         """The bytes, as they are: the stream's codec would not shrink them."""

@@ -19,6 +19,7 @@ from node_service.deployments import Deployments
 from node_service.errors import NodeServiceError
 from node_service.machine import machine_identity
 from node_service.measuring_turn import MeasuringTurn
+from node_service.open_streams import OpenStreams
 from node_service.probe_stage import Probes
 from node_service.profile_cache import Configuration, ProfileCache
 from node_service.profiler import Profiler
@@ -54,7 +55,8 @@ class NodeServer:
         self._draining = asyncio.Event()
         runtime = load_runtime(config.runtime)
         store = Store(config.store)
-        self._deployments = Deployments(store, runtime, config.threads)
+        streams = OpenStreams()
+        self._deployments = Deployments(store, runtime, config.threads, streams.silent)
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(options=[*grpc_options(config.max_frame_bytes), ("grpc.so_reuseport", 0)])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -70,7 +72,7 @@ class NodeServer:
             ThermalSensors(),
             count_frames=lambda: self._deployments.frames + probes.frames,
         )
-        self._data = DataPlane(config, self._deployments, probes)
+        self._data = DataPlane(config, self._deployments, probes, streams)
         control = ControlPlane(config, runtime, store, self._deployments, self._profiler, turn, self._draining)
         control_plane_pb2_grpc.add_ControlPlaneServicer_to_server(control, self._server)
         names = (_CONTROL_PLANE, health.SERVICE_NAME, reflection.SERVICE_NAME)

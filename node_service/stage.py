@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from node_service.errors import BadRequestError, NotLoadedError
+from node_service.errors import BadRequestError, NotLoadedError, StalledError
 from node_service.frame_work import FrameWork
 from protos.v1.control_plane_pb2 import LoadedStage, LoadStageRequest
 from protos.v1.tensor_pb2 import TensorSpec
@@ -20,6 +20,14 @@ from runtime import Port, Runner, TfliteRuntime
 from transport.boundary import Boundary
 from transport.frame import EncodedTensor
 from transport.tensor_spec import describe, numpy_dtype
+
+_NS_PER_S = 1e9
+# A run that takes so many times longer than the longest before it is not slow: it stands still. Runs of a board that shares
+# its cores vary; the least is what still leaves time to notice within a second.
+_STANDSTILL = 4.0
+_LEAST_STANDSTILL_S = 0.7
+# The first run packs weights and maps files from a slow card.
+_FIRST_RUN_S = 60.0
 
 
 @dataclass
@@ -38,6 +46,8 @@ class Stage:
         partition = self.request.partition
         self._boundary = Boundary(partition.arriving)
         self._is_closed = False
+        self._begun_ns = 0  # of the frame in work; 0 between frames
+        self._longest_ns = 0
         self._computing = threading.Lock()
         self._counting = threading.Lock()
         arriving = [t.name for t in partition.arriving]
@@ -99,9 +109,13 @@ class Stage:
                     raise NotLoadedError(
                         f"stage {self.request.stage_index} of {self.request.deployment_id} was unloaded."
                     )
-                begun_ns = time.perf_counter_ns()
-                outputs = self.runner.run(values)
+                begun_ns = self._begun_ns = time.perf_counter_ns()
+                try:
+                    outputs = self.runner.run(values)
+                finally:
+                    self._begun_ns = 0
                 computed_ns = time.perf_counter_ns()
+                self._longest_ns = max(self._longest_ns, computed_ns - begun_ns)
                 invoke_cpu_ns = self.runner.invoke_cpu_ns
                 self.frames += 1
         except BaseException:
@@ -114,6 +128,19 @@ class Stage:
             decode_ns=decoded_ns - started_ns,
             compute_ns=computed_ns - begun_ns,
             invoke_cpu_ns=invoke_cpu_ns,
+        )
+
+    def standstill(self) -> StalledError | None:
+        """What to say if a run takes several times longer than any before it; None while all is well."""
+        begun_ns = self._begun_ns
+        running_s = (time.perf_counter_ns() - begun_ns) / _NS_PER_S if begun_ns else 0.0
+        longest_s = self._longest_ns / _NS_PER_S
+        limit_s = max(_LEAST_STANDSTILL_S, _STANDSTILL * longest_s) if self._longest_ns else _FIRST_RUN_S
+        if running_s < limit_s:
+            return None
+        return StalledError(
+            f"stage {self.stage_index} stands still: a run takes {running_s:.1f} s and is not done, the longest before it took "
+            f"{longest_s:.2g} s. Look at the board's load, swap and temperature, or restart its node service."
         )
 
     def close(self) -> None:

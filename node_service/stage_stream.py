@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Union
 
-from node_service.errors import RefusedError, is_expected, to_frame_error
+from node_service.errors import RefusedError, StalledError, is_expected, to_frame_error
 from node_service.frame_work import FrameStage, FrameWork
 from node_service.next_board import NextBoard
 from node_service.replies import Replies
@@ -118,6 +118,20 @@ class StageStream:
         """Reads nothing more; answers what was read, then tells the sender."""
         self._is_draining = True
         self._frames.put(None)
+
+    def announce_silence(self, seconds: float) -> None:
+        """Tells both neighbours that this board may answer nothing for so long; 0: that it is over."""
+        self._upstream.announce_silence(seconds)
+        if self._next is not None:
+            self._next.stream.announce_silence(seconds)
+
+    def standstill(self) -> StalledError | None:
+        """What to say of the stage if a frame makes no progress in it."""
+        return None if self._is_over else self._stage.standstill()
+
+    def fail(self, error: Exception) -> None:
+        """Ends the stream with an error, on a thread of its own: the sender may be slow to take it. The frame in work goes on."""
+        threading.Thread(target=self._fail, args=(error,), name="boardline-fail", daemon=True).start()
 
     def _take(self, message: memoryview) -> None:
         arrived_ns = time.perf_counter_ns()

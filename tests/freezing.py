@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 
 _WITHIN_S = 20.0
+# For node services and dispatchers in tests of what happens while a board stands still, and not of how that is noticed.
+PATIENCE_S = 60.0
+PATIENT = ("--threads", "1", "--peer-silence-s", str(PATIENCE_S))
 
 
 def freeze(process: subprocess.Popen[str]) -> None:

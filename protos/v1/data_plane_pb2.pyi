@@ -127,6 +127,7 @@ class Error(_message.Message):
         COMPUTE_FAILED: _ClassVar[Error.Code]
         REFUSED: _ClassVar[Error.Code]
         INTERNAL: _ClassVar[Error.Code]
+        STALLED: _ClassVar[Error.Code]
     CODE_UNSPECIFIED: Error.Code
     BAD_FRAME: Error.Code
     NOT_LOADED: Error.Code
@@ -135,6 +136,7 @@ class Error(_message.Message):
     COMPUTE_FAILED: Error.Code
     REFUSED: Error.Code
     INTERNAL: Error.Code
+    STALLED: Error.Code
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     BOARD_FIELD_NUMBER: _ClassVar[int]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from node_service import stage_stream
+from node_service.errors import StalledError
 from node_service.frame_work import FrameWork
 from node_service.next_board import NextBoard
 from node_service.stage_stream import StageStream
@@ -29,7 +30,7 @@ from transport.tensor_codec import encode_tensor
 from transport.tensor_spec import Array
 
 LOCAL = Address("127.0.0.1", 0)
-LIMITS = StreamLimits(2**24, silence_s=0.3)
+LIMITS = StreamLimits(2**24, silence_s=0.9)
 Handler = Callable[[MessageStream], None]
 
 
@@ -43,6 +44,10 @@ class Doubling:
         self.may_go.set()
         self.begun = threading.Event()
         self.n_processed = 0
+        self.stalled: StalledError | None = None
+
+    def standstill(self) -> StalledError | None:
+        return self.stalled
 
     def process(self, arriving: list[EncodedTensor], arrived_ns: int) -> FrameWork:
         self.begun.set()
@@ -282,7 +287,7 @@ def test_replies_that_wait_for_the_sender_do_not_make_this_board_seem_dead_to_th
 
     with board(behind=replies_a_lot) as (served, stream):
         stream.send([frame(1, 10**6)])
-        threading.Event().wait(4 * LIMITS.silence_s)  # silent on this hop, but alive: nobody asks it
+        threading.Event().wait(1.5 * LIMITS.silence_s)  # silent on this hop, but alive: nobody asks it
         assert [h.request_id for h in (reply(stream) for _ in range(8)) if h] == [1] * 8
         stream.half_close(5)
         assert reply(stream) is None

@@ -76,6 +76,27 @@ def loop() -> ModelBuilder:
     return builder
 
 
+def count_up() -> ModelBuilder:
+    """n -WHILE (i = 0; i < n; i += 1)-> i: a run takes as long as its input says."""
+    builder = ModelBuilder()
+    condition, body = builder.subgraph("condition"), builder.subgraph("body")
+    i, limit, again = condition.tensor([1], np.int32), condition.tensor([1], np.int32), condition.tensor([1], np.bool_)
+    condition.operator("LESS", [i, limit], [again], schema.LessOptionsT())
+    condition.ends([i, limit], [again])
+
+    i, limit, following = body.tensor([1], np.int32), body.tensor([1], np.int32), body.tensor([1], np.int32)
+    one = body.constant(np.array([1], np.int32))
+    body.operator("ADD", [i, one], [following], schema.AddOptionsT())
+    body.ends([i, limit], [following, limit])
+
+    main = builder.main
+    n, count, end = (main.tensor([1], np.int32, name=name) for name in ("n", "count", "end"))
+    start = main.constant(np.array([0], np.int32), name="start")
+    main.operator("WHILE", [start, n], [count, end], schema.WhileOptionsT(condSubgraphIndex=1, bodySubgraphIndex=2))
+    main.ends([n], [count])
+    return builder
+
+
 def accumulator() -> ModelBuilder:
     """total += x; out = RELU(RELU(total)), where total is a variable that the runtime keeps from frame to frame."""
     builder = ModelBuilder()

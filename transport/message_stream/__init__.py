@@ -1,6 +1,6 @@
 """gRPC streams of large messages, spoken directly: HTTP/2 for one stream on a connection of its own."""
 
 from transport.message_stream.connections import StreamListener, open_stream
-from transport.message_stream.stream import MessageStream, StreamLimits
+from transport.message_stream.stream import SILENCE_S, MessageStream, StreamLimits
 
-__all__ = ["MessageStream", "StreamLimits", "StreamListener", "open_stream"]
+__all__ = ["SILENCE_S", "MessageStream", "StreamLimits", "StreamListener", "open_stream"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from hyperframe.frame import (
@@ -20,6 +21,9 @@ from transport.message_stream import wire
 from transport.message_stream.credit import SendCredit
 from transport.message_stream.writer import MessageWriter
 
+# A peer that has announced a silence is believed for no longer.
+_MOST_SILENCE_S = 60.0
+
 
 class PeerControl:
     """Does what a peer's control frames ask for, and keeps what they said. For the thread that reads.
@@ -28,6 +32,7 @@ class PeerControl:
         headers: those that opened the stream, a request or a response; None until they have come.
         unfinished: the part that has come of headers which CONTINUATION frames must complete; None between headers.
         last_refused: the highest number of a second stream, which is not served; 0 if none was opened.
+        silent_until_s: by time.monotonic(), when a silence ends that it has announced.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class PeerControl:
         self.headers: dict[str, str] | None = None
         self.unfinished: bytearray | None = None
         self.last_refused = 0
+        self.silent_until_s = 0.0
         self._headers_of = 0  # the stream
         self._headers_end = False  # the stream's messages
 
@@ -62,6 +68,9 @@ class PeerControl:
             self._apply_settings(frame)
         elif isinstance(frame, PingFrame):
             if "ACK" not in frame.flags:
+                silence_s = wire.read_announced_silence(frame.opaque_data)
+                if silence_s is not None:
+                    self.silent_until_s = time.monotonic() + min(silence_s, _MOST_SILENCE_S)
                 self._answer(wire.ping(frame.opaque_data, is_answer=True))
         elif isinstance(frame, PushPromiseFrame):
             raise StreamBrokenError("it promised a stream that nobody asked for")

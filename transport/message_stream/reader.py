@@ -18,8 +18,10 @@ _TIMEVAL = struct.Struct("qq" if socket.SO_RCVTIMEO == 66 else "ll")
 class SocketReader:
     """The receiving half of a connection. One thread reads."""
 
-    def __init__(self, sock: socket.socket, silence_s: float, on_silence: Callable[[int], None]) -> None:
-        """Args: on_silence: called when nothing came for `silence_s`, and how many times on end; it raises, or the wait goes on."""
+    def __init__(self, sock: socket.socket, silence_s: float, on_silence: Callable[[int], bool]) -> None:
+        """Args: on_silence: called when nothing came for `silence_s`, and how many times on end; it raises, or says whether this
+        time counts.
+        """
         self._socket = sock
         self._silence_s = silence_s
         self._on_silence = on_silence
@@ -93,8 +95,7 @@ class SocketReader:
                 return self._socket.recv_into(target, 0, flags)
             except BlockingIOError:
                 if self._deadline_s is None:
-                    silences += 1
-                    self._on_silence(silences)
+                    silences = silences + 1 if self._on_silence(silences + 1) else 0
             except OSError as error:
                 raise StreamBrokenError(f"the connection broke: {error.strerror or error}") from error
 

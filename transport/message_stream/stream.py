@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,8 +29,10 @@ _log = logging.getLogger(__name__)
 
 # Before the first message tells how large messages are. Small ones fit many times.
 _FIRST_WINDOW_BYTES = 2**17
-# A peer is asked for a sign of life after a silence of this length, and given up after as long again without one.
-SILENCE_S = 5.0
+# A peer that is silent for so long is given up. It is asked for a sign of life after a third and, as one ping may be lost on
+# its way, after two thirds of it.
+SILENCE_S = 0.75
+_MOST_SILENCES = 3
 _LINGER_S = 2.0
 _MAX_WAITING = 1000  # small frames that a peer asks for and does not take
 _RESOURCE_EXHAUSTED = 8  # gRPC's status code
@@ -39,7 +42,11 @@ _SKIPPED_BYTES = 2**12  # at a time
 
 @dataclass(frozen=True)
 class StreamLimits:
-    """What is taken from a peer."""
+    """What is taken from a peer.
+
+    Attributes:
+        silence_s: without a byte for so long, although it was asked for a sign of life, it is given up.
+    """
 
     max_message_bytes: int
     silence_s: float = SILENCE_S
@@ -55,7 +62,7 @@ class MessageStream:
         self._send_credit = SendCredit()
         self._receive_credit = ReceiveCredit(_FIRST_WINDOW_BYTES)
         self._writer = MessageWriter(sock, self._send_credit)
-        self._reader = SocketReader(sock, limits.silence_s, self._on_silence)
+        self._reader = SocketReader(sock, limits.silence_s / _MOST_SILENCES, self._on_silence)
         self._coder = wire.HeaderCoder()
         self._peer = PeerControl(self._coder, self._send_credit, self._writer, self._control, is_client=is_client)
         self._ending = threading.Lock()
@@ -244,13 +251,20 @@ class MessageStream:
         with contextlib.suppress(StreamBrokenError):  # the reader will see it, and knows why
             self._writer.control(frame)
 
-    def _on_silence(self, times: int) -> None:
-        acked_bytes = tcp_info.acked_bytes(self._socket)
-        if times == 1:
-            self._control(_PING)
-        elif acked_bytes <= self._acked_bytes + len(_PING):  # a frozen process' system takes the ping itself
-            raise StreamBrokenError(f"no sign of life for {times * self._limits.silence_s:g} s")
+    def announce_silence(self, seconds: float) -> None:
+        """Tells the peer that this end may be unable to answer for so long, 0: that it is over. Peers of another make ignore it."""
+        self._control(wire.ping(wire.announced_silence(seconds), is_answer=False))
+
+    def _on_silence(self, times: int) -> bool:
+        acked_bytes, before = tcp_info.acked_bytes(self._socket), self._acked_bytes
         self._acked_bytes = acked_bytes
+        if time.monotonic() < self._peer.silent_until_s:
+            return False
+        # A frozen process' system takes the pings itself; one that takes more is behind a slow link, as the answer is.
+        if times >= _MOST_SILENCES and acked_bytes <= before + len(_PING):
+            raise StreamBrokenError(f"no sign of life for {times * self._limits.silence_s / _MOST_SILENCES:.2g} s")
+        self._control(_PING)
+        return True
 
     def _read_request(self) -> str:
         try:

@@ -46,6 +46,8 @@ _PREFIX = struct.Struct(">BI")
 _MESSAGE_START = struct.Struct(">IBIBI")
 _INCREMENT = struct.Struct(">I")
 _WINDOW_UPDATE = struct.Struct(">IBII")
+_ANNOUNCED = struct.Struct(">4sI")  # eight bytes, as a ping has: what it is, and milliseconds
+_SILENCE = b"hush"
 _MAX_HEADER_LIST_BYTES = 2**14
 _ERROR_NAMES = {
     NO_ERROR: "NO_ERROR",
@@ -85,6 +87,17 @@ def window_update(stream_id: int, increment: int) -> bytes:
 def ping(opaque: bytes, *, is_answer: bool) -> bytes:
     """Eight bytes that the peer sends back."""
     return PingFrame(0, opaque_data=opaque, flags=["ACK"] if is_answer else []).serialize()
+
+
+def announced_silence(seconds: float) -> bytes:
+    """What a ping carries that announces a silence."""
+    return _ANNOUNCED.pack(_SILENCE, min(round(seconds * 1e3), 2**32 - 1))
+
+
+def read_announced_silence(opaque: bytes) -> float | None:
+    """The silence in seconds that a ping announces; None: it is a ping like others."""
+    what, silence_ms = _ANNOUNCED.unpack(opaque)
+    return silence_ms / 1e3 if what == _SILENCE else None
 
 
 def reset(stream_id: int, code: int) -> bytes:

@@ -1,0 +1,62 @@
+"""The streams that run through this board: all of them hear of a drain, and of a silence to come."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+
+from node_service.stage_stream import StageStream
+
+
+class OpenStreams:
+    """Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._streams: set[StageStream] = set()
+        self._is_draining = False
+        self._silent_until_s = 0.0
+
+    def __iter__(self) -> Iterator[StageStream]:
+        with self._lock:
+            return iter(list(self._streams))
+
+    @contextlib.contextmanager
+    def registered(self, stream: StageStream) -> Iterator[None]:
+        """The stream hears of what was said before, too."""
+        with self._lock:
+            self._streams.add(stream)
+            is_draining, silence_s = self._is_draining, self._silent_until_s - time.monotonic()
+        if is_draining:
+            stream.drain()
+        if silence_s > 0:
+            stream.announce_silence(silence_s)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._streams.discard(stream)
+
+    def drain(self) -> None:
+        """No stream reads anything more; what was read is answered."""
+        with self._lock:
+            self._is_draining = True
+        for stream in self:
+            stream.drain()
+
+    @contextlib.contextmanager
+    def silent(self, seconds: float) -> Iterator[None]:
+        """Peers hear that this board may answer nothing for up to so long, and when that is over."""
+        self._announce(seconds)
+        try:
+            yield
+        finally:
+            self._announce(0.0)
+
+    def _announce(self, seconds: float) -> None:
+        with self._lock:
+            self._silent_until_s = time.monotonic() + seconds
+        for stream in self:
+            stream.announce_silence(seconds)
