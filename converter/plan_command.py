@@ -67,7 +67,7 @@ def plan(
         _require_writable(path)
     settings = ProfileSettings(confidence, budget_s, insecure, timeout_s, fresh)
     wishes = PlanWishes(objective, max_boards, parse_pins(pin or []), None, chains)
-    inventory = load_inventory(parse_boards(boards))
+    inventory = load_inventory(parse_boards(boards)).without_spares
     resolve_wishes(wishes, inventory)
     model = open_model(source)
     loaded = LoadedModel.of_graph(model.graph)

@@ -42,7 +42,7 @@ def reachable_boards(text: str, wishes: PlanWishes, settings: ProfileSettings) -
 
     Raises: BoardsFileError, AddressError, BoardError. WishError, PlanningError: wishes that they cannot meet.
     """
-    inventory = load_inventory(parse_boards(text))
+    inventory = load_inventory(parse_boards(text)).without_spares
     resolve_wishes(wishes, inventory)
     run_in_loop(describe_boards(inventory.boards, settings))
     return inventory

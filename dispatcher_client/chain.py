@@ -30,7 +30,7 @@ from transport.coding_costs import BoardLoad
 from transport.errors import ConnectError, StreamBrokenError, StreamStalledError, TransportError
 from transport.frame import EncodedTensor, frame_parts, unpack_frame
 from transport.link_coding import LinkCoding
-from transport.message_stream import MessageStream, StreamLimits, open_stream
+from transport.message_stream import SILENCE_S, MessageStream, StreamLimits, open_stream
 from transport.tensor_codec import CodecSetting, available_codecs
 from transport.tensor_spec import Array, numpy_dtype
 
@@ -70,6 +70,7 @@ class Chain:
         codecs: Sequence[CodecSetting],
         *,
         insecure: bool,
+        silence_s: float = SILENCE_S,
         on_reply: Callable[[ReplyReport], None],
     ) -> None:
         self.placement = placement
@@ -77,6 +78,7 @@ class Chain:
         self._coding: LinkCoding | None = None
         self._sending = threading.Lock()  # of coding and sending: the link's figures are those of frame after frame
         self._insecure = insecure
+        self._silence_s = silence_s
         self._on_reply = on_reply
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
@@ -84,6 +86,7 @@ class Chain:
         self._deadlines = Deadlines(self._expire)
         self._broken: DispatcherError | None = ChainClosedError("the chain is not open.")
         self._is_closed = False
+        self._on_break: Callable[[DispatcherError], None] | None = None
         self._stream: MessageStream | None = None
         self._reader: threading.Thread | None = None
 
@@ -113,7 +116,7 @@ class Chain:
             dispatcher_decodes=available_codecs(),
             timeout_s=timeout_s * OPENING_SHARE,
         )
-        limits = StreamLimits(DEFAULT_MAX_FRAME_BYTES + HEADER_ROOM_BYTES)
+        limits = StreamLimits(DEFAULT_MAX_FRAME_BYTES + HEADER_ROOM_BYTES, self._silence_s)
         try:
             stream = open_stream(
                 self._first.address.data_plane, DATA_PLANE_STREAM, limits, insecure=self._insecure, timeout_s=timeout_s
@@ -279,9 +282,20 @@ class Chain:
         boards = ", ".join(s.board.name for s in self.placement.stages)
         return late(deadline.timeout_s, f"from the chain {boards}")
 
+    def when_broken(self, on_break: Callable[[DispatcherError], None]) -> None:
+        """Has the callback hear once why the open chain broke, on the thread that noticed, or at once if it has."""
+        with self._lock:
+            self._on_break = on_break
+            error = self._broken
+        if error is not None and self._reader is not None:
+            on_break(error)
+
     def _break(self, error: DispatcherError) -> None:
         with self._lock:
+            on_break = self._on_break if self._broken is None else None
             self._broken = self._broken or error
+        if on_break is not None:
+            on_break(error)
         self._fail_all(self._broken)
 
     def _fail_all(self, error: DispatcherError) -> None:

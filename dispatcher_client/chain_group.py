@@ -10,6 +10,8 @@ from typing import TypeVar
 from dispatcher_client.chain import Chain
 from dispatcher_client.deadlines import Deadline
 from dispatcher_client.errors import DispatcherError, late
+from dispatcher_client.lane import Lane
+from dispatcher_client.placement import ChainPlacement
 from dispatcher_client.windows import Windows, least_outstanding
 from transport.boundary import check_boundary
 from transport.errors import TransportError
@@ -23,14 +25,19 @@ _T = TypeVar("_T")
 class ChainGroup:
     """Open chains over disjoint boards that answer alike. `open` and `close` belong to the event loop."""
 
-    def __init__(self, chains: Sequence[Chain], windows: Windows) -> None:
-        self._chains = tuple(chains)
+    def __init__(self, chains: Sequence[Chain] | Sequence[Lane], windows: Windows) -> None:
+        self._chains: tuple[Chain | Lane, ...] = tuple(chains)
         self._windows = windows
 
     @property
+    def placements(self) -> list[ChainPlacement]:
+        """Where each chain runs at present."""
+        return [chain.placement for chain in self._chains]
+
+    @property
     def open_chains(self) -> list[int]:
-        """Indices of the chains that take requests."""
-        return [index for index, chain in enumerate(self._chains) if chain.failure is None]
+        """Indices of the chains that send requests at once."""
+        return [index for index, chain in enumerate(self._chains) if chain.failure is None and not _is_mending(chain)]
 
     async def open(self, timeout_s: float) -> None:
         """Opens all chains at once; if one cannot be opened, none stays open. Raises: BoardError: the first that failed."""
@@ -53,6 +60,11 @@ class ChainGroup:
         """How each chain's requests are coded on their way to its first board, and why."""
         return [chain.coding_reason for chain in self._chains]
 
+    def _candidates(self) -> Sequence[int]:
+        """Open chains; without one those that are being mended, where requests wait; else all, which say why not."""
+        mending = [index for index, chain in enumerate(self._chains) if _is_mending(chain)]
+        return self.open_chains or mending or range(len(self._chains))
+
     def submit(
         self,
         tensors: Sequence[Array],
@@ -70,7 +82,7 @@ class ChainGroup:
         """
 
         def choose(outstanding: Sequence[int]) -> int | None:
-            candidates = [chain_index] if chain_index is not None else self.open_chains or range(len(self._chains))
+            candidates = [chain_index] if chain_index is not None else self._candidates()
             return least_outstanding(outstanding, self._windows.sizes, candidates)
 
         answer: Future[_T] = Future()
@@ -98,7 +110,11 @@ class ChainGroup:
         return answer
 
 
-def _decode(chain: Chain, encoded: list[EncodedTensor]) -> dict[str, Array]:
+def _is_mending(chain: Chain | Lane) -> bool:
+    return isinstance(chain, Lane) and chain.is_mending
+
+
+def _decode(chain: Chain | Lane, encoded: list[EncodedTensor]) -> dict[str, Array]:
     leaving = chain.placement.splitting.partitions[-1].leaving
     try:
         check_boundary(leaving, encoded)

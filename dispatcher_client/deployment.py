@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from bundle import Bundle, BundleSplitting
 from dispatcher_client.placement import ChainPlacement, StagePlacement
 from fleet.board_control import BoardControl
 from fleet.errors import BoardRefusedError
+from fleet.together import together
 from protos.v1.control_plane_pb2 import Description, LoadStageRequest
 from protos.v1.manifest_pb2 import Partition
 from transport.boundary import boundary_bytes
@@ -44,17 +44,21 @@ async def deploy(
     for chain in chains:
         for partition in chain.splitting.partitions:
             bundle.file_path(partition.file)  # before any board is touched: a damaged file must not be half deployed
-    tasks = [
-        asyncio.ensure_future(_deploy_stage(bundle, chain.splitting, stage, insecure, timeout_s, on_upload))
+    return await together(
+        _deploy_stage(bundle, chain.splitting, stage, insecure, timeout_s, on_upload)
         for chain in chains
         for stage in chain.stages
-    ]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    )
+
+
+async def deploy_stages(
+    bundle: Bundle, splitting: BundleSplitting, stages: Sequence[StagePlacement], *, insecure: bool, timeout_s: float
+) -> list[DeployedStage]:
+    """Loads some stages of a chain on their boards, as `deploy` does."""
+    return await together(
+        _deploy_stage(bundle, splitting, stage, insecure, timeout_s, lambda board, sent_bytes, total_bytes: None)
+        for stage in stages
+    )
 
 
 async def _deploy_stage(

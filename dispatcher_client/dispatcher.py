@@ -15,23 +15,23 @@ from typing import TypeVar
 
 from bundle import Bundle, open_bundle
 from dispatcher_client.answer_stream import stream_in_order
-from dispatcher_client.chain import Chain, ReplyReport
-from dispatcher_client.chain_group import ChainGroup
-from dispatcher_client.codec_comparison import CodecComparison, CodecEffect
+from dispatcher_client.chain import ReplyReport
+from dispatcher_client.codec_comparison import CodecEffect
 from dispatcher_client.deadlines import Deadline
-from dispatcher_client.deployment import DeployedStage, OnUpload, deploy
+from dispatcher_client.deployment import DeployedStage, OnUpload
 from dispatcher_client.errors import ChainClosedError, OptionError
-from dispatcher_client.identity import BitPromise, judge_fleet
+from dispatcher_client.identity import BitPromise
 from dispatcher_client.micro_batches import MicroBatches, is_whole_batch, join_batch, single_specs
 from dispatcher_client.placement import PlanSource, place_chains
-from dispatcher_client.sample_check import compare_samples, log_effects
+from dispatcher_client.service import Service, ServiceSettings
 from dispatcher_client.values import Answer, Values, from_tensors, to_tensors
 from dispatcher_client.window_control import WindowControl
 from dispatcher_client.windows import Windows
-from fleet.event_loop import require_other_thread, run_in_loop
-from fleet.inventory import BoardsSource, load_boards
+from fleet.event_loop import require_other_thread
+from fleet.inventory import BoardsSource, load_inventory
 from protos.v1.manifest_pb2 import Manifest
-from transport.tensor_codec import AUTO, CODECS, CodecSetting, parse_settings
+from transport.message_stream import SILENCE_S
+from transport.tensor_codec import AUTO, parse_settings
 from transport.tensor_spec import Array
 
 _log = logging.getLogger(__name__)
@@ -68,6 +68,8 @@ class Dispatcher:
         batch_wait_ms: float = 5.0,
         open_timeout_s: float = 30.0,
         reply_timeout_s: float = 60.0,
+        silence_s: float = SILENCE_S,
+        recovers: bool = True,
         check_sample: bool = True,
         on_reply: Callable[[ReplyReport], None] = lambda report: None,
         on_upload: OnUpload = lambda board, sent_bytes, total_bytes: None,
@@ -88,6 +90,11 @@ class Dispatcher:
             batch_wait_ms: how long an input waits for others to fill its frame; only of bundles that were split for a batch.
             open_timeout_s, reply_timeout_s: limits in seconds for opening the chain and for each answer, from the call that asks
                 for it; waiting for room in a window counts.
+            silence_s: a first board that gives no sign of life for so long is taken to be gone; boards watch those behind them
+                (`--peer-silence-s` of the node service).
+            recovers: when a board fails, go on with others and send again what has no answer: a spare of boards.yaml or any board
+                that the plan leaves out, else the boards that are left, if they have the memory. Without it the requests that
+                a broken chain has end with its error.
             check_sample: compare each chain's answer to the bundle's sample with the whole model's when opening; what lossy
                 codecs change of it is logged at the level of information.
             on_reply: hears of every answered request, on a thread that each chain has for its answers, so with several chains
@@ -97,9 +104,9 @@ class Dispatcher:
             OptionError.
         """
         self._bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-        self._placements = place_chains(self._bundle, load_boards(boards), plan)
-        self._insecure = insecure
-        self._codecs = parse_settings(codec)
+        inventory = load_inventory(boards)
+        self._boards = inventory.boards
+        self._placements = place_chains(self._bundle, inventory.serving, plan)
         if window is not None and window < 1:
             raise OptionError(f"window is {window}, expected 1 or more frames in flight.")
         self._windows = Windows(
@@ -112,12 +119,20 @@ class Dispatcher:
         self._batch_wait_s = batch_wait_ms / 1e3
         self._single_inputs = single_specs(self.manifest.inputs, self.batch)
         self._micro_batches: MicroBatches | None = None
-        self._open_timeout_s = open_timeout_s
-        self._reply_timeout_s = reply_timeout_s
-        self._check_sample = check_sample
+        if not 0 < silence_s < float("inf"):
+            raise OptionError(f"silence_s is {silence_s:g}, expected some seconds.")
+        self._settings = ServiceSettings(
+            insecure=insecure,
+            codecs=parse_settings(codec),
+            open_timeout_s=open_timeout_s,
+            reply_timeout_s=reply_timeout_s,
+            silence_s=silence_s,
+            check_sample=check_sample,
+            recovers=recovers,
+        )
         self._on_reply = on_reply
         self._on_upload = on_upload
-        self._group: ChainGroup | None = None
+        self._service: Service | None = None
         self._opening = threading.Lock()  # of open and close: two at once would leave a stream behind
         self._stages: list[DeployedStage] = []
         self._promise: BitPromise | None = None
@@ -127,10 +142,10 @@ class Dispatcher:
         return f"<Dispatcher {chains} {self._state()}>"
 
     def _state(self) -> str:
-        group = self._group
-        if group is None:
+        service = self._service
+        if service is None:
             return "closed"
-        n_open, n_chains = len(group.open_chains), len(self._placements)
+        n_open, n_chains = len(service.open_chains), len(self._placements)
         return "open" if n_open == n_chains else f"broken, {n_open} of {n_chains} chains open"
 
     def __enter__(self) -> Dispatcher:
@@ -158,6 +173,13 @@ class Dispatcher:
         return tuple(self._stages)
 
     @property
+    def route(self) -> str:
+        """The boards that serve at present, `pi1 -> pi2`; several chains with a bar between them."""
+        service = self._service
+        placements = self._placements if service is None else service.placements
+        return " | ".join(placement.route for placement in placements)
+
+    @property
     def window(self) -> int:
         """Most frames in flight, over all chains; changes with what the answers show, unless it was given."""
         return sum(self._windows.settled_sizes)
@@ -165,16 +187,12 @@ class Dispatcher:
     @property
     def has_lossy_codecs(self) -> bool:
         """Whether codecs are allowed that change answers."""
-        return bool(self._lossy)
-
-    @property
-    def _lossy(self) -> list[CodecSetting]:
-        return [setting for setting in self._codecs if not CODECS[setting.codec].is_lossless]
+        return bool(self._settings.lossy)
 
     @property
     def coding_reasons(self) -> list[str]:
         """How each chain's inputs are coded on their way to its first board, and why; boards tell theirs in the replies."""
-        return [] if self._group is None else self._group.coding_reasons
+        return [] if self._service is None else self._service.coding_reasons
 
     @property
     def promise(self) -> BitPromise:
@@ -190,28 +208,25 @@ class Dispatcher:
         """
         require_other_thread("open")
         with self._opening:
-            if self._group is not None:
+            if self._service is not None:
                 return
-            group = run_in_loop(self._open())
-            try:
-                self._compare_sample(group)
-            except BaseException:
-                run_in_loop(group.close())
-                raise
+            service = Service(self._bundle, self._boards, self._placements, self._windows, self._settings, self._hear)
+            service.open(self._on_upload)
+            self._stages, self._promise = service.stages, service.promise
             if self.batch > 1:
-                self._micro_batches = MicroBatches(self.batch, self._batch_wait_s, partial(self._send_batch, group))
-            self._group = group
+                self._micro_batches = MicroBatches(self.batch, self._batch_wait_s, partial(_send_batch, service))
+            self._service = service
 
     def close(self) -> None:
         """Sends what waits for a batch to fill, then ends the streams; what the boards hold stays loaded. May be called twice."""
         require_other_thread("close")
         with self._opening:
-            group, self._group = self._group, None
-            if group is None:
+            service, self._service = self._service, None
+            if service is None:
                 return
             if self._micro_batches is not None:  # it stays, closed: a submit on its way finds out there
                 self._micro_batches.close(_FLUSH_TIMEOUT_S)
-            run_in_loop(group.close())  # ends what could not be sent, too: nobody waits for room any more
+            service.close()  # ends what could not be sent, too: nobody waits for room any more
 
     def infer(self, values: Values, timeout_s: float | None = None, *, chain_index: int | None = None) -> Answer:
         """The model's answer to one input.
@@ -246,9 +261,7 @@ class Dispatcher:
         deadline = self._deadline(timeout_s)
         if chain_index is not None and not 0 <= chain_index < len(self._placements):
             raise OptionError(f"chain_index is {chain_index}, there are chains 0 to {len(self._placements) - 1}.")
-        group = self._group
-        if group is None:
-            raise ChainClosedError("the chain is not open: use it in a with block, or call open().")
+        service = self._require_open()
         gathering = None if is_whole_batch(values, self.batch) else self._micro_batches
         tensors, is_real = to_tensors(self.manifest.inputs if gathering is None else self._single_inputs, values)
         by_name = self._named(tensors)
@@ -257,29 +270,17 @@ class Dispatcher:
             return from_tensors(self.manifest.outputs, answer, is_real)
 
         if gathering is None:
-            return self._submit(group, by_name, finish, chain_index, deadline)
+            return service.submit(by_name, finish, chain_index, deadline)
         return gathering.submit(by_name, finish, chain_index, deadline)
 
+    def _require_open(self) -> Service:
+        service = self._service
+        if service is None:
+            raise ChainClosedError("the chain is not open: use it in a with block, or call open().")
+        return service
+
     def _deadline(self, timeout_s: float | None) -> Deadline:
-        return Deadline.after(self._reply_timeout_s if timeout_s is None else timeout_s)
-
-    def _send_batch(
-        self, group: ChainGroup, tensors: dict[str, Array], chain_index: int | None, deadline: Deadline
-    ) -> Future[dict[str, Array]]:
-        return self._submit(group, tensors, lambda answer: answer, chain_index, deadline)
-
-    def _submit(
-        self,
-        group: ChainGroup,
-        tensors: dict[str, Array],
-        finish: Callable[[dict[str, Array]], _T],
-        chain_index: int | None,
-        deadline: Deadline,
-    ) -> Future[_T]:
-        """Sends the model's input tensors, by tensor name; the future gives `finish` of the output tensors."""
-        # What arrives at every splitting's first partition; `parse_manifest` holds that.
-        arrays = [tensors[spec.name] for spec in self.manifest.inputs]
-        return group.submit(arrays, finish, deadline, chain_index)
+        return Deadline.after(self._settings.reply_timeout_s if timeout_s is None else timeout_s)
 
     def stream(self, frames: Iterable[Values], timeout_s: float | None = None) -> Iterator[Answer]:
         """Answers to many inputs, overlapped, in order.
@@ -313,28 +314,17 @@ class Dispatcher:
         Raises: what `infer` and `open` raise.
         """
         require_other_thread("compare_codecs")
-        if self._group is None:
-            raise ChainClosedError("the chain is not open: use it in a with block, or call open().")
-        if not self._lossy:
+        service = self._require_open()
+        if not self.has_lossy_codecs:
             return []
         named = (self._named(to_tensors(self._single_inputs, values)[0]) for values in inputs)
         stop_s = time.monotonic() + budget_s
-        with self._comparison() as comparison:
+        with service.comparison() as comparison:
             while members := list(itertools.islice(named, self.batch)):
                 comparison.run(join_batch(members, self.batch), len(members))
                 if time.monotonic() > stop_s:
                     break
             return comparison.effects
-
-    def _comparison(self) -> CodecComparison:
-        return CodecComparison(
-            self.manifest,
-            self._placements,
-            self._lossy,
-            insecure=self._insecure,
-            open_timeout_s=self._open_timeout_s,
-            reply_timeout_s=self._reply_timeout_s,
-        )
 
     def _named(self, tensors: Sequence[Array]) -> dict[str, Array]:
         """The model's input tensors by name."""
@@ -344,27 +334,6 @@ class Dispatcher:
         gathering = self._micro_batches
         if gathering is not None:
             gathering.flush()
-
-    async def _open(self) -> ChainGroup:
-        stages = await deploy(
-            self._bundle,
-            self._placements,
-            insecure=self._insecure,
-            timeout_s=self._open_timeout_s,
-            on_upload=self._on_upload,
-        )
-        boards = [(s.placement.board.name, s.description.runtime) for s in stages]
-        promise = judge_fleet(self.manifest.measured_on, boards)
-        if not promise.fleet_is_uniform:
-            _log.warning("%s", promise.text)
-        chains = [
-            Chain(placement, self._codecs, insecure=self._insecure, on_reply=self._hear)
-            for placement in self._placements
-        ]
-        group = ChainGroup(chains, self._windows)
-        await group.open(self._open_timeout_s)
-        self._stages, self._promise = stages, promise
-        return group
 
     def _hear(self, report: ReplyReport) -> None:
         self._windows.hear(
@@ -376,18 +345,8 @@ class Dispatcher:
         )
         self._on_reply(report)
 
-    def _compare_sample(self, group: ChainGroup) -> None:
-        """Has every chain answer the bundle's sample, without lossy codecs. Raises: BitIdentityError."""
-        if not self._check_sample:
-            return
-        inputs, expected = self._bundle.load_sample()
-        if self._lossy:
-            with self._comparison() as comparison:
-                answers, effects = comparison.run(inputs, self.batch), comparison.effects
-        else:
-            replies = [
-                self._submit(group, inputs, dict, index, self._deadline(None)) for index in range(len(self._placements))
-            ]
-            answers, effects = [reply.result() for reply in replies], []
-        compare_samples(self.manifest, expected, answers, self._stages, self.promise)
-        log_effects(self._placements, effects)
+
+def _send_batch(
+    service: Service, tensors: dict[str, Array], chain_index: int | None, deadline: Deadline
+) -> Future[dict[str, Array]]:
+    return service.submit(tensors, lambda answer: answer, chain_index, deadline)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Union
 
@@ -52,10 +52,25 @@ class Link:
 
 @dataclass(frozen=True)
 class Inventory:
-    """All boards, in order, and the links that are known without measuring."""
+    """All boards, in order, and the links that are known without measuring.
+
+    Attributes:
+        spares: names of boards that serve only when another one fails.
+    """
 
     boards: tuple[Board, ...]
     links: tuple[Link, ...] = ()
+    spares: tuple[str, ...] = ()
+
+    @property
+    def serving(self) -> list[Board]:
+        """The boards that plans may use: all but the spares."""
+        return [board for board in self.boards if board.name not in self.spares]
+
+    @property
+    def without_spares(self) -> Inventory:
+        """What a plan is made for."""
+        return replace(self, boards=tuple(self.serving), spares=())
 
     def link_between(self, one: str, other: str) -> Link | None:
         """What boards.yaml says of this very pair."""
@@ -107,7 +122,9 @@ def _read_file(path: str) -> Inventory:
     names = {board.name for board in boards} | {DISPATCHER}
     links = tuple(_link(document, index, entry, names) for index, entry in enumerate(content.get("links", [])))
     _require_distinct_pairs(document, links)
-    return Inventory(boards, links)
+    spares = tuple(content.get("spares", []))
+    _require_spares(document, spares, boards)
+    return Inventory(boards, links, spares)
 
 
 def _require_finite(document: YamlDocument) -> None:
@@ -163,6 +180,18 @@ def _require_distinct_addresses(document: YamlDocument, boards: Sequence[Board])
                 "Remove one of the two, or correct its address.",
             )
         first[board.address] = (board.name, document.line(place))
+
+
+def _require_spares(document: YamlDocument, spares: Sequence[str], boards: Sequence[Board]) -> None:
+    names = [board.name for board in boards]
+    for index, name in enumerate(spares):
+        if name not in names:
+            raise document.error(
+                ("spares", index),
+                f"{name} is no board of this file. Use names from boards: {', '.join(sorted(names))}.",
+            )
+    if len(spares) == len(names):
+        raise document.error(("spares",), "every board is a spare. Leave at least one to serve.")
 
 
 def _board(document: YamlDocument, index: int, entry: dict[str, Any]) -> Board:

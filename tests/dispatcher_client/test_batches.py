@@ -189,7 +189,7 @@ def test_chain_that_is_closed_while_threads_submit_leaves_nobody_waiting(boards:
 
 def test_killed_board_ends_every_input_of_every_frame_with_its_name(store_root: Path, batched: Bundle) -> None:
     inputs = inputs_of(batched, 10)
-    with LocalBoards(3, store_root) as running, Dispatcher(batched, running.named) as chain:
+    with LocalBoards(3, store_root) as running, Dispatcher(batched, running.named, recovers=False) as chain:
         middle = running.boards[1].process
         freeze(middle)  # so that requests are surely in flight when it dies
         futures: list[Future[Any]] = [chain.submit(x) for x in inputs]
@@ -212,7 +212,10 @@ def test_callback_of_an_input_that_a_broken_chain_refuses_cannot_wait_for_anothe
         except CallbackError as error:
             raised.put(error)
 
-    with LocalBoards(3, store_root) as running, Dispatcher(batched, running.named, batch_wait_ms=200) as chain:
+    with (
+        LocalBoards(3, store_root) as running,
+        Dispatcher(batched, running.named, batch_wait_ms=200, recovers=False) as chain,
+    ):
         running.boards[0].process.kill()
         running.boards[0].process.wait(TIMEOUT_S)
         assert isinstance(chain.submit(x).exception(TIMEOUT_S), BoardUnavailableError)  # from now on it is known

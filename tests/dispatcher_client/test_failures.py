@@ -30,7 +30,7 @@ from fleet.event_loop import run_in_loop
 from runtime import load_runtime
 from tests.bundles import split_file
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole, with_a_wrong_answer
-from tests.freezing import freeze
+from tests.freezing import PATIENCE_S, PATIENT, freeze
 from tests.node_service.stubs import TIMEOUT_S
 from tests.partitioning import sample_models
 from tests.transport.message_stream.by_hand import comes_true
@@ -81,7 +81,7 @@ def test_board_whose_frames_would_be_too_large_is_refused_before_the_upload(
 def test_killed_board_ends_every_request_with_its_name(store_root: Path, zoo_bundle: MakeBundle) -> None:
     bundle = zoo_bundle("residual", "float32")
     x = random_inputs(bundle, 0)
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
+    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named, recovers=False) as chain:
         chain.infer(x)
         middle = running.boards[1].process
         freeze(middle)  # so that requests are surely in flight when it dies
@@ -98,7 +98,10 @@ def test_killed_board_ends_every_request_with_its_name(store_root: Path, zoo_bun
 def test_frozen_board_is_a_time_out_not_a_hang(store_root: Path, zoo_bundle: MakeBundle) -> None:
     bundle = zoo_bundle("residual", "float32")
     x = random_inputs(bundle, 0)
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
+    with (
+        LocalBoards(3, store_root, PATIENT) as running,
+        Dispatcher(bundle, running.named, silence_s=PATIENCE_S) as chain,
+    ):
         process = running.boards[2].process
         freeze(process)
         try:
@@ -124,7 +127,10 @@ def test_one_time_out_holds_for_the_wait_for_room_and_for_the_answer(
     """Room comes free when most of the time is over, and then no answer comes."""
     bundle = zoo_bundle("residual", "int8", 3, batch)
     x = {spec.name: np.zeros((1, *spec.shape[1:]), np.int8) for spec in bundle.manifest.inputs}
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named, window=1) as chain:
+    with (
+        LocalBoards(3, store_root, PATIENT) as running,
+        Dispatcher(bundle, running.named, window=1, silence_s=PATIENCE_S) as chain,
+    ):
         process = running.boards[2].process
         freeze(process)
         try:
@@ -141,7 +147,10 @@ def test_one_time_out_holds_for_the_wait_for_room_and_for_the_answer(
 def test_request_that_finds_no_room_in_time_says_so_and_is_not_sent(store_root: Path, zoo_bundle: MakeBundle) -> None:
     bundle = zoo_bundle("residual", "float32")
     x = random_inputs(bundle, 0)
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named, window=1) as chain:
+    with (
+        LocalBoards(3, store_root, PATIENT) as running,
+        Dispatcher(bundle, running.named, window=1, silence_s=PATIENCE_S) as chain,
+    ):
         process = running.boards[2].process
         freeze(process)
         try:
@@ -159,7 +168,10 @@ def test_frozen_board_is_noticed_and_named_long_before_the_time_out(
 ) -> None:
     bundle = zoo_bundle("residual", "float32")
     x = random_inputs(bundle, 0)
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named, reply_timeout_s=60) as chain:
+    with (
+        LocalBoards(3, store_root) as running,
+        Dispatcher(bundle, running.named, reply_timeout_s=60, recovers=False) as chain,
+    ):
         chain.infer(x)
         freeze(running.boards[frozen].process)
         try:
@@ -230,7 +242,7 @@ def test_call_that_waits_is_refused_in_a_callback(boards: LocalBoards, zoo_bundl
 def test_errors_of_a_broken_chain_are_instances_of_their_own(store_root: Path, zoo_bundle: MakeBundle) -> None:
     bundle = zoo_bundle("mlp", "float32")
     x = random_inputs(bundle, 0)
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
+    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named, recovers=False) as chain:
         running.boards[0].process.kill()
         running.boards[0].process.wait(TIMEOUT_S)
         errors = [chain.submit(x).exception(TIMEOUT_S) for _ in range(3)]
@@ -246,7 +258,10 @@ def test_frames_that_timed_out_before_they_were_sent_are_not_sent_later(store_ro
     model.write_bytes(sample_models.relu_chain(["a", "b", "c"], width).build())
     bundle = split_file(tmp_path / "bundle", model, parts=2)
     x = np.random.default_rng(0).normal(size=(1, width)).astype(np.float32)
-    with LocalBoards(2, store_root) as running, Dispatcher(bundle, running.named, window=2) as chain:
+    with (
+        LocalBoards(2, store_root, PATIENT) as running,
+        Dispatcher(bundle, running.named, window=2, silence_s=PATIENCE_S) as chain,
+    ):
         process = running.boards[0].process
         freeze(process)
         try:
@@ -276,7 +291,7 @@ def test_decayed_partition_is_uploaded_anew_by_the_next_deployment(store_root: P
 def test_draining_board_is_reported_and_nothing_hangs(store_root: Path, zoo_bundle: MakeBundle) -> None:
     bundle = zoo_bundle("residual", "float32")
     x = random_inputs(bundle, 0)
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
+    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named, recovers=False) as chain:
         chain.infer(x)
         running.boards[2].process.terminate()
         running.boards[2].process.wait(TIMEOUT_S)
@@ -310,8 +325,8 @@ def test_errors_that_overtake_answers_end_their_own_requests_and_streams_keep_th
     bundle = split_file(tmp_path / "bundle", model, parts=2)
     places = [np.array([n], np.int32) for n in (1, 99, 2)]
     with (
-        LocalBoards(2, store_root) as running,
-        Dispatcher(bundle, running.named, codec="raw,lz4", window=4) as chain,
+        LocalBoards(2, store_root, PATIENT) as running,
+        Dispatcher(bundle, running.named, codec="raw,lz4", window=4, silence_s=PATIENCE_S) as chain,
     ):
         behind = running.boards[1].process
 
@@ -347,7 +362,7 @@ def test_errors_that_overtake_answers_end_their_own_requests_and_streams_keep_th
 def test_unloaded_stage_refuses_frames_by_name(store_root: Path, zoo_bundle: MakeBundle) -> None:
     bundle = zoo_bundle("residual", "float32")
     x = random_inputs(bundle, 0)
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
+    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named, recovers=False) as chain:
         chain.infer(x)
         run_in_loop(undeploy_everywhere(running.named[1:2], [bundle.deployment_id], insecure=False, timeout_s=5))
         with pytest.raises(BoardRefusedError, match=r"board2: .*unloaded"):

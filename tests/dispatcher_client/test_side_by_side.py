@@ -29,7 +29,7 @@ from dispatcher_client.status import read_status, undeploy_everywhere
 from examples.local_boards import LocalBoards
 from fleet.event_loop import run_in_loop
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
-from tests.freezing import freeze, is_frozen
+from tests.freezing import PATIENCE_S, PATIENT, freeze, is_frozen
 from tests.node_service.stubs import TIMEOUT_S
 
 MakeBundle = Callable[..., Bundle]
@@ -94,7 +94,7 @@ def test_fast_chain_goes_on_while_one_answer_of_the_other_is_slow(store_root: Pa
     """Board3 stands still from the 20th input until the other chain has answered four times as many as both windows hold."""
     inputs = [random_inputs(two_chains, seed % 8) for seed in range(80)]
     answered_meanwhile = 0
-    with LocalBoards(3, store_root) as running:
+    with LocalBoards(3, store_root, PATIENT) as running:
         slow = running.boards[2].process
 
         def count(report: ReplyReport) -> None:
@@ -110,7 +110,7 @@ def test_fast_chain_goes_on_while_one_answer_of_the_other_is_slow(store_root: Pa
                     freeze(slow)
                 yield x
 
-        with Dispatcher(two_chains, running.named, window=3, on_reply=count) as dispatcher:
+        with Dispatcher(two_chains, running.named, window=3, silence_s=PATIENCE_S, on_reply=count) as dispatcher:
             answers = [named(dispatcher, answer) for answer in dispatcher.stream(source())]
     expected = [run_whole(two_chains, x) for x in inputs[:8]]
     assert answers == list(itertools.islice(itertools.cycle(expected), 80))
@@ -123,7 +123,7 @@ def test_one_chain_goes_on_when_the_other_breaks_and_the_last_failure_is_told(
 ) -> None:
     x = random_inputs(two_chains, 0)
     expected = run_whole(two_chains, x)
-    with LocalBoards(3, store_root) as running, Dispatcher(two_chains, running.named) as dispatcher:
+    with LocalBoards(3, store_root) as running, Dispatcher(two_chains, running.named, recovers=False) as dispatcher:
         broken = 0 if killed < 2 else 1
         running.boards[killed].process.kill()
         running.boards[killed].process.wait(TIMEOUT_S)
@@ -143,7 +143,7 @@ def test_one_chain_goes_on_when_the_other_breaks_and_the_last_failure_is_told(
 
 def test_requests_in_flight_end_with_the_error_of_the_chain_that_broke(store_root: Path, two_chains: Bundle) -> None:
     x = random_inputs(two_chains, 0)
-    with LocalBoards(3, store_root) as running, Dispatcher(two_chains, running.named) as dispatcher:
+    with LocalBoards(3, store_root) as running, Dispatcher(two_chains, running.named, recovers=False) as dispatcher:
         dispatcher.infer(x)
         last = running.boards[2].process
         freeze(last)  # so that requests are surely in flight when it dies

@@ -1,0 +1,77 @@
+"""Which boards serve a chain when some of its own are gone: spares first, else the boards that are left take more stages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dispatcher_client.placement import ChainPlacement, StagePlacement
+from fleet.inventory import Board
+from protos.v1.manifest_pb2 import Partition
+from transport.boundary import boundary_bytes
+
+
+@dataclass(frozen=True)
+class Room:
+    """What boards can take.
+
+    Attributes:
+        spares: boards without a stage, the preferred first.
+        memory_bytes: by board name, for partitions beside those that it holds; a board that is not in it takes anything.
+        held: (board name, stage index) of what is loaded already and needs no room.
+    """
+
+    spares: Sequence[Board]
+    memory_bytes: Mapping[str, float]
+    held: Collection[tuple[str, int]] = ()
+
+
+def find_remedy(placement: ChainPlacement, gone: Collection[str], room: Room) -> ChainPlacement | None:
+    """The chain with each stage of boards that are gone on another board; None if there is no room for one.
+
+    The heaviest stage chooses first: a spare that holds it, another spare, else the board of this chain that is busy for the
+    shortest time with it. Stages that stay where they are need nothing; what serves twice is a hop to itself.
+    """
+    stages = list(placement.stages)
+    partitions = placement.splitting.partitions
+    lost = [s for s in stages if s.board.name in gone]
+    spares = [board for board in room.spares if board.name not in gone]
+    left_bytes = dict(room.memory_bytes)
+    busy_s: dict[str, float] = {}
+    survivors = {s.board.name: s.board for s in stages if s.board.name not in gone}
+    for stage in stages:
+        if stage.board.name in survivors:
+            busy_s[stage.board.name] = busy_s.get(stage.board.name, 0.0) + _weight(partitions[stage.stage_index])
+    for stage in sorted(lost, key=lambda s: -_weight(partitions[s.stage_index])):
+        needed_bytes = _needed_bytes(partitions[stage.stage_index])
+
+        def has_room(board: Board, stage: StagePlacement = stage, needed_bytes: float = needed_bytes) -> bool:
+            is_held = (board.name, stage.stage_index) in room.held
+            return is_held or left_bytes.get(board.name, float("inf")) >= needed_bytes
+
+        holders = [b for b in spares if (b.name, stage.stage_index) in room.held]
+        chosen = next((b for b in [*holders, *spares] if has_room(b)), None)
+        if chosen is not None:
+            spares.remove(chosen)
+            survivors[chosen.name] = chosen
+        else:
+            able = [b for b in survivors.values() if has_room(b)]
+            if not able:
+                return None
+            chosen = min(able, key=lambda b: busy_s.get(b.name, 0.0))
+        if (chosen.name, stage.stage_index) not in room.held and chosen.name in left_bytes:
+            left_bytes[chosen.name] -= needed_bytes
+        busy_s[chosen.name] = busy_s.get(chosen.name, 0.0) + _weight(partitions[stage.stage_index])
+        stages[stage.stage_index] = replace(stage, board=chosen)
+    return replace(placement, stages=tuple(stages))
+
+
+def _weight(partition: Partition) -> float:
+    """What it takes to compute, for comparison: seconds if they were measured, else its size."""
+    return partition.file.time_s or float(partition.file.size_bytes)
+
+
+def _needed_bytes(partition: Partition) -> float:
+    """As the planner counts frames: twice, since the next has come while one is computed."""
+    frames_bytes = boundary_bytes(partition.arriving) + boundary_bytes(partition.leaving)
+    return float(partition.file.size_bytes + 2 * frames_bytes)

@@ -1,0 +1,165 @@
+"""Boards fail and nothing is lost: every input is answered once, in order, with the bits of the whole model."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bundle import Bundle
+from dispatcher_client import Board, Dispatcher
+from dispatcher_client.errors import ReplyTimeoutError
+from examples.local_boards import LocalBoard, LocalBoards
+from fleet.errors import BoardUnavailableError
+from fleet.inventory import Inventory
+from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
+from tests.freezing import freeze
+from tests.node_service.stubs import TIMEOUT_S
+from transport.address import Address
+
+MakeBundle = Callable[..., Bundle]
+N_INPUTS = 120
+FAULT_AT = 40
+
+
+@pytest.fixture(scope="module")
+def bundle(zoo_bundle: MakeBundle) -> Bundle:
+    return zoo_bundle("residual", "float32")
+
+
+class Expected:
+    """Inputs, and the whole model's answers."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.inputs = [random_inputs(bundle, seed) for seed in range(4)]
+        self.answers = [run_whole(bundle, x) for x in self.inputs]
+
+    def source(self, fault: Callable[[], object], n_inputs: int = N_INPUTS) -> Iterator[dict[str, np.ndarray]]:
+        for index, x in enumerate(itertools.islice(itertools.cycle(self.inputs), n_inputs)):
+            if index == FAULT_AT:
+                fault()
+            yield x
+
+    def check(self, chain: Dispatcher, source: Iterator[dict[str, np.ndarray]], n_inputs: int = N_INPUTS) -> None:
+        answers = [named(chain, answer) for answer in chain.stream(source)]
+        assert len(answers) == n_inputs
+        assert answers == list(itertools.islice(itertools.cycle(self.answers), n_inputs))
+
+
+@pytest.fixture(scope="module")
+def expected(bundle: Bundle) -> Expected:
+    return Expected(bundle)
+
+
+def with_spares(running: LocalBoards, *spares: str) -> Inventory:
+    return Inventory(tuple(running.named), spares=spares)
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
+def test_spare_takes_the_place_of_a_board_and_nothing_is_lost(
+    store_root: Path, bundle: Bundle, expected: Expected, fault: str, index: int
+) -> None:
+    with LocalBoards(4, store_root) as running:
+        process = running.boards[index].process
+        strike = process.kill if fault == "killed" else lambda: freeze(process)
+        try:
+            with Dispatcher(bundle, with_spares(running, "board4")) as chain:
+                expected.check(chain, expected.source(strike))
+                assert "board4" in chain.route
+                assert f"board{index + 1}" not in chain.route
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+
+def test_boards_that_are_left_take_the_stage_when_there_is_no_spare(
+    store_root: Path, bundle: Bundle, expected: Expected
+) -> None:
+    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
+        expected.check(chain, expected.source(running.boards[1].process.kill))
+        assert chain.route.count("board1") + chain.route.count("board3") == 3
+
+
+def test_two_boards_at_once_and_then_the_spare(store_root: Path, bundle: Bundle, expected: Expected) -> None:
+    with LocalBoards(4, store_root) as running:
+        boards = running.boards
+
+        def strike() -> None:
+            boards[0].process.kill()
+            boards[2].process.kill()
+
+        with Dispatcher(bundle, with_spares(running, "board4")) as chain:
+            expected.check(chain, expected.source(strike))
+            expected.check(chain, expected.source(boards[3].process.kill))
+            assert chain.route == "board2 -> board2 -> board2"
+
+
+def test_requests_end_with_the_error_when_no_board_is_left(store_root: Path, bundle: Bundle) -> None:
+    x = random_inputs(bundle, 0)
+    with LocalBoards(1, store_root) as running:
+        boards = [Board("only", Address.parse(running.addresses[0]))] * 3
+        with Dispatcher(bundle, boards) as chain:
+            chain.infer(x)
+            freeze(running.boards[0].process)
+            requests = [chain.submit(x) for _ in range(3)]
+            running.boards[0].process.kill()
+            for request in requests:
+                with pytest.raises(BoardUnavailableError, match="only"):
+                    request.result(TIMEOUT_S)
+            with pytest.raises(BoardUnavailableError, match="only"):
+                chain.infer(x)
+
+
+def test_board_that_comes_back_serves_again_once_it_has_proved_well(
+    store_root: Path, bundle: Bundle, expected: Expected
+) -> None:
+    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
+        planned = chain.route
+        lost = running.boards[1]
+        expected.check(chain, expected.source(lost.process.kill))
+        assert chain.route != planned
+        lost.process.wait(TIMEOUT_S)
+        running.boards[1] = LocalBoard("board2", store_root / "board2", ["--listen", lost.address, "--threads", "1"])
+        deadline_s, pause = time.monotonic() + 30, threading.Event()
+        while chain.route != planned and time.monotonic() < deadline_s:
+            expected.check(chain, expected.source(lambda: None))
+            pause.wait(0.05)
+        assert chain.route == planned
+        expected.check(chain, expected.source(lambda: None))
+
+
+def test_deadline_holds_while_a_chain_is_mended(store_root: Path, bundle: Bundle) -> None:
+    x = random_inputs(bundle, 0)
+    with LocalBoards(2, store_root) as running:
+        one, two = running.named
+        with Dispatcher(bundle, Inventory((one, one, one, two), spares=("board2",))) as chain:
+            chain.infer(x)
+            for board in running.boards:
+                freeze(board.process)
+            began_s = time.monotonic()
+            with pytest.raises(ReplyTimeoutError, match=r"no answer within 1\.5 s while the chain was being mended"):
+                chain.infer(x, timeout_s=1.5)
+            assert time.monotonic() - began_s < 4
+        assert time.monotonic() - began_s < 6, "what is being opened holds up nothing"
+        for board in running.boards:
+            board.process.send_signal(signal.SIGCONT)
+
+
+def test_without_recovery_requests_end_with_the_error(store_root: Path, bundle: Bundle) -> None:
+    x = random_inputs(bundle, 0)
+    with (
+        LocalBoards(4, store_root) as running,
+        Dispatcher(bundle, with_spares(running, "board4"), recovers=False) as chain,
+    ):
+        chain.infer(x)
+        freeze(running.boards[1].process)
+        request = chain.submit(x)
+        running.boards[1].process.kill()
+        with pytest.raises(BoardUnavailableError, match="board2"):
+            request.result(TIMEOUT_S)
