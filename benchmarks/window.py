@@ -13,13 +13,11 @@ from typing import Optional
 import typer
 
 from benchmarks.boards import BoardSpec, EmulatedBoards, EmulationError
+from benchmarks.chain.bundles import write_equal_parts
 from benchmarks.keras_models import tflite_file
-from bundle import BundleWriter, open_bundle
-from converter.convert import convert_to_tflite
-from converter.split_model import LoadedModel, SplitRequest, split_model
+from bundle import open_bundle
 from dispatcher_client import Board, Dispatcher
 from dispatcher_client.bench import ReplyLog, run_bench
-from runtime import load_runtime
 from terminal import command_app, print_json, print_table, progress, run
 
 # Until the window has settled and the boards' quotas are in their stride.
@@ -65,7 +63,7 @@ def window(
     measured: dict[int, list[Row]] = {}
     with progress() as display, tempfile.TemporaryDirectory() as scratch, EmulatedBoards(specs) as cluster:
         task = display.add_task("splitting", total=None)
-        bundle = _split(tflite_file(model), boards, Path(scratch))
+        bundle = write_equal_parts(tflite_file(model), boards, Path(scratch))
         turns = [0, *windows] * runs
         for done, given in enumerate(turns):
             display.update(task, description=f"window {given or 'adapts'}", total=len(turns), completed=done)
@@ -94,14 +92,6 @@ def window(
     )
     if warning:
         print(f"warning: {warning}")
-
-
-def _split(file: Path, parts: int, scratch: Path) -> Path:
-    converted = convert_to_tflite(file, work_dir=scratch, on_progress=lambda what, share: None)
-    request = SplitRequest(file, "tflite", "as-is", parts, ((),))
-    with BundleWriter(scratch / "bundle") as writer:
-        model = LoadedModel.from_converted(converted)
-        return split_model(model, request, writer, load_runtime(), None, lambda what, share: None).path
 
 
 def _measure(bundle: Path, boards: Sequence[Board], model: str, given: int, frames: int) -> Row:

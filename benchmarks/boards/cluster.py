@@ -94,6 +94,17 @@ class EmulatedBoards:
         port_index = 1 + self.boards.index(board)  # the dispatcher's comes first
         change_rate(self.cluster_id, port_index, name, link_bits_per_s)
 
+    def restart(self, name: str) -> None:
+        """Starts a board's node service again, after whatever has become of it; what it stores is kept.
+
+        Raises: SpecError: no such board. BoardStartError.
+        """
+        board = self._board(name)
+        board.end()
+        with self.with_cores(None):
+            board.start(self._node_arguments)
+            board.wait_until_it_serves(time.monotonic() + self._start_timeout_s)
+
     def command(self, argv: Sequence[str], *, on: str | None = None) -> list[str]:
         """A command line, for subprocess and the like, that runs `argv` where the dispatcher is.
 

@@ -31,6 +31,7 @@ class EmulatedBoard:
         self.log_file = directory / f"{spec.name}.log"
         self._store = directory / f"{spec.name}.store"
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0  # of the present process
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -43,6 +44,7 @@ class EmulatedBoard:
         command = [sys.executable, "-m", "node_service", "--listen", str(self.address), "--insecure"]
         named = ["--name", self.spec.name, "--store", str(self._store), *arguments]
         with self.log_file.open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 command_inside(self.namespace, [*command, *named], self.group.join_files),
                 cwd=_ROOT,
@@ -54,13 +56,16 @@ class EmulatedBoard:
 
     def wait_until_it_serves(self, deadline_s: float) -> None:
         """Args: deadline_s: on the monotonic clock. Raises: BoardStartError: it ended, or it does not serve in time."""
-        while f" serves on {self.address} with " not in self.log_file.read_text(errors="replace"):
+        while f" serves on {self.address} with " not in self._log():
             status = self.process.poll()
             if status is not None:
                 raise BoardStartError(f"board {self.spec.name} ended with {status}{self._why()}\n{self._log_end()}")
             if time.monotonic() > deadline_s:
                 raise BoardStartError(f"board {self.spec.name} does not serve in time.\n{self._log_end()}")
             time.sleep(_POLL_S)
+
+    def _log(self) -> str:
+        return self.log_file.read_bytes()[self._log_start :].decode(errors="replace")
 
     def end(self) -> None:
         """Takes the exit status of a node service that was killed, so that no zombie stays."""

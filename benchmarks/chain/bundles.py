@@ -61,6 +61,14 @@ def write_batched(file: Path, cut_lists: Sequence[Sequence[int]], batch: int, sc
     return BatchedBundle(bundle, cuts, converted.batch_difference)
 
 
+def write_equal_parts(file: Path, parts: int, scratch: Path) -> Path:
+    """Splits a .tflite file into so many parts of equal time; the bundle's path. Args: scratch: an existing directory."""
+    model = LoadedModel.from_converted(_converted(file, 1, scratch))
+    request = SplitRequest(file, "tflite", "as-is", parts, ((),))
+    with BundleWriter(scratch / f"{file.stem}-{parts}-parts") as writer:
+        return split_model(model, request, writer, load_runtime(), None, lambda what, share: None).path
+
+
 def _converted(file: Path, batch: int, scratch: Path) -> ConvertedModel:
     return convert_batched(
         Conversion(file), batch, work_dir=scratch, runtime=load_runtime(), on_progress=lambda what, share: None
