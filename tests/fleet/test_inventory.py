@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,29 @@ links:
     assert known("pi2", "pi3") is None  # pi3's link is not known: it is measured
     assert load_inventory(inventory) is inventory
     assert Inventory(()).known_bytes_per_s("a", "b") is None
+
+
+def test_spares_are_boards_that_plans_may_not_use(tmp_path: Path) -> None:
+    path = tmp_path / "boards.yaml"
+    path.write_text(f"{ONE}  - name: pi2\n    address: h:2\nspares: [pi2]\n")
+    inventory = load_inventory(path)
+    assert inventory.spares == ("pi2",)
+    assert [board.name for board in inventory.boards] == ["pi1", "pi2"]
+    assert [board.name for board in inventory.serving] == ["pi1"]
+    assert inventory.without_spares == replace(inventory, boards=inventory.boards[:1], spares=())
+
+
+@pytest.mark.parametrize(
+    ("spares", "line", "words"),
+    [
+        ("[pi2, pi9]", 6, "pi9 is no board of this file. Use names from boards: pi1, pi2."),
+        ("[pi1, pi2]", 6, "every board is a spare"),
+    ],
+)
+def test_spares_that_cannot_be_are_refused(tmp_path: Path, spares: str, line: int, words: str) -> None:
+    path = tmp_path / "boards.yaml"
+    path.write_text(f"{ONE}  - name: pi2\n    address: h:2\nspares: {spares}\n")
+    with pytest.raises(BoardsFileError) as caught:
+        load_inventory(path)
+    assert f"{path}:{line}:" in str(caught.value)
+    assert words in str(caught.value)
