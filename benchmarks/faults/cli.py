@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from terminal import command_app, print_table, progress, run
 
 app = command_app("Measures what faults of boards cost a chain at full load.")
 _TRIAL_TIMEOUT_S = 180.0
+_FLAP_S = 2.0
+_LOOK_EVERY_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -126,14 +129,43 @@ def _trials(
             Target(b.spec.name, b.process.pid, b.namespace.name, [h for h in hosts if h != b.address.host])
             for b in cluster.boards
         ]
-        request = TrialRequest(bundle, inventory, targets[:n_boards], fault, seed, n_struck, after_s)
-        result = cluster.call(run_trial, request, timeout_s=_TRIAL_TIMEOUT_S)
+        started = bundle.parent / "started"
+        started.unlink(missing_ok=True)
+        request = TrialRequest(bundle, inventory, targets[:n_boards], fault, seed, n_struck, after_s, str(started))
+        ended = threading.Event()
+        flapping = threading.Thread(target=_flap, args=(cluster, started, ended), daemon=True)
+        if fault == "flap":
+            flapping.start()
+        try:
+            result = cluster.call(run_trial, request, timeout_s=_TRIAL_TIMEOUT_S + after_s)
+        finally:
+            ended.set()
+            if fault == "flap":
+                flapping.join()
         for target in targets:
             if target.name in result.struck:
-                if fault != "kill":
+                if fault not in ("kill", "flap"):
                     undo(target)
                 cluster.restart(target.name)
         yield result
+
+
+def _flap(cluster: EmulatedBoards, started: Path, ended: threading.Event) -> None:
+    """On a thread: from the moment of the fault on kills the boards, and starts them again, every two seconds."""
+    while not started.exists():
+        if ended.wait(_LOOK_EVERY_S):
+            return
+    names = started.read_text().split()
+    while True:
+        for board in cluster.boards:
+            if board.spec.name in names:
+                board.process.kill()
+        if ended.wait(_FLAP_S):
+            return
+        for name in names:
+            cluster.restart(name)
+        if ended.wait(_FLAP_S):
+            return
 
 
 def _row(

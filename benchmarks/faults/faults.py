@@ -49,6 +49,10 @@ def cut_one_way(target: Target) -> None:
         _ip(target, "neighbour", "replace", host, "lladdr", _NOBODY, "nud", "permanent", "dev", "eth0")
 
 
+def nothing(target: Target) -> None:
+    """Whoever asked for the trial strikes."""
+
+
 def undo(target: Target) -> None:
     """Brings the link back, and lets a process that was stopped run; a killed one is to be started again."""
     _ip(target, "link", "set", "dev", "eth0", "up")
@@ -66,4 +70,6 @@ FAULTS: dict[str, Callable[[Target], None]] = {
     "freeze": freeze,
     "cut": cut,
     "cut-one-way": cut_one_way,
+    # Killed and started again, over and over.
+    "flap": nothing,
 }

@@ -30,7 +30,9 @@ _MOST_S = 30.0
 
 @dataclass(frozen=True)
 class TrialRequest:
-    """Attributes: targets: the boards that may be struck; n_struck of them are, at once. after_s: how long to go on."""
+    """Attributes: targets: the boards that may be struck; n_struck of them are, at once. after_s: how long to go on. started: a
+    file to be written, with the names of the boards, at the moment of the fault.
+    """
 
     bundle: Path
     inventory: Inventory
@@ -39,6 +41,7 @@ class TrialRequest:
     seed: int
     n_struck: int = 1
     after_s: float = 3.0
+    started: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,8 @@ class _Source:
         for target in self._struck:
             FAULTS[self._request.fault](target)
         self.struck_s = time.monotonic()
+        if self._request.started:
+            Path(self._request.started).write_text(" ".join(target.name for target in self._struck))
 
 
 def _inputs(bundle: Bundle) -> tuple[list[Values], list[bytes]]:
