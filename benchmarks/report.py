@@ -52,7 +52,10 @@ planner chooses for so many equal boards. All that is compared was measured in t
 _COSTS = """\
 ### What an image costs
 
-"board's CPU / one board's": processor time per image of the mean board, over that of the one board with the whole model.
+"board's CPU / one board's": processor time per image of the mean board, over that of the one board with the whole model. Its
+reciprocal is the most that the chain can be faster than one board, were all boards equally busy: where boards have no core to
+spare, what moves tensors is taken from computing, and a part of a model that other boards push out of shared caches computes
+longer than the whole did alone.
 """
 _SOAKED = """\
 ## Memory over many frames
