@@ -9,14 +9,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from node_service.energy import EnergyCounter
 from node_service.process_memory import ProcessMemory
 from node_service.processor_wait import ProcessorWait
 from node_service.run_times import WARM_UP_SHARE, Clocks, RunTimes, time_runs, warm_up
 from runtime import Runner, TfliteRuntime
 from runtime.random_inputs import random_inputs
 from transport.tensor_spec import Array
+
+
+class EnergyCounter(Protocol):
+    """A sensor that counts."""
+
+    def joules(self) -> float:
+        """Energy that the board has used since some moment; never falls."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from node_service.energy import find_counter
 from node_service.partition_measurement import MeasurementRequest, PartitionMeasurement
+from node_service.power import EnergyMeter, find_sensors
 from node_service.process_memory import ProcessMemory
 from runtime import TfliteRuntimeError, load_runtime
 
@@ -40,10 +40,19 @@ def _answer(measurements: dict[str, PartitionMeasurement], request: MeasurementR
     try:
         if request.runtime not in measurements:
             runtime = load_runtime(request.runtime)
-            measurements[request.runtime] = PartitionMeasurement(runtime, ProcessMemory(), find_counter())
+            measurements[request.runtime] = PartitionMeasurement(runtime, ProcessMemory(), _counter())
         return {"measurement": dataclasses.asdict(measurements[request.runtime].measure(request))}
     except TfliteRuntimeError as error:
         return {"error": type(error).__name__, "message": str(error)}
+
+
+def _counter() -> EnergyMeter | None:
+    """What counts the energy of the whole board; None where nothing does."""
+    meter = EnergyMeter(find_sensors())
+    if not meter.sees_whole_board:
+        return None
+    meter.start()
+    return meter
 
 
 def _requests() -> queue.Queue[str]:
