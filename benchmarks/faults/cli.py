@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import typer
 
 from benchmarks.boards import BoardSpec, EmulatedBoards, EmulationError
 from benchmarks.chain.bundles import write_equal_parts
 from benchmarks.chain.settings import split_words
-from benchmarks.faults.faults import FAULTS, Target, undo
-from benchmarks.faults.trial import TrialRequest, TrialResult, run_trial
+from benchmarks.faults.faults import FAULTS
+from benchmarks.faults.row import make_row
+from benchmarks.faults.trials import run_trials
 from benchmarks.keras_models import tflite_file
 from benchmarks.rows import print_rows
-from fleet.inventory import Inventory
 from terminal import command_app, print_table, progress, run
 
 app = command_app("Measures what faults of boards cost a chain at full load.")
-_TRIAL_TIMEOUT_S = 180.0
-_FLAP_S = 2.0
-_LOOK_EVERY_S = 0.05
-
-
-@dataclass(frozen=True)
-class Row:
-    """All trials of one fault. A gap is the longest time without an answer; `usual_p50_s` is that between two before the fault."""
-
-    fault: str
-    model: str
-    dtype: str
-    boards: int
-    spares: int
-    cores_per_board: float
-    link_mbit_s: float
-    trials: int
-    answered: int
-    lost: int
-    duplicated: int
-    out_of_order: int
-    wrong: int
-    gap_p50_s: float
-    gap_p99_s: float
-    usual_p50_s: float
-    errors: str
 
 
 @app.command()
@@ -81,10 +50,10 @@ def faults(
         bundle = write_equal_parts(tflite_file(model, dtype), boards, Path(scratch))
         for fault in wanted:
             results = []
-            for result in _trials(cluster, bundle, boards, fault, range(seed, seed + trials), struck, after_s):
+            for result in run_trials(cluster, bundle, boards, fault, range(seed, seed + trials), struck, after_s):
                 results.append(result)
                 display.update(task, description=f"{fault} {', '.join(result.struck)}", advance=1)
-            rows.append(_row(fault, results, model, dtype, boards, spares, cores, link_mbit_s))
+            rows.append(make_row(fault, results, model, dtype, boards, spares, cores, link_mbit_s))
     if as_json:
         print_rows("faults", rows)
         return
@@ -110,94 +79,6 @@ def faults(
     for r in rows:
         if r.errors:
             print(f"{r.fault}: {r.errors}")
-
-
-def _trials(
-    cluster: EmulatedBoards,
-    bundle: Path,
-    n_boards: int,
-    fault: str,
-    seeds: Sequence[int],
-    n_struck: int,
-    after_s: float,
-) -> Iterator[TrialResult]:
-    named = cluster.named
-    inventory = Inventory(tuple(named), spares=tuple(board.name for board in named[n_boards:]))
-    hosts = [cluster.dispatcher_host, *(board.address.host for board in named)]
-    for seed in seeds:
-        targets = [
-            Target(b.spec.name, b.process.pid, b.namespace.name, [h for h in hosts if h != b.address.host])
-            for b in cluster.boards
-        ]
-        started = bundle.parent / "started"
-        started.unlink(missing_ok=True)
-        request = TrialRequest(bundle, inventory, targets[:n_boards], fault, seed, n_struck, after_s, str(started))
-        ended = threading.Event()
-        flapping = threading.Thread(target=_flap, args=(cluster, started, ended), daemon=True)
-        if fault == "flap":
-            flapping.start()
-        try:
-            result = cluster.call(run_trial, request, timeout_s=_TRIAL_TIMEOUT_S + after_s)
-        finally:
-            ended.set()
-            if fault == "flap":
-                flapping.join()
-        for target in targets:
-            if target.name in result.struck:
-                if fault not in ("kill", "flap"):
-                    undo(target)
-                cluster.restart(target.name)
-        yield result
-
-
-def _flap(cluster: EmulatedBoards, started: Path, ended: threading.Event) -> None:
-    """On a thread: from the moment of the fault on kills the boards, and starts them again, every two seconds."""
-    while not started.exists():
-        if ended.wait(_LOOK_EVERY_S):
-            return
-    names = started.read_text().split()
-    while True:
-        for board in cluster.boards:
-            if board.spec.name in names:
-                board.process.kill()
-        if ended.wait(_FLAP_S):
-            return
-        for name in names:
-            cluster.restart(name)
-        if ended.wait(_FLAP_S):
-            return
-
-
-def _row(
-    fault: str,
-    results: Sequence[TrialResult],
-    model: str,
-    dtype: str,
-    boards: int,
-    spares: int,
-    cores: float,
-    link_mbit_s: float,
-) -> Row:
-    gaps_s = [result.gap_s for result in results]
-    return Row(
-        fault=fault,
-        model=model,
-        dtype=dtype,
-        boards=boards,
-        spares=spares,
-        cores_per_board=cores,
-        link_mbit_s=link_mbit_s,
-        trials=len(results),
-        answered=sum(result.answered for result in results),
-        lost=sum(result.lost for result in results),
-        duplicated=sum(result.duplicated for result in results),
-        out_of_order=sum(result.out_of_order for result in results),
-        wrong=sum(result.wrong for result in results),
-        gap_p50_s=statistics.median(gaps_s),
-        gap_p99_s=float(np.percentile(gaps_s, 99)),
-        usual_p50_s=statistics.median(result.usual_s for result in results),
-        errors="; ".join(sorted({result.error for result in results} - {""})),
-    )
 
 
 def main() -> None:
