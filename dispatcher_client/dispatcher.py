@@ -242,7 +242,11 @@ class Dispatcher:
         Raises: InputError, OptionError, BoardError, ReplyTimeoutError, ChainClosedError.
         """
         require_other_thread("infer")
-        return self.submit(values, timeout_s, chain_index=chain_index).result()
+        future = self.submit(values, timeout_s, chain_index=chain_index)
+        try:
+            return future.result()
+        finally:
+            future.cancel()  # of one that was interrupted; otherwise nothing is left to cancel
 
     def submit(
         self, values: Values, timeout_s: float | None = None, *, chain_index: int | None = None
@@ -250,6 +254,7 @@ class Dispatcher:
         """Sends one input and returns the answer's future; blocks while all windows are full.
 
         The time-out begins with the call and is one for all of it: whatever it waits for, the future has ended by then.
+        Cancel the future if you wait no longer: boards drop the input then, as they do when its time is over.
         Callbacks added to the future run on the dispatcher's own threads, maybe several at the same time: one for each chain's
         answers, one for each chain's time-outs, and two for a bundle that was split for a batch, which send its frames and watch
         its inputs' time-outs. They must return at once and cannot wait for other answers. Of a request that has ended already,
@@ -288,8 +293,9 @@ class Dispatcher:
         Lazy on both sides: an input is taken only when fewer than `window` answers are outstanding or unread; with several
         chains, when there are so few that the fastest chain need not wait for the slowest one's answer (at most nine times
         `window`, see `windows.py`). Inputs are taken on a thread of its own, so a slow source (a camera) does not hold up
-        answers that are ready. If the stream is left early while the source is waiting for its next input, that thread ends
-        when the source gives one. Of a bundle that was split for a batch, `window` times the batch inputs are taken.
+        answers that are ready. If the stream is left early, what was submitted is cancelled; while the source is waiting for its
+        next input, that thread ends when the source gives one. Of a bundle that was split for a batch, `window` times the batch
+        inputs are taken.
         Args:
             timeout_s: limit in seconds for each answer, from when its input was taken; `reply_timeout_s` by default.
         Raises: what `infer` raises, at the place of the input that caused it; what `frames` raises.

@@ -34,6 +34,10 @@ class ReplyTimeoutError(DispatcherError):
     """No answer came within the time-out."""
 
 
+class AbandonedError(DispatcherError):
+    """Nobody waits for the answer any more; no application sees it."""
+
+
 class MissingExtraError(DispatcherError):
     """A command needs a part of boardline that is not installed here."""
 

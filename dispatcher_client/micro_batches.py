@@ -24,20 +24,36 @@ _T = TypeVar("_T")
 Tensors = Mapping[str, Array]
 
 
-@dataclass(frozen=True)
+class _Sent:
+    """A frame that was sent, and the inputs in it that somebody still waits for."""
+
+    def __init__(self, members: Sequence[_Member], reply: Future[dict[str, Array]]) -> None:
+        self._wanted = {member.key for member in members}
+        self._reply = reply
+
+    def leave(self, key: int) -> None:
+        """Nobody waits for this input any more; with the last one the frame is cancelled."""
+        self._wanted.discard(key)
+        if not self._wanted:
+            self._reply.cancel()
+
+
+@dataclass
 class _Member:
     key: int
     tensors: Tensors
     finish: Callable[[dict[str, Array]], Any]
     future: Future[Any]
     deadline: Deadline
+    sent: _Sent | None = None
 
 
 class MicroBatches:
     """Frames in the making, one at a time; a thread of its own sends each when it is full or has waited long enough.
 
     Thread-safe. While the chain has no room, up to one frame of inputs waits here and `submit` blocks beyond it. An input
-    whose time is over ends alone; its frame goes on for the others. Inputs for another chain go into a frame of their own.
+    that is cancelled, or whose time is over, ends alone; its frame goes on for the others, and is cancelled with the last.
+    Inputs for another chain go into a frame of their own.
     """
 
     def __init__(
@@ -87,6 +103,7 @@ class MicroBatches:
             self._deadlines.set(member.key, deadline)
             self._members.append(member)
             self._changed.notify_all()
+        future.add_done_callback(partial(self._leave, member))
         return future
 
     def flush(self) -> None:
@@ -119,6 +136,11 @@ class MicroBatches:
             except BaseException as error:
                 self._fail(members, error)
                 continue
+            sent = _Sent(members, reply)
+            for member in members:
+                member.sent = sent
+                if member.future.done():  # meanwhile; otherwise it finds the frame itself
+                    sent.leave(member.key)
             reply.add_done_callback(partial(self._deliver, members))
 
     def _take(self) -> tuple[list[_Member], int | None] | None:
@@ -129,9 +151,6 @@ class MicroBatches:
                 if self._members and (len(self._members) == self._batch or left_s <= 0 or self._is_closed):
                     members, self._members = self._members, []
                     self._changed.notify_all()
-                    for member in members:
-                        if member.future.cancelled():
-                            self._claim(member.key)  # nobody else would let go of it before its time is over
                     wanted = [m for m in members if not m.future.done()]
                     if wanted:
                         return wanted, self._chain_index
@@ -158,10 +177,18 @@ class MicroBatches:
             if self._claim(member.key):
                 member.future.set_exception(own_instance(error) if isinstance(error, DispatcherError) else error)
 
+    def _leave(self, member: _Member, future: Future[Any]) -> None:
+        if future.cancelled():
+            self._claim(member.key)
+            if member.sent is not None:
+                member.sent.leave(member.key)
+
     def _expire(self, key: int) -> None:
         member = self._claim(key)
         if member is not None:
             member.future.set_exception(late(member.deadline.timeout_s, "for an input that shares a frame"))
+            if member.sent is not None:
+                member.sent.leave(key)
 
     def _claim(self, key: int) -> _Member | None:
         """The input, for the one caller that ends its future; None: it has ended."""
