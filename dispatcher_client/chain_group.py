@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from dispatcher_client.chain import Chain
 from dispatcher_client.deadlines import Deadline, Deadlines
+from dispatcher_client.door import Door
 from dispatcher_client.errors import DispatcherError, ReplyTimeoutError, late
 from dispatcher_client.lane import Lane
 from dispatcher_client.placement import ChainPlacement
@@ -86,6 +87,7 @@ class ChainGroup:
         finish: Callable[[dict[str, Array]], _T],
         deadline: Deadline,
         chain_index: int | None = None,
+        door: Door | None = None,
     ) -> Future[_T]:
         """Sends the model's input tensors; the future gives `finish` of the output tensors by name.
 
@@ -95,6 +97,8 @@ class ChainGroup:
         Args:
             deadline: for all of it: waiting for room, sending and the answer.
             chain_index: the chain that must answer; by default the one with the fewest requests outstanding.
+            door: where those who have to wait for room are counted.
+        Raises: OverloadedError: too many wait at the door.
         """
 
         def choose(outstanding: Sequence[int]) -> int | None:
@@ -102,7 +106,7 @@ class ChainGroup:
             return least_outstanding(outstanding, self._windows.sizes, candidates)
 
         answer: Future[_T] = Future()
-        slot = self._windows.take(choose, deadline.left_s)
+        slot = self._windows.take(choose, deadline.left_s, door)
         if slot is None:
             answer.set_exception(late(deadline.timeout_s, "because the window stayed full"))
             return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dispatcher_client.deadlines import Deadline, Deadlines
+from dispatcher_client.door import Door
 from dispatcher_client.errors import ChainClosedError, DispatcherError, late, own_instance
 from dispatcher_client.values import Values
 from fleet.event_loop import delivers_answers
@@ -79,7 +81,12 @@ class MicroBatches:
         self._sender.start()
 
     def submit(
-        self, tensors: Tensors, finish: Callable[[dict[str, Array]], _T], chain_index: int | None, deadline: Deadline
+        self,
+        tensors: Tensors,
+        finish: Callable[[dict[str, Array]], _T],
+        chain_index: int | None,
+        deadline: Deadline,
+        door: Door | None = None,
     ) -> Future[_T]:
         """Puts one input into the frame in the making; the future gives `finish` of its own rows of the answer.
 
@@ -87,11 +94,12 @@ class MicroBatches:
             tensors: the input's rows, by tensor name.
             chain_index: the chain that must answer; None for any.
             deadline: for all of it: waiting for room, for others that fill the frame, and for the answer.
-        Raises: ChainClosedError: closed.
+            door: where those who have to wait for room are counted.
+        Raises: ChainClosedError: closed. OverloadedError: too many wait at the door.
         """
         future: Future[_T] = Future()
         with self._changed:
-            if not self._changed.wait_for(lambda: self._is_closed or self._has_room(chain_index), deadline.left_s):
+            if not self._wait_for_room(chain_index, deadline, door):
                 future.set_exception(late(deadline.timeout_s, "because the window stayed full"))
                 return future
             if self._is_closed:
@@ -120,6 +128,15 @@ class MicroBatches:
         self._sender.join(timeout_s)
         self._deadlines.close()  # what is on its way ends with the chains
         return not self._sender.is_alive()
+
+    def _wait_for_room(self, chain_index: int | None, deadline: Deadline, door: Door | None) -> bool:
+        def is_over() -> bool:
+            return self._is_closed or self._has_room(chain_index)
+
+        if is_over():
+            return True
+        with contextlib.nullcontext() if door is None else door.waiting():
+            return self._changed.wait_for(is_over, deadline.left_s)
 
     def _has_room(self, chain_index: int | None) -> bool:
         if self._members and chain_index != self._chain_index and self._due_s > self._clock():

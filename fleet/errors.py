@@ -50,6 +50,10 @@ class ComputeFailedError(BoardError):
     """The board's runtime refused to run the partition on this frame; it serves on."""
 
 
+class BoardOverloadedError(BoardError):
+    """The frame came when as many waited in the board as may; it serves on."""
+
+
 class FrameDroppedError(BoardError):
     """The board dropped the frame, since nobody waits for its answer any more; it serves on."""
 
@@ -68,6 +72,7 @@ _BY_CODE: dict[int, type[BoardError]] = {
     Error.STALLED: BoardStalledError,
     Error.DEADLINE_EXCEEDED: FrameDroppedError,
     Error.CANCELLED: FrameDroppedError,
+    Error.OVERLOADED: BoardOverloadedError,
 }
 
 

@@ -122,7 +122,9 @@ class DataPlane:
                     receiver=receiver,
                     usage=(upstream if next_board is None else next_board.stream).usage,
                 )
-                stream = StageStream(stage, this.board, upstream, next_board, coding)
+                stream = StageStream(
+                    stage, this.board, upstream, next_board, coding, max_waiting=self._config.max_waiting_frames
+                )
                 with self._streams.registered(stream):
                     stream.run()
             finally:

@@ -57,6 +57,10 @@ class FrameLateError(FrameDroppedError):
     """Nobody waits for a frame's answer any more: its time is over."""
 
 
+class OverloadedError(NodeServiceError):
+    """A frame came when as many as may wait did."""
+
+
 class MeasurementError(NodeServiceError):
     """A partition cannot be measured: it crashes the runtime, or takes too long."""
 
@@ -80,6 +84,7 @@ _TABLE: tuple[tuple[type[Exception], Error.Code, grpc.StatusCode], ...] = (
     (StalledError, Error.STALLED, grpc.StatusCode.UNAVAILABLE),
     (FrameLateError, Error.DEADLINE_EXCEEDED, grpc.StatusCode.DEADLINE_EXCEEDED),
     (FrameDroppedError, Error.CANCELLED, grpc.StatusCode.CANCELLED),
+    (OverloadedError, Error.OVERLOADED, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (RefusedError, Error.REFUSED, grpc.StatusCode.UNAVAILABLE),
     (ComputeError, Error.COMPUTE_FAILED, grpc.StatusCode.INVALID_ARGUMENT),
     (ModelLoadError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Union
 
 from node_service.cancelled_requests import CancelledRequests
+from node_service.config import MAX_WAITING_FRAMES
 from node_service.errors import (
     FrameDroppedError,
     FrameLateError,
+    OverloadedError,
     RefusedError,
     StalledError,
     is_expected,
@@ -34,8 +36,6 @@ _REPLY_TIMEOUT_S = 120.0
 _NS_PER_S = 1e9
 # The figures in the reason for the codecs age.
 _REASON_EVERY = 50
-# Flow control bounds what waits in bytes; this bounds what is spent on frames of a few bytes. No window is so large.
-_MAX_WAITING = 1024
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,6 @@ class _Unreadable:
     message_bytes: int
 
 
-@dataclass(frozen=True)
-class _OneTooMany:
-    error: RefusedError
-    message_bytes: int
-
-
 class StageStream:
     """Carries frames through one stage, in order.
 
@@ -66,8 +60,9 @@ class StageStream:
                                         relay <- next board
 
     The steps are threads. What waits in [frames] is bounded by the flow control of the stream, to three frames of the size that
-    comes, and to _MAX_WAITING of small ones. `work` decodes, computes and sends; it does not wait for the link, unless the frame
-    before is still on its way. On a board with a core to spare it leaves coding and sending to a thread of their own.
+    comes, and to `max_waiting` of small ones: those beyond are refused one by one. `work` decodes, computes and sends; it does
+    not wait for the link, unless the frame before is still on its way. On a board with a core to spare it leaves coding and
+    sending to a thread of their own.
     Answers keep the order of their frames; the error of a frame goes back at once, maybe before answers that are on their way.
     A frame that nobody waits for any more is dropped before it is computed, and before it leaves: the thread that receives
     hears of requests that were cancelled while their frames wait, and passes that on.
@@ -80,6 +75,8 @@ class StageStream:
         upstream: MessageStream,
         next_board: NextBoard | None,
         coding: LinkCoding,
+        *,
+        max_waiting: int = MAX_WAITING_FRAMES,
     ) -> None:
         self._stage = stage
         self._board = board
@@ -88,8 +85,10 @@ class StageStream:
         self._coding = coding
         self._told_codecs: list[int] | None = None
         self._frames_told = 0
-        self._frames: queue.SimpleQueue[Union[_Arrived, _Unreadable, _OneTooMany, None]] = queue.SimpleQueue()
-        self._is_refusing = False
+        self._frames: queue.SimpleQueue[Union[_Arrived, _Unreadable, None]] = queue.SimpleQueue()
+        self._max_waiting = max_waiting
+        # A refused frame counts as taken once its refusal is on its way: so flow control bounds these, too.
+        self._refusals = Replies(upstream, upstream.taken)
         self._cancelled = CancelledRequests()
         # One slot: a frame is sent while the next one is computed.
         self._leaving: queue.Queue[tuple[_Arrived, FrameWork] | None] | None = (
@@ -121,6 +120,7 @@ class StageStream:
         finally:
             self._claim_end()  # what breaks from here on was broken here
             self._upstream.abort()
+            self._refusals.finish()
             self._frames.put(None)
             if self._next is not None:
                 self._next.abort()
@@ -148,12 +148,8 @@ class StageStream:
 
     def _take(self, message: memoryview) -> None:
         arrived_ns = time.perf_counter_ns()
-        if self._is_draining or self._is_over or self._is_refusing:
+        if self._is_draining or self._is_over:
             self._upstream.taken(len(message))
-            return
-        if self._frames.qsize() >= _MAX_WAITING:
-            self._is_refusing = True
-            self._frames.put(_OneTooMany(self._too_many(), len(message)))
             return
         try:
             header, tensors = unpack_frame(message)
@@ -163,6 +159,9 @@ class StageStream:
         if not header.request_id and header.cancelled_ids:
             self._upstream.taken(len(message))
             self._cancel(header.cancelled_ids)
+            return
+        if self._frames.qsize() >= self._max_waiting:
+            self._refuse(header.request_id, len(message))
             return
         left_ns = header.left_ns
         due_ns = arrived_ns + left_ns if left_ns else 0
@@ -183,18 +182,20 @@ class StageStream:
             return FrameLateError(f"the frame was dropped: its time was over {late_s:.2g} s ago.")
         return None
 
-    def _too_many(self) -> RefusedError:
-        return RefusedError(
-            f"{_MAX_WAITING} frames wait for stage {self._stage.stage_index} on board {self._board}, which takes no more: "
-            f"have at most {_MAX_WAITING} in flight, by a smaller window."
+    def _refuse(self, request_id: int, message_bytes: int) -> None:
+        """At once, by a frame of its own: those that wait are not held up, and neither is the thread that reads."""
+        error = OverloadedError(
+            f"{self._max_waiting} frames wait for stage {self._stage.stage_index} on board {self._board}, which takes no more for "
+            "now: have fewer in flight, by a smaller window, or raise its --max-waiting-frames."
         )
+        told = to_frame_error(error, self._board, self._stage.stage_index)
+        (part,) = frame_parts(Header(request_id=request_id, error=told))
+        self._refusals.pass_on(part, message_bytes)
 
     def _work(self) -> None:
         try:
             while (frame := self._frames.get()) is not None:
                 self._upstream.taken(frame.message_bytes)
-                if isinstance(frame, _OneTooMany):
-                    raise frame.error
                 if isinstance(frame, _Unreadable):
                     if not frame.error.request_id:
                         raise frame.error  # whose frame it was cannot be told, so the stream cannot go on
@@ -341,6 +342,7 @@ class StageStream:
             else:
                 _log.error("a stream to stage %d ended by a defect", self._stage.stage_index, exc_info=error)
         try:
+            self._refusals.finish()
             if error is not None:
                 self._reply_error(error)
             self._upstream.finish(_REPLY_TIMEOUT_S)
