@@ -16,6 +16,7 @@ from dispatcher_client.errors import (
     DispatcherError,
     InputError,
     OptionError,
+    OverloadedError,
     PlacementError,
     ReplyTimeoutError,
 )
@@ -23,6 +24,7 @@ from dispatcher_client.identity import BitPromise
 from fleet.errors import (
     BoardDefectError,
     BoardError,
+    BoardOverloadedError,
     BoardRefusedError,
     BoardsFileError,
     BoardUnavailableError,
@@ -38,6 +40,7 @@ __all__ = [
     "Board",
     "BoardDefectError",
     "BoardError",
+    "BoardOverloadedError",
     "BoardRefusedError",
     "BoardUnavailableError",
     "BoardsFileError",
@@ -51,6 +54,7 @@ __all__ = [
     "InputError",
     "OptionError",
     "OutputChange",
+    "OverloadedError",
     "PlacementError",
     "Plan",
     "PlanError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +27,8 @@ def stream_in_order(
     """Answers in order; an input is taken only while fewer than `windows.room_ahead()` frames are outstanding or unread.
 
     Inputs are taken on a thread of its own, so a slow source (a camera) does not hold up answers that are ready. If the
-    stream is left early while the source is waiting for its next input, that thread ends when the source gives one.
+    stream is left early while the source is waiting for its next input, that thread ends when the source gives one; what was
+    submitted and not read is cancelled.
     Args:
         inputs_per_frame: how many inputs of weight 1 share a frame.
         weigh: how many of them an input counts for.
@@ -58,8 +60,18 @@ def stream_in_order(
                 weight = weigh(value)
                 taken += weight
                 results.put((submit(value), weight))
+                if stopped.is_set():
+                    cancel_unread()
         except BaseException as error:
             results.put(error)
+
+    def cancel_unread() -> None:
+        """Nobody waits for what was submitted and not read."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                unread = results.get_nowait()
+                if isinstance(unread, tuple):
+                    unread[0].cancel()
 
     threading.Thread(target=feed, name="boardline-stream", daemon=True).start()
     try:
@@ -74,3 +86,4 @@ def stream_in_order(
     finally:
         stopped.set()
         windows.wake()
+        cancel_unread()

@@ -9,16 +9,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
+from functools import partial
 
 from dispatcher_client.deadlines import Deadline, Deadlines
 from dispatcher_client.errors import ChainClosedError, DispatcherError, ReplyTimeoutError, late, own_instance
 from dispatcher_client.placement import ChainPlacement
+from dispatcher_client.reply import Reply
 from fleet.errors import BoardDefectError, BoardUnavailableError, from_wire
 from fleet.event_loop import delivers_answers
 from fleet.inventory import Board
 from protos.v1.data_plane_pb2 import Header, Hop, OpenStream, StageTiming
+from transport.cancellations import Cancellations
 from transport.channel import (
     DATA_PLANE_STREAM,
     DEFAULT_MAX_FRAME_BYTES,
@@ -28,7 +30,7 @@ from transport.channel import (
 )
 from transport.coding_costs import BoardLoad
 from transport.errors import ConnectError, StreamBrokenError, StreamStalledError, TransportError
-from transport.frame import EncodedTensor, frame_parts, unpack_frame
+from transport.frame import frame_parts, unpack_frame
 from transport.link_coding import LinkCoding
 from transport.message_stream import SILENCE_S, MessageStream, StreamLimits, open_stream
 from transport.tensor_codec import CodecSetting, available_codecs
@@ -36,6 +38,9 @@ from transport.tensor_spec import Array, numpy_dtype
 
 _log = logging.getLogger(__name__)
 _CLOSE_TIMEOUT_S = 10.0
+_NS_PER_S = 1e9
+# A board that neither answers nor drops a request that was abandoned so long ago has lost it, by a defect: its place is free.
+_MOST_HELD_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,13 @@ class ReplyReport:
     received_bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Pending:
-    future: Future[list[EncodedTensor]]
+    reply: Reply
     sent_at_s: float
     sent_bytes: int
     deadline: Deadline
+    is_abandoned: bool = False
 
 
 class Chain:
@@ -83,7 +89,8 @@ class Chain:
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._pending: dict[int, _Pending] = {}
-        self._deadlines = Deadlines(self._expire)
+        self._cancellations: Cancellations | None = None
+        self._deadlines = Deadlines(self._forget)  # of abandoned requests
         self._broken: DispatcherError | None = ChainClosedError("the chain is not open.")
         self._is_closed = False
         self._on_break: Callable[[DispatcherError], None] | None = None
@@ -152,6 +159,8 @@ class Chain:
             receiver=BoardLoad(0.0, header.opened.cores or 1.0, has_spare_core=False),
             usage=stream.usage,
         )
+        if header.opened.takes_cancellations:
+            self._cancellations = Cancellations(stream)
         with self._lock:
             if not self._is_closed:
                 self._broken = None
@@ -166,38 +175,41 @@ class Chain:
         """How requests are coded on their way to the first board, and why."""
         return "" if self._coding is None else self._coding.reason
 
-    def post(self, arrays: Sequence[Array], deadline: Deadline) -> Future[list[EncodedTensor]]:
-        """Sends one request; the future ends by the deadline, with the reply's tensors or a DispatcherError.
+    def post(self, arrays: Sequence[Array], deadline: Deadline) -> Reply:
+        """Sends one request; the reply ends with its tensors or a DispatcherError.
 
-        Waits while an earlier request is on its way into the stream.
+        Waits until the deadline while an earlier request is on its way into the stream. Boards drop the request when its time is
+        over; whoever waits for it must abandon it then, since no board may be able to say so.
         """
-        future: Future[list[EncodedTensor]] = Future()
         if not self._sending.acquire(timeout=deadline.left_s):
-            _end(future, self._late(deadline))
-            return future
+            reply = Reply()
+            reply.end(self._late(deadline))
+            return reply
         try:
-            self._post(arrays, deadline, future)
+            request_id = next(self._ids)
+            reply = Reply(partial(self._abandon, request_id))
+            self._post(request_id, arrays, deadline, reply)
+            return reply
         finally:
             self._sending.release()
-        return future
 
-    def _post(self, arrays: Sequence[Array], deadline: Deadline, future: Future[list[EncodedTensor]]) -> None:
+    def _post(self, request_id: int, arrays: Sequence[Array], deadline: Deadline, reply: Reply) -> None:
         if self._coding is None or self._stream is None:
-            _end(future, own_instance(self._broken or ChainClosedError("the chain is not open.")))
+            reply.end(own_instance(self._broken or ChainClosedError("the chain is not open.")))
             return
-        request_id = next(self._ids)
-        parts = frame_parts(Header(request_id=request_id), self._coding.encode(arrays))
+        tensors = self._coding.encode(arrays)
+        left_ns = max(1, int(deadline.left_s * _NS_PER_S))
+        parts = frame_parts(Header(request_id=request_id, left_ns=left_ns), tensors)
         with self._lock:
             if self._broken is not None:
-                _end(future, own_instance(self._broken))
+                reply.end(own_instance(self._broken))
                 return
-            self._pending[request_id] = _Pending(future, time.perf_counter(), sum(map(len, parts)), deadline)
-        self._deadlines.set(request_id, deadline)
+            self._pending[request_id] = _Pending(reply, time.perf_counter(), sum(map(len, parts)), deadline)
         try:
             self._stream.post(parts, deadline.left_s, copies_rest=True)  # they are the application's arrays
             self._coding.note_sent(0.0)
         except StreamStalledError:
-            self._expire(request_id)
+            self._forget(request_id)  # nothing of it was sent
         except StreamBrokenError:
             pass  # the reader sees the end of the stream, knows why, and ends every request
 
@@ -252,10 +264,14 @@ class Chain:
         with self._lock:
             pending = self._pending.pop(header.request_id, None)
         if pending is None:
-            return  # it came after its time-out
-        self._deadlines.cancel(header.request_id)
+            return  # forgotten
+        if pending.is_abandoned:
+            self._deadlines.cancel(header.request_id)
         if header.HasField("error"):
-            _end(pending.future, from_wire(header.error))
+            pending.reply.end(from_wire(header.error))
+            return
+        if pending.is_abandoned:  # what is known of it concerns nobody
+            pending.reply.end(tensors)
             return
         latency_s = time.perf_counter() - pending.sent_at_s
         report = ReplyReport(
@@ -270,13 +286,23 @@ class Chain:
             self._on_reply(report)
         except Exception:
             _log.exception("on_reply raised; the answer is delivered all the same")
-        _end(pending.future, tensors)
+        pending.reply.end(tensors)
 
-    def _expire(self, request_id: int) -> None:
+    def _abandon(self, request_id: int) -> None:
+        with self._lock:
+            pending = self._pending.get(request_id)
+            if pending is None or pending.is_abandoned:
+                return
+            pending.is_abandoned = True
+        self._deadlines.set(request_id, Deadline.after(_MOST_HELD_S))
+        if self._cancellations is not None:
+            self._cancellations.tell([request_id])
+
+    def _forget(self, request_id: int) -> None:
         with self._lock:
             pending = self._pending.pop(request_id, None)
         if pending is not None:
-            _end(pending.future, self._late(pending.deadline))
+            pending.reply.end(self._late(pending.deadline))
 
     def _late(self, deadline: Deadline) -> ReplyTimeoutError:
         boards = ", ".join(s.board.name for s in self.placement.stages)
@@ -303,17 +329,7 @@ class Chain:
             pending, self._pending = self._pending, {}
         for request_id, request in pending.items():
             self._deadlines.cancel(request_id)
-            _end(request.future, own_instance(error))
+            request.reply.end(own_instance(error))
 
     def _stream_error(self, error: StreamBrokenError) -> DispatcherError:
         return BoardUnavailableError(self._first.name, f"{self._first.address} broke the stream: {error}.")
-
-
-def _end(future: Future[list[EncodedTensor]], outcome: list[EncodedTensor] | DispatcherError) -> None:
-    try:
-        if isinstance(outcome, DispatcherError):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
-    except InvalidStateError:
-        pass  # the caller has cancelled it

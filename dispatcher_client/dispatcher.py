@@ -19,6 +19,7 @@ from dispatcher_client.chain import ReplyReport
 from dispatcher_client.codec_comparison import CodecEffect
 from dispatcher_client.deadlines import Deadline
 from dispatcher_client.deployment import DeployedStage, OnUpload
+from dispatcher_client.door import Door
 from dispatcher_client.errors import ChainClosedError, OptionError
 from dispatcher_client.identity import BitPromise
 from dispatcher_client.micro_batches import MicroBatches, is_whole_batch, join_batch, single_specs
@@ -65,6 +66,7 @@ class Dispatcher:
         insecure: bool = False,
         codec: str = AUTO,
         window: int | None = None,
+        max_waiting: int = 1000,
         batch_wait_ms: float = 5.0,
         open_timeout_s: float = 30.0,
         reply_timeout_s: float = 60.0,
@@ -87,6 +89,8 @@ class Dispatcher:
                 half, q8, q4 and zfp:ERROR (largest absolute error) change the answers; see `compare_codecs`.
             window: most frames in flight in each chain; by default the fewest that keep the chain's slowest step busy, found
                 from its answers.
+            max_waiting: how many calls of `infer` and `submit` may wait for room in the windows at a time; those beyond raise
+                OverloadedError at once. `stream` takes an input only when there is room, and is not counted.
             batch_wait_ms: how long an input waits for others to fill its frame; only of bundles that were split for a batch.
             open_timeout_s, reply_timeout_s: limits in seconds for opening the chain and for each answer, from the call that asks
                 for it; waiting for room in a window counts.
@@ -114,6 +118,7 @@ class Dispatcher:
             if window is None
             else [window] * len(self._placements)
         )
+        self._door = Door(max_waiting)
         if not 0 <= batch_wait_ms < float("inf"):
             raise OptionError(f"batch_wait_ms is {batch_wait_ms:g}, expected 0 or more milliseconds.")
         self._batch_wait_s = batch_wait_ms / 1e3
@@ -239,10 +244,14 @@ class Dispatcher:
             chain_index: the chain to ask, to measure it alone or to find a fault; by default the one with the fewest requests
                 outstanding.
         Returns: an array, or a dict by output name; real numbers unless integers were passed for a quantised input.
-        Raises: InputError, OptionError, BoardError, ReplyTimeoutError, ChainClosedError.
+        Raises: InputError, OptionError, OverloadedError, BoardError, ReplyTimeoutError, ChainClosedError.
         """
         require_other_thread("infer")
-        return self.submit(values, timeout_s, chain_index=chain_index).result()
+        future = self.submit(values, timeout_s, chain_index=chain_index)
+        try:
+            return future.result()
+        finally:
+            future.cancel()  # of one that was interrupted; otherwise nothing is left to cancel
 
     def submit(
         self, values: Values, timeout_s: float | None = None, *, chain_index: int | None = None
@@ -250,14 +259,20 @@ class Dispatcher:
         """Sends one input and returns the answer's future; blocks while all windows are full.
 
         The time-out begins with the call and is one for all of it: whatever it waits for, the future has ended by then.
+        Cancel the future if you wait no longer: boards drop the input then, as they do when its time is over.
         Callbacks added to the future run on the dispatcher's own threads, maybe several at the same time: one for each chain's
         answers, one for each chain's time-outs, and two for a bundle that was split for a batch, which send its frames and watch
         its inputs' time-outs. They must return at once and cannot wait for other answers. Of a request that has ended already,
         or cannot be sent, they run on the caller's thread.
-        Raises: InputError, OptionError and ChainClosedError at once, CallbackError from a callback; the future raises what
-            `infer` raises.
+        Raises: InputError, OptionError, OverloadedError and ChainClosedError at once, CallbackError from a callback; the future
+            raises what `infer` raises.
         """
         require_other_thread("submit")
+        return self._submit(values, timeout_s, chain_index, self._door)
+
+    def _submit(
+        self, values: Values, timeout_s: float | None, chain_index: int | None, door: Door | None
+    ) -> Future[Answer]:
         deadline = self._deadline(timeout_s)
         if chain_index is not None and not 0 <= chain_index < len(self._placements):
             raise OptionError(f"chain_index is {chain_index}, there are chains 0 to {len(self._placements) - 1}.")
@@ -270,8 +285,8 @@ class Dispatcher:
             return from_tensors(self.manifest.outputs, answer, is_real)
 
         if gathering is None:
-            return service.submit(by_name, finish, chain_index, deadline)
-        return gathering.submit(by_name, finish, chain_index, deadline)
+            return service.submit(by_name, finish, chain_index, deadline, door)
+        return gathering.submit(by_name, finish, chain_index, deadline, door)
 
     def _require_open(self) -> Service:
         service = self._service
@@ -288,15 +303,16 @@ class Dispatcher:
         Lazy on both sides: an input is taken only when fewer than `window` answers are outstanding or unread; with several
         chains, when there are so few that the fastest chain need not wait for the slowest one's answer (at most nine times
         `window`, see `windows.py`). Inputs are taken on a thread of its own, so a slow source (a camera) does not hold up
-        answers that are ready. If the stream is left early while the source is waiting for its next input, that thread ends
-        when the source gives one. Of a bundle that was split for a batch, `window` times the batch inputs are taken.
+        answers that are ready. If the stream is left early, what was submitted is cancelled; while the source is waiting for its
+        next input, that thread ends when the source gives one. Of a bundle that was split for a batch, `window` times the batch
+        inputs are taken.
         Args:
             timeout_s: limit in seconds for each answer, from when its input was taken; `reply_timeout_s` by default.
         Raises: what `infer` raises, at the place of the input that caused it; what `frames` raises.
         """
         return stream_in_order(
             frames,
-            lambda values: self.submit(values, timeout_s),
+            lambda values: self._submit(values, timeout_s, None, None),
             self._windows,
             inputs_per_frame=self.batch,
             weigh=lambda values: self.batch if is_whole_batch(values, self.batch) else 1,

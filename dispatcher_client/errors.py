@@ -34,6 +34,14 @@ class ReplyTimeoutError(DispatcherError):
     """No answer came within the time-out."""
 
 
+class AbandonedError(DispatcherError):
+    """Nobody waits for the answer any more; no application sees it."""
+
+
+class OverloadedError(DispatcherError):
+    """As many requests wait for room in the windows as may; this one was not taken."""
+
+
 class MissingExtraError(DispatcherError):
     """A command needs a part of boardline that is not installed here."""
 

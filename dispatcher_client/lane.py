@@ -14,8 +14,9 @@ import numpy as np
 
 from dispatcher_client.chain import Chain
 from dispatcher_client.deadlines import Deadline, Deadlines
-from dispatcher_client.errors import ChainClosedError, DispatcherError, late, own_instance
+from dispatcher_client.errors import AbandonedError, ChainClosedError, DispatcherError, late, own_instance
 from dispatcher_client.placement import ChainPlacement
+from dispatcher_client.reply import Reply
 from fleet.errors import BoardError, BoardRefusedError, ComputeFailedError, FrameRejectedError
 from transport.frame import EncodedTensor
 from transport.tensor_spec import Array
@@ -62,8 +63,28 @@ class _Request:
     number: int
     tensors: Sequence[Array]
     deadline: Deadline
-    future: Future[list[EncodedTensor]] = field(default_factory=Future)
     attempts: int = 0
+    sent: Reply | None = None  # what the last chain that it went to promised
+    waits_in: Lane | None = None  # the last lane that it waited in
+    is_abandoned: bool = False
+    future: Reply = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.future = Reply(self._abandon)
+
+    def was_sent(self, reply: Reply) -> None:
+        """To a chain, which promised this."""
+        self.sent = reply
+        if self.is_abandoned:
+            reply.abandon()
+
+    def _abandon(self) -> None:
+        """First the claim, then what it concerns at present. Lanes do it the other way round, so that one sees the other's."""
+        self.is_abandoned = True
+        if self.sent is not None:
+            self.sent.abandon()
+        if self.waits_in is not None:
+            self.waits_in._drop(self)
 
 
 class Lane:
@@ -112,8 +133,8 @@ class Lane:
         """Opens the first chain. Raises: BoardError: the board that could not be opened."""
         return await self.chain.open(timeout_s)
 
-    def post(self, tensors: Sequence[Array], deadline: Deadline) -> Future[list[EncodedTensor]]:
-        """Sends one request; the future ends with the reply's tensors or a DispatcherError.
+    def post(self, tensors: Sequence[Array], deadline: Deadline) -> Reply:
+        """Sends one request; the future ends with the reply's tensors or a DispatcherError, at once if it is abandoned here.
 
         The arrays are copied: they may have to be sent again after the application has changed them.
         """
@@ -166,13 +187,21 @@ class Lane:
             chain, state = self.chain, self._state
             if state is LaneState.MENDING:
                 self._wait(request)
-                return
+        if state is LaneState.MENDING:
+            if request.is_abandoned:
+                self._drop(request)
+            return
+        if request.is_abandoned:
+            _end(request, AbandonedError("nobody waits for the answer any more."))
+            return
         if state is not LaneState.OPEN:
             _end(request, own_instance(self._error))
             return
         request.attempts += 1
         self.replayed += request.attempts > 1
-        chain.post(request.tensors, request.deadline).add_done_callback(partial(self._replied, chain, request))
+        reply = chain.post(request.tensors, request.deadline)
+        request.was_sent(reply)
+        reply.add_done_callback(partial(self._replied, chain, request))
 
     def _replied(self, chain: Chain, request: _Request, reply: Future[list[EncodedTensor]]) -> None:
         error = reply.exception()
@@ -206,8 +235,17 @@ class Lane:
 
     def _wait(self, request: _Request) -> None:
         """The lock is held."""
+        request.waits_in = self
         self._waiting[request.number] = request
         self._deadlines.set(request.number, request.deadline)
+
+    def _drop(self, request: _Request) -> None:
+        """Ends a request that waits here and that nobody waits for."""
+        with self._lock:
+            waited = self._waiting.pop(request.number, None)
+        if waited is not None:
+            self._deadlines.cancel(request.number)
+            _end(request, AbandonedError("nobody waits for the answer any more."))
 
     def _expire(self, number: int) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dispatcher_client.deadlines import Deadline, Deadlines
+from dispatcher_client.door import Door
 from dispatcher_client.errors import ChainClosedError, DispatcherError, late, own_instance
 from dispatcher_client.values import Values
 from fleet.event_loop import delivers_answers
@@ -24,20 +26,36 @@ _T = TypeVar("_T")
 Tensors = Mapping[str, Array]
 
 
-@dataclass(frozen=True)
+class _Sent:
+    """A frame that was sent, and the inputs in it that somebody still waits for."""
+
+    def __init__(self, members: Sequence[_Member], reply: Future[dict[str, Array]]) -> None:
+        self._wanted = {member.key for member in members}
+        self._reply = reply
+
+    def leave(self, key: int) -> None:
+        """Nobody waits for this input any more; with the last one the frame is cancelled."""
+        self._wanted.discard(key)
+        if not self._wanted:
+            self._reply.cancel()
+
+
+@dataclass
 class _Member:
     key: int
     tensors: Tensors
     finish: Callable[[dict[str, Array]], Any]
     future: Future[Any]
     deadline: Deadline
+    sent: _Sent | None = None
 
 
 class MicroBatches:
     """Frames in the making, one at a time; a thread of its own sends each when it is full or has waited long enough.
 
     Thread-safe. While the chain has no room, up to one frame of inputs waits here and `submit` blocks beyond it. An input
-    whose time is over ends alone; its frame goes on for the others. Inputs for another chain go into a frame of their own.
+    that is cancelled, or whose time is over, ends alone; its frame goes on for the others, and is cancelled with the last.
+    Inputs for another chain go into a frame of their own.
     """
 
     def __init__(
@@ -63,7 +81,12 @@ class MicroBatches:
         self._sender.start()
 
     def submit(
-        self, tensors: Tensors, finish: Callable[[dict[str, Array]], _T], chain_index: int | None, deadline: Deadline
+        self,
+        tensors: Tensors,
+        finish: Callable[[dict[str, Array]], _T],
+        chain_index: int | None,
+        deadline: Deadline,
+        door: Door | None = None,
     ) -> Future[_T]:
         """Puts one input into the frame in the making; the future gives `finish` of its own rows of the answer.
 
@@ -71,11 +94,12 @@ class MicroBatches:
             tensors: the input's rows, by tensor name.
             chain_index: the chain that must answer; None for any.
             deadline: for all of it: waiting for room, for others that fill the frame, and for the answer.
-        Raises: ChainClosedError: closed.
+            door: where those who have to wait for room are counted.
+        Raises: ChainClosedError: closed. OverloadedError: too many wait at the door.
         """
         future: Future[_T] = Future()
         with self._changed:
-            if not self._changed.wait_for(lambda: self._is_closed or self._has_room(chain_index), deadline.left_s):
+            if not self._wait_for_room(chain_index, deadline, door):
                 future.set_exception(late(deadline.timeout_s, "because the window stayed full"))
                 return future
             if self._is_closed:
@@ -87,6 +111,7 @@ class MicroBatches:
             self._deadlines.set(member.key, deadline)
             self._members.append(member)
             self._changed.notify_all()
+        future.add_done_callback(partial(self._leave, member))
         return future
 
     def flush(self) -> None:
@@ -104,6 +129,15 @@ class MicroBatches:
         self._deadlines.close()  # what is on its way ends with the chains
         return not self._sender.is_alive()
 
+    def _wait_for_room(self, chain_index: int | None, deadline: Deadline, door: Door | None) -> bool:
+        def is_over() -> bool:
+            return self._is_closed or self._has_room(chain_index)
+
+        if is_over():
+            return True
+        with contextlib.nullcontext() if door is None else door.waiting():
+            return self._changed.wait_for(is_over, deadline.left_s)
+
     def _has_room(self, chain_index: int | None) -> bool:
         if self._members and chain_index != self._chain_index and self._due_s > self._clock():
             self.flush()  # the lock is one that its owner may take again
@@ -119,6 +153,11 @@ class MicroBatches:
             except BaseException as error:
                 self._fail(members, error)
                 continue
+            sent = _Sent(members, reply)
+            for member in members:
+                member.sent = sent
+                if member.future.done():  # meanwhile; otherwise it finds the frame itself
+                    sent.leave(member.key)
             reply.add_done_callback(partial(self._deliver, members))
 
     def _take(self) -> tuple[list[_Member], int | None] | None:
@@ -129,9 +168,6 @@ class MicroBatches:
                 if self._members and (len(self._members) == self._batch or left_s <= 0 or self._is_closed):
                     members, self._members = self._members, []
                     self._changed.notify_all()
-                    for member in members:
-                        if member.future.cancelled():
-                            self._claim(member.key)  # nobody else would let go of it before its time is over
                     wanted = [m for m in members if not m.future.done()]
                     if wanted:
                         return wanted, self._chain_index
@@ -158,10 +194,18 @@ class MicroBatches:
             if self._claim(member.key):
                 member.future.set_exception(own_instance(error) if isinstance(error, DispatcherError) else error)
 
+    def _leave(self, member: _Member, future: Future[Any]) -> None:
+        if future.cancelled():
+            self._claim(member.key)
+            if member.sent is not None:
+                member.sent.leave(member.key)
+
     def _expire(self, key: int) -> None:
         member = self._claim(key)
         if member is not None:
             member.future.set_exception(late(member.deadline.timeout_s, "for an input that shares a frame"))
+            if member.sent is not None:
+                member.sent.leave(key)
 
     def _claim(self, key: int) -> _Member | None:
         """The input, for the one caller that ends its future; None: it has ended."""

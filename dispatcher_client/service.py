@@ -14,6 +14,7 @@ from dispatcher_client.chain_group import ChainGroup
 from dispatcher_client.codec_comparison import CodecComparison
 from dispatcher_client.deadlines import Deadline
 from dispatcher_client.deployment import DeployedStage, OnUpload, deploy
+from dispatcher_client.door import Door
 from dispatcher_client.identity import BitPromise, judge_fleet
 from dispatcher_client.placement import ChainPlacement
 from dispatcher_client.recovery import Recovery, RecoverySettings
@@ -100,11 +101,12 @@ class Service:
         finish: Callable[[dict[str, Array]], _T],
         chain_index: int | None,
         deadline: Deadline,
+        door: Door | None = None,
     ) -> Future[_T]:
         """Sends the model's input tensors, by tensor name; the future gives `finish` of the output tensors."""
         # What arrives at every splitting's first partition; `parse_manifest` holds that.
         arrays = [tensors[spec.name] for spec in self._bundle.manifest.inputs]
-        return self._group.submit(arrays, finish, deadline, chain_index)
+        return self._group.submit(arrays, finish, deadline, chain_index, door)
 
     @property
     def placements(self) -> list[ChainPlacement]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import statistics
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dispatcher_client.answer_figures import Answered
+from dispatcher_client.door import Door
 from dispatcher_client.window_control import WindowControl
 
 # Enough for a mean that one answer does not move; a chain's one slow answer is forgotten after as many.
@@ -66,11 +68,15 @@ class Windows:
         with self._changed:
             return tuple(map(len, self._taken))
 
-    def take(self, choose: Callable[[Sequence[int]], int | None], timeout_s: float) -> Slot | None:
+    def take(
+        self, choose: Callable[[Sequence[int]], int | None], timeout_s: float, door: Door | None = None
+    ) -> Slot | None:
         """Takes room in a chain as soon as there is some; None if there was none in time.
 
         Args:
             choose: gives the chain, or None to wait on, from the number of requests outstanding in each.
+            door: where those who have to wait are counted.
+        Raises: OverloadedError: too many wait at the door.
         """
         with self._changed:
             found: list[int] = []
@@ -80,8 +86,10 @@ class Windows:
                 found[:] = [] if chain_index is None else [chain_index]
                 return bool(found)
 
-            if not self._changed.wait_for(try_to_choose, timeout_s):
-                return None
+            if not try_to_choose():
+                with contextlib.nullcontext() if door is None else door.waiting():
+                    if not self._changed.wait_for(try_to_choose, timeout_s):
+                        return None
             slot = Slot(found[0], next(self._numbers), self._clock())
             self._taken[slot.chain_index][slot.number] = slot.taken_at_s
             return slot

@@ -50,6 +50,14 @@ class ComputeFailedError(BoardError):
     """The board's runtime refused to run the partition on this frame; it serves on."""
 
 
+class BoardOverloadedError(BoardError):
+    """The frame came when as many waited in the board as may; it serves on."""
+
+
+class FrameDroppedError(BoardError):
+    """The board dropped the frame, since nobody waits for its answer any more; it serves on."""
+
+
 class BoardDefectError(BoardError):
     """A defect in the board's software; its log has the traceback."""
 
@@ -62,6 +70,9 @@ _BY_CODE: dict[int, type[BoardError]] = {
     Error.COMPUTE_FAILED: ComputeFailedError,
     Error.REFUSED: BoardRefusedError,
     Error.STALLED: BoardStalledError,
+    Error.DEADLINE_EXCEEDED: FrameDroppedError,
+    Error.CANCELLED: FrameDroppedError,
+    Error.OVERLOADED: BoardOverloadedError,
 }
 
 

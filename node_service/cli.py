@@ -11,7 +11,7 @@ from typing import Optional
 
 import typer
 
-from node_service.config import NodeConfig
+from node_service.config import MAX_WAITING_FRAMES, NodeConfig
 from node_service.errors import NodeServiceError
 from node_service.machine import default_threads
 from node_service.server import serve
@@ -52,6 +52,11 @@ def node_service(
     peer_silence_s: float = typer.Option(
         SILENCE_S, min=0.03, help="A neighbour in a chain without a sign of life for so long is taken to be gone."
     ),
+    max_waiting_frames: int = typer.Option(
+        MAX_WAITING_FRAMES,
+        min=1,
+        help="Frames of a stream that may wait for their turn; those beyond are refused one by one.",
+    ),
     log_level: str = typer.Option(
         "info", help="debug, info, warning or error.", callback=one_of(("debug", "info", "warning", "error"))
     ),
@@ -73,6 +78,7 @@ def node_service(
         max_frame_bytes=max_frame_mib * _MIB,
         drain_timeout_s=drain_timeout_s,
         peer_silence_s=peer_silence_s,
+        max_waiting_frames=max_waiting_frames,
     )
     asyncio.run(serve(config))
 

@@ -9,13 +9,17 @@ from transport.address import Address
 from transport.channel import DEFAULT_MAX_FRAME_BYTES
 from transport.message_stream import SILENCE_S
 
+# Flow control bounds what waits in bytes; this bounds what is spent on frames of a few bytes. No window is so large.
+MAX_WAITING_FRAMES = 1024
+
 
 @dataclass(frozen=True)
 class NodeConfig:
     """Settings of one node service.
 
     `name` is what the board calls itself in logs and descriptions. Frames are taken on the port after that of `listen`. A
-    neighbour in a chain that gives no sign of life for `peer_silence_s` is taken to be gone.
+    neighbour in a chain that gives no sign of life for `peer_silence_s` is taken to be gone. Of a stream, up to
+    `max_waiting_frames` wait for their turn.
     """
 
     listen: Address
@@ -27,3 +31,4 @@ class NodeConfig:
     max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES
     drain_timeout_s: float = 30.0
     peer_silence_s: float = SILENCE_S
+    max_waiting_frames: int = MAX_WAITING_FRAMES

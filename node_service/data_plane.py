@@ -106,7 +106,7 @@ class DataPlane:
         with self._stage(opening) as stage:
             try:
                 cores = usable_cores()
-                opened = Opened(boards=[this.board], decodes=available_codecs(), cores=cores)
+                opened = Opened(boards=[this.board], decodes=available_codecs(), cores=cores, takes_cancellations=True)
                 decodable, receiver = opening.dispatcher_decodes, _DISPATCHER
                 if next_board is not None:
                     behind = next_board.open(_onward(opening))
@@ -122,7 +122,9 @@ class DataPlane:
                     receiver=receiver,
                     usage=(upstream if next_board is None else next_board.stream).usage,
                 )
-                stream = StageStream(stage, this.board, upstream, next_board, coding)
+                stream = StageStream(
+                    stage, this.board, upstream, next_board, coding, max_waiting=self._config.max_waiting_frames
+                )
                 with self._streams.registered(stream):
                     stream.run()
             finally:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 from transport.errors import StreamBrokenError, StreamStalledError
+from transport.frame import BytesLike
 from transport.message_stream import MessageStream
 
 _log = logging.getLogger(__name__)
@@ -23,24 +24,28 @@ class Replies:
     """
 
     def __init__(self, upstream: MessageStream, on_sent: Callable[[int], None]) -> None:
-        """Args: on_sent: told the size of each reply that is on its way."""
+        """Args: on_sent: told the bytes that were received for each reply that is on its way."""
         self._upstream = upstream
         self._on_sent = on_sent
-        self._waiting: queue.Queue[memoryview | None] = queue.Queue()
+        self._waiting: queue.Queue[tuple[BytesLike, int] | None] = queue.Queue()
         self._thread: threading.Thread | None = None
 
-    def pass_on(self, reply: memoryview) -> None:
-        """Sends a reply after those before it; never waits. One whose stream has ended is dropped: its reader knows why."""
+    def pass_on(self, reply: BytesLike, received_bytes: int | None = None) -> None:
+        """Sends a reply after those before it; never waits. One whose stream has ended is dropped: its reader knows why.
+
+        Args: received_bytes: what `on_sent` is told; the reply's own size by default.
+        """
+        n_bytes = len(reply) if received_bytes is None else received_bytes
         if not self._waiting.unfinished_tasks:
             try:
                 self._upstream.post([reply], timeout_s=0)
-                self._on_sent(len(reply))
+                self._on_sent(n_bytes)
                 return
             except StreamBrokenError:
                 return
             except StreamStalledError:
                 pass
-        self._waiting.put(reply)
+        self._waiting.put((reply, n_bytes))
         if self._thread is None:
             self._thread = threading.Thread(target=self._send, name="boardline-replies", daemon=True)
             self._thread.start()
@@ -52,10 +57,11 @@ class Replies:
             self._thread.join()
 
     def _send(self) -> None:
-        while (reply := self._waiting.get()) is not None:
+        while (item := self._waiting.get()) is not None:
+            reply, n_bytes = item
             try:
                 self._upstream.post([reply], _REPLY_TIMEOUT_S)
-                self._on_sent(len(reply))
+                self._on_sent(n_bytes)
             except StreamBrokenError:
                 pass
             except StreamStalledError as stalled:

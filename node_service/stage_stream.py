@@ -6,10 +6,21 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Union
 
-from node_service.errors import RefusedError, StalledError, is_expected, to_frame_error
+from node_service.cancelled_requests import CancelledRequests
+from node_service.config import MAX_WAITING_FRAMES
+from node_service.errors import (
+    FrameDroppedError,
+    FrameLateError,
+    OverloadedError,
+    RefusedError,
+    StalledError,
+    is_expected,
+    to_frame_error,
+)
 from node_service.frame_work import FrameStage, FrameWork
 from node_service.next_board import NextBoard
 from node_service.replies import Replies
@@ -25,8 +36,6 @@ _REPLY_TIMEOUT_S = 120.0
 _NS_PER_S = 1e9
 # The figures in the reason for the codecs age.
 _REASON_EVERY = 50
-# Flow control bounds what waits in bytes; this bounds what is spent on frames of a few bytes. No window is so large.
-_MAX_WAITING = 1024
 
 
 @dataclass(frozen=True)
@@ -34,18 +43,13 @@ class _Arrived:
     header: Header
     tensors: list[EncodedTensor]
     arrived_ns: int
+    due_ns: int  # nobody waits for its answer after that; 0: no limit
     message_bytes: int
 
 
 @dataclass(frozen=True)
 class _Unreadable:
     error: FrameError
-    message_bytes: int
-
-
-@dataclass(frozen=True)
-class _OneTooMany:
-    error: RefusedError
     message_bytes: int
 
 
@@ -56,9 +60,12 @@ class StageStream:
                                         relay <- next board
 
     The steps are threads. What waits in [frames] is bounded by the flow control of the stream, to three frames of the size that
-    comes, and to _MAX_WAITING of small ones. `work` decodes, computes and sends; it does not wait for the link, unless the frame
-    before is still on its way. On a board with a core to spare it leaves coding and sending to a thread of their own.
+    comes, and to `max_waiting` of small ones: those beyond are refused one by one. `work` decodes, computes and sends; it does
+    not wait for the link, unless the frame before is still on its way. On a board with a core to spare it leaves coding and
+    sending to a thread of their own.
     Answers keep the order of their frames; the error of a frame goes back at once, maybe before answers that are on their way.
+    A frame that nobody waits for any more is dropped before it is computed, and before it leaves: the thread that receives
+    hears of requests that were cancelled while their frames wait, and passes that on.
     """
 
     def __init__(
@@ -68,6 +75,8 @@ class StageStream:
         upstream: MessageStream,
         next_board: NextBoard | None,
         coding: LinkCoding,
+        *,
+        max_waiting: int = MAX_WAITING_FRAMES,
     ) -> None:
         self._stage = stage
         self._board = board
@@ -76,8 +85,11 @@ class StageStream:
         self._coding = coding
         self._told_codecs: list[int] | None = None
         self._frames_told = 0
-        self._frames: queue.SimpleQueue[Union[_Arrived, _Unreadable, _OneTooMany, None]] = queue.SimpleQueue()
-        self._is_refusing = False
+        self._frames: queue.SimpleQueue[Union[_Arrived, _Unreadable, None]] = queue.SimpleQueue()
+        self._max_waiting = max_waiting
+        # A refused frame counts as taken once its refusal is on its way: so flow control bounds these, too.
+        self._refusals = Replies(upstream, upstream.taken)
+        self._cancelled = CancelledRequests()
         # One slot: a frame is sent while the next one is computed.
         self._leaving: queue.Queue[tuple[_Arrived, FrameWork] | None] | None = (
             queue.Queue(1) if coding.has_own_thread else None
@@ -108,6 +120,7 @@ class StageStream:
         finally:
             self._claim_end()  # what breaks from here on was broken here
             self._upstream.abort()
+            self._refusals.finish()
             self._frames.put(None)
             if self._next is not None:
                 self._next.abort()
@@ -135,32 +148,54 @@ class StageStream:
 
     def _take(self, message: memoryview) -> None:
         arrived_ns = time.perf_counter_ns()
-        if self._is_draining or self._is_over or self._is_refusing:
+        if self._is_draining or self._is_over:
             self._upstream.taken(len(message))
-            return
-        if self._frames.qsize() >= _MAX_WAITING:
-            self._is_refusing = True
-            self._frames.put(_OneTooMany(self._too_many(), len(message)))
             return
         try:
             header, tensors = unpack_frame(message)
         except FrameError as error:
             self._frames.put(_Unreadable(error, len(message)))
-        else:
-            self._frames.put(_Arrived(header, tensors, arrived_ns, len(message)))
+            return
+        if not header.request_id and header.cancelled_ids:
+            self._upstream.taken(len(message))
+            self._cancel(header.cancelled_ids)
+            return
+        if self._frames.qsize() >= self._max_waiting:
+            self._refuse(header.request_id, len(message))
+            return
+        left_ns = header.left_ns
+        due_ns = arrived_ns + left_ns if left_ns else 0
+        self._frames.put(_Arrived(header, tensors, arrived_ns, due_ns, len(message)))
 
-    def _too_many(self) -> RefusedError:
-        return RefusedError(
-            f"{_MAX_WAITING} frames wait for stage {self._stage.stage_index} on board {self._board}, which takes no more: "
-            f"have at most {_MAX_WAITING} in flight, by a smaller window."
+    def _cancel(self, request_ids: Sequence[int]) -> None:
+        """First here: what this board passes on after that, the next one need not drop."""
+        self._cancelled.add(request_ids)
+        if self._next is not None:
+            self._next.cancel(request_ids)
+
+    def _dropped(self, frame: _Arrived, now_ns: int) -> FrameDroppedError | None:
+        """What to say of a frame that nobody waits for any more; None of the others."""
+        if self._cancelled.take(frame.header.request_id):
+            return FrameDroppedError("the frame was dropped: its request was cancelled.")
+        if frame.due_ns and now_ns >= frame.due_ns:
+            late_s = (now_ns - frame.due_ns) / _NS_PER_S
+            return FrameLateError(f"the frame was dropped: its time was over {late_s:.2g} s ago.")
+        return None
+
+    def _refuse(self, request_id: int, message_bytes: int) -> None:
+        """At once, by a frame of its own: those that wait are not held up, and neither is the thread that reads."""
+        error = OverloadedError(
+            f"{self._max_waiting} frames wait for stage {self._stage.stage_index} on board {self._board}, which takes no more for "
+            "now: have fewer in flight, by a smaller window, or raise its --max-waiting-frames."
         )
+        told = to_frame_error(error, self._board, self._stage.stage_index)
+        (part,) = frame_parts(Header(request_id=request_id, error=told))
+        self._refusals.pass_on(part, message_bytes)
 
     def _work(self) -> None:
         try:
             while (frame := self._frames.get()) is not None:
                 self._upstream.taken(frame.message_bytes)
-                if isinstance(frame, _OneTooMany):
-                    raise frame.error
                 if isinstance(frame, _Unreadable):
                     if not frame.error.request_id:
                         raise frame.error  # whose frame it was cannot be told, so the stream cannot go on
@@ -176,6 +211,10 @@ class StageStream:
                 self._leaving.put(None)
 
     def _answer(self, frame: _Arrived) -> None:
+        dropped = self._dropped(frame, time.perf_counter_ns())
+        if dropped is not None:
+            self._reply_error(dropped, frame.header.request_id)
+            return
         try:
             work = self._stage.process(frame.tensors, frame.arrived_ns)
         except Exception as error:
@@ -201,13 +240,20 @@ class StageStream:
 
     def _leave(self, frame: _Arrived, work: FrameWork) -> None:
         begun_ns = time.perf_counter_ns()
+        dropped = self._dropped(frame, begun_ns)
+        if dropped is not None:
+            self._reply_error(dropped, frame.header.request_id)
+            return
         try:
             tensors = self._coding.encode(work.leaving)
         except FrameError as error:  # a tensor that is only carried along, coded and damaged
             self._reply_error(error, frame.header.request_id)
             return
-        timing = self._timing(frame, work, tensors, time.perf_counter_ns() - begun_ns)
+        encoded_ns = time.perf_counter_ns()
+        timing = self._timing(frame, work, tensors, encoded_ns - begun_ns)
         header = frame.header
+        if frame.due_ns:
+            header.left_ns = max(1, frame.due_ns - encoded_ns)
         header.ClearField("tensors")
         header.timings.append(timing)
         parts = frame_parts(header, tensors)
@@ -296,6 +342,7 @@ class StageStream:
             else:
                 _log.error("a stream to stage %d ended by a defect", self._stage.stage_index, exc_info=error)
         try:
+            self._refusals.finish()
             if error is not None:
                 self._reply_error(error)
             self._upstream.finish(_REPLY_TIMEOUT_S)

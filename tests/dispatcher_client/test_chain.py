@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,26 +11,49 @@ from typing import Any
 
 import pytest
 
+from dispatcher_client import chain as chain_module
 from dispatcher_client.chain import Chain
 from dispatcher_client.deadlines import Deadline
 from dispatcher_client.errors import ChainClosedError, ReplyTimeoutError
-from fleet.errors import BoardUnavailableError
+from fleet.errors import BoardUnavailableError, FrameDroppedError
 from fleet.inventory import Board
-from protos.v1.data_plane_pb2 import Header, TensorHeader
+from protos.v1.data_plane_pb2 import Error, Header, TensorHeader
 from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM
 from transport.codec_setting import RAW
 from transport.errors import StreamBrokenError
-from transport.frame import EncodedTensor, frame_parts
+from transport.frame import EncodedTensor, frame_parts, unpack_frame
 from transport.message_stream import MessageStream, StreamLimits, StreamListener
 
 LIMITS = StreamLimits(2**24)
 BIG = [EncodedTensor(TensorHeader(), bytes(10**6))]
 
 
-def opens(stream: MessageStream) -> None:
+def opens(stream: MessageStream, *, cancels: bool = True) -> None:
     assert stream.receive(5)
-    stream.post(frame_parts(Header(opened={"boards": ["board1"]})), 5)
+    stream.post(frame_parts(Header(opened={"boards": ["board1"], "takes_cancellations": cancels})), 5)
+
+
+class Noting:
+    """A board that answers when the test does."""
+
+    def __init__(self, *, cancels: bool = True) -> None:
+        self.cancels = cancels
+        self.came: queue.SimpleQueue[Header] = queue.SimpleQueue()
+        self.streams: list[MessageStream] = []
+
+    def __call__(self, stream: MessageStream) -> None:
+        opens(stream, cancels=self.cancels)
+        self.streams.append(stream)
+
+        def note(message: memoryview) -> None:
+            stream.taken(len(message))
+            self.came.put(unpack_frame(message)[0])
+
+        stream.run(note, lambda: stream.finish(5))
+
+    def answer(self, request_id: int, **fields: Any) -> None:
+        self.streams[0].post(frame_parts(Header(request_id=request_id, **fields)), 5)
 
 
 @contextmanager
@@ -138,3 +162,60 @@ def test_answers_that_are_on_their_way_come_before_the_close_however_many_thread
             thread.join(10)
             assert not thread.is_alive()
         assert [f.result(0) for f in futures] == [[]] * 5
+
+
+def test_request_says_how_much_time_it_has_left() -> None:
+    board = Noting()
+    with chain_to(board) as chain:
+        chain._open(5)
+        chain.post([], Deadline.after(10))
+        chain.post([], Deadline.after(float("inf")))
+        assert 9e9 < board.came.get(timeout=5).left_ns <= 10e9
+        assert board.came.get(timeout=5).left_ns > 10**18
+
+
+def test_abandoned_request_is_cancelled_once_and_ends_when_the_board_says_so() -> None:
+    board = Noting()
+    with chain_to(board) as chain:
+        chain._open(5)
+        first, second = chain.post([], Deadline.after(10)), chain.post([], Deadline.after(10))
+        for _ in range(3):
+            first.abandon()
+        found = [board.came.get(timeout=5) for _ in range(3)]
+        assert [list(h.cancelled_ids) for h in found] == [[], [], [1]]
+        assert board.came.empty() and not first.done()
+        board.answer(1, error={"code": Error.CANCELLED, "board": "board1"})
+        with pytest.raises(FrameDroppedError):
+            first.result(5)
+        board.answer(2)
+        assert second.result(5) == []
+        second.abandon()
+        assert board.came.empty()
+
+
+def test_board_that_does_not_understand_cancellations_hears_of_none_and_its_answer_ends_the_request() -> None:
+    board = Noting(cancels=False)
+    with chain_to(board) as chain:
+        chain._open(5)
+        reply = chain.post([], Deadline.after(10))
+        board.came.get(timeout=5)
+        reply.abandon()
+        assert not reply.done()
+        board.answer(1)
+        assert reply.result(5) == []
+        assert board.came.empty()
+
+
+def test_abandoned_request_that_a_board_has_lost_does_not_take_its_place_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chain_module, "_MOST_HELD_S", 0.1)
+    board = Noting()
+    with chain_to(board) as chain:
+        chain._open(5)
+        reply = chain.post([], Deadline.after(10))
+        assert not reply.done()
+        reply.abandon()
+        with pytest.raises(ReplyTimeoutError):
+            reply.result(5)
+        assert not chain._pending

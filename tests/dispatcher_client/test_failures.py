@@ -124,7 +124,7 @@ CALLS: dict[str, Callable[[Dispatcher, dict[str, np.ndarray]], object]] = {
 def test_one_time_out_holds_for_the_wait_for_room_and_for_the_answer(
     store_root: Path, zoo_bundle: MakeBundle, call: str, batch: int
 ) -> None:
-    """Room comes free when most of the time is over, and then no answer comes."""
+    """The request before gives up when most of the time is over; the board that has it still takes its place."""
     bundle = zoo_bundle("residual", "int8", 3, batch)
     x = {spec.name: np.zeros((1, *spec.shape[1:]), np.int8) for spec in bundle.manifest.inputs}
     with (

@@ -12,7 +12,6 @@ from typing import Union
 import numpy as np
 import pytest
 
-from node_service import stage_stream
 from node_service.errors import StalledError
 from node_service.frame_work import FrameWork
 from node_service.next_board import NextBoard
@@ -88,8 +87,10 @@ class Coding(LinkCoding):
 class Board:
     """A listener that runs StageStreams, with what became of each."""
 
-    def __init__(self, stage: Doubling, next_address: Address | None, *, has_spare_core: bool) -> None:
-        self.stage, self.next_address = stage, next_address
+    def __init__(
+        self, stage: Doubling, next_address: Address | None, *, has_spare_core: bool, max_waiting: int = 1024
+    ) -> None:
+        self.stage, self.next_address, self.max_waiting = stage, next_address, max_waiting
         self.coding = Coding(has_spare_core=has_spare_core)
         self.outcomes: list[str] = []
         self.streams: list[StageStream] = []
@@ -100,7 +101,7 @@ class Board:
             before = Address(self.next_address.host, self.next_address.port - 1)
             next_board = NextBoard(Hop(board="behind", address=str(before)), insecure=False, limits=LIMITS)
             next_board.open(OpenStream(timeout_s=5))
-        stream = StageStream(self.stage, "this", upstream, next_board, self.coding)
+        stream = StageStream(self.stage, "this", upstream, next_board, self.coding, max_waiting=self.max_waiting)
         self.streams.append(stream)
         try:
             stream.run()
@@ -157,17 +158,22 @@ def reply(sender: Sender) -> Header | None:
 
 @contextmanager
 def board(
-    stage: Doubling | None = None, behind: Handler | None = None, *, has_spare_core: bool = False
+    stage: Doubling | None = None,
+    behind: Handler | None = None,
+    *,
+    has_spare_core: bool = False,
+    behind_cancels: bool = True,
+    max_waiting: int = 1024,
 ) -> Iterator[tuple[Board, Sender]]:
     """A board, maybe with one behind it, and a stream to it."""
     before = set(threading.enumerate())
     if behind is None:
-        served = Board(stage or Doubling(), None, has_spare_core=has_spare_core)
+        served = Board(stage or Doubling(), None, has_spare_core=has_spare_core, max_waiting=max_waiting)
         with listening(served.serve) as address, contextlib.closing(Sender(address)) as stream:
             yield served, stream
     else:
-        with listening(opened_then(behind)) as behind_address:
-            served = Board(stage or Doubling(), behind_address, has_spare_core=has_spare_core)
+        with listening(opened_then(behind, cancels=behind_cancels)) as behind_address:
+            served = Board(stage or Doubling(), behind_address, has_spare_core=has_spare_core, max_waiting=max_waiting)
             with listening(served.serve) as address, contextlib.closing(Sender(address)) as stream:
                 yield served, stream
     left = {t for t in threading.enumerate() if t.name.startswith("boardline-")} - before
@@ -176,17 +182,17 @@ def board(
     assert not [t for t in left if t.is_alive()]
 
 
-def opened_then(behave: Handler) -> Handler:
+def opened_then(behave: Handler, *, cancels: bool = True) -> Handler:
     def handle(stream: MessageStream) -> None:
         assert stream.receive(5)
-        stream.post(frame_parts(Header(opened={})), 5)
+        stream.post(frame_parts(Header(opened={"takes_cancellations": cancels})), 5)
         behave(stream)
 
     return handle
 
 
-def frame(request_id: int, size: int = 10) -> bytes:
-    return pack_frame(Header(request_id=request_id), [encode_tensor(np.zeros(size, np.uint8))])
+def frame(request_id: int, size: int = 10, left_ns: int = 0) -> bytes:
+    return pack_frame(Header(request_id=request_id, left_ns=left_ns), [encode_tensor(np.zeros(size, np.uint8))])
 
 
 def echo(stream: MessageStream) -> None:
@@ -194,7 +200,8 @@ def echo(stream: MessageStream) -> None:
 
     def give_back(message: memoryview) -> None:
         stream.taken(len(message))
-        stream.post([message], 10)
+        if not unpack_frame(message)[0].cancelled_ids:
+            stream.post([message], 10)
 
     stream.run(give_back, lambda: stream.finish(5))
 
@@ -348,29 +355,55 @@ def test_sender_that_leaves_is_not_reported_as_a_fault_of_the_next_board(caplog:
 
 
 @pytest.mark.parametrize("has_spare_core", [False, True])
-def test_sender_of_more_small_frames_than_may_wait_is_told_after_the_answers_before(
-    monkeypatch: pytest.MonkeyPatch, has_spare_core: bool
+@pytest.mark.parametrize("behind", [None, echo])
+def test_frames_beyond_those_that_may_wait_are_refused_at_once_and_the_stream_goes_on(
+    behind: Handler | None, has_spare_core: bool
 ) -> None:
-    monkeypatch.setattr(stage_stream, "_MAX_WAITING", 64)
-    stage = Doubling()
-    stage.may_go.clear()
-    with board(stage, has_spare_core=has_spare_core) as (served, stream):
+    with board(behind=behind, has_spare_core=has_spare_core, max_waiting=64) as (served, stream):
+        served.stage.may_go.clear()
         stream.send([frame(1)])
-        assert stage.begun.wait(10)
-        for n in range(2, 66):
+        assert served.stage.begun.wait(10)
+        for n in range(2, 70):
             stream.send([frame(n)])
-        assert comes_true(lambda: served.streams[0]._frames.qsize() == 64)
-        assert not served.streams[0]._is_refusing
-        for n in range(66, 70):
-            stream.send([frame(n)])
-        assert comes_true(lambda: served.streams[0]._is_refusing)
-        stage.may_go.set()
+        refused = [reply(stream) for _ in range(66, 70)]  # while the stage stands still
+        assert [(h.request_id, h.error.code, h.error.board) for h in refused if h] == [
+            (n, Error.OVERLOADED, "this") for n in range(66, 70)
+        ]
+        assert refused[0] and "64 frames wait for stage 0" in refused[0].error.message
+        served.stage.may_go.set()
+        assert comes_true(lambda: served.streams[0]._frames.empty())
+        stream.send([frame(70)])
+        stream.half_close(5)
         found = replies_until_the_end(stream)
-        errors = [h.error for h in found if h.request_id == 0]
-        assert [(e.code, e.board) for e in errors] == [(Error.REFUSED, "this")]
-        assert "64 frames wait for stage 0" in errors[0].message and "window" in errors[0].message
-        if not has_spare_core:
-            assert [h.request_id for h in found] == [*range(1, 66), 0]
+        assert [(h.request_id, h.HasField("error")) for h in found] == [(n, False) for n in [*range(1, 66), 70]]
+        stream.close()
+    assert served.outcomes == ["ended"]
+
+
+def test_flood_by_a_sender_that_takes_no_answers_takes_no_more_memory_than_the_flow_control_gives() -> None:
+    with board(max_waiting=8) as (served, stream):
+        served.stage.may_go.clear()
+        message = frame(1)
+        flooding = threading.Event()
+
+        def flood() -> None:
+            with contextlib.suppress(StreamBrokenError):
+                while True:
+                    stream.send([message])
+                    flooding.set()
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        assert flooding.wait(10)
+        refusals = served.streams[0]._refusals
+        threading.Event().wait(0.5)
+        n_first = refusals._waiting.qsize()
+        threading.Event().wait(0.3)
+        assert refusals._waiting.qsize() <= max(n_first, 2**17 // len(message))
+        served.stage.may_go.set()
+        stream.stream.abort()
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_send_time_is_that_of_the_frame_before_even_if_it_was_written_late() -> None:
