@@ -50,6 +50,10 @@ class ComputeFailedError(BoardError):
     """The board's runtime refused to run the partition on this frame; it serves on."""
 
 
+class FrameDroppedError(BoardError):
+    """The board dropped the frame, since nobody waits for its answer any more; it serves on."""
+
+
 class BoardDefectError(BoardError):
     """A defect in the board's software; its log has the traceback."""
 
@@ -62,6 +66,8 @@ _BY_CODE: dict[int, type[BoardError]] = {
     Error.COMPUTE_FAILED: ComputeFailedError,
     Error.REFUSED: BoardRefusedError,
     Error.STALLED: BoardStalledError,
+    Error.DEADLINE_EXCEEDED: FrameDroppedError,
+    Error.CANCELLED: FrameDroppedError,
 }
 
 

@@ -106,7 +106,7 @@ class DataPlane:
         with self._stage(opening) as stage:
             try:
                 cores = usable_cores()
-                opened = Opened(boards=[this.board], decodes=available_codecs(), cores=cores)
+                opened = Opened(boards=[this.board], decodes=available_codecs(), cores=cores, takes_cancellations=True)
                 decodable, receiver = opening.dispatcher_decodes, _DISPATCHER
                 if next_board is not None:
                     behind = next_board.open(_onward(opening))

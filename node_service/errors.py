@@ -49,6 +49,14 @@ class StalledError(NodeServiceError):
     """A frame makes no progress in this board, although the board answers."""
 
 
+class FrameDroppedError(NodeServiceError):
+    """Nobody waits for a frame's answer any more: it was cancelled."""
+
+
+class FrameLateError(FrameDroppedError):
+    """Nobody waits for a frame's answer any more: its time is over."""
+
+
 class MeasurementError(NodeServiceError):
     """A partition cannot be measured: it crashes the runtime, or takes too long."""
 
@@ -70,6 +78,8 @@ _TABLE: tuple[tuple[type[Exception], Error.Code, grpc.StatusCode], ...] = (
     (RelayedError, Error.INTERNAL, grpc.StatusCode.INTERNAL),  # its own code counts, see to_frame_error
     (PeerUnavailableError, Error.PEER_UNAVAILABLE, grpc.StatusCode.UNAVAILABLE),
     (StalledError, Error.STALLED, grpc.StatusCode.UNAVAILABLE),
+    (FrameLateError, Error.DEADLINE_EXCEEDED, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (FrameDroppedError, Error.CANCELLED, grpc.StatusCode.CANCELLED),
     (RefusedError, Error.REFUSED, grpc.StatusCode.UNAVAILABLE),
     (ComputeError, Error.COMPUTE_FAILED, grpc.StatusCode.INVALID_ARGUMENT),
     (ModelLoadError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from node_service.errors import PeerUnavailableError, RelayedError
 from protos.v1.data_plane_pb2 import Header, Hop, Opened, OpenStream
 from transport.address import Address
+from transport.cancellations import Cancellations
 from transport.channel import DATA_PLANE_STREAM
 from transport.errors import ConnectError, StreamBrokenError, StreamStalledError
 from transport.frame import BytesLike, frame_parts, unpack_frame
@@ -26,6 +27,7 @@ class NextBoard:
         self._insecure = insecure
         self._limits = limits
         self._stream: MessageStream | None = None
+        self._cancellations: Cancellations | None = None
 
     @property
     def stream(self) -> MessageStream:
@@ -59,6 +61,8 @@ class NextBoard:
             raise RelayedError(header.error)
         if not header.HasField("opened"):
             raise self._unavailable("answered the opening of the stream with something else")
+        if header.opened.takes_cancellations:
+            self._cancellations = Cancellations(self._stream)
         return header.opened
 
     def send(self, parts: Sequence[BytesLike]) -> None:
@@ -67,6 +71,11 @@ class NextBoard:
             self.stream.post(parts, _SEND_TIMEOUT_S)
         except (StreamBrokenError, StreamStalledError) as error:
             raise self._broken(error) from error
+
+    def cancel(self, request_ids: Sequence[int]) -> None:
+        """Says that nobody waits for these requests, if the board understands that; never waits."""
+        if self._cancellations is not None:
+            self._cancellations.tell(request_ids)
 
     def relay(self, on_reply: Callable[[memoryview], None]) -> None:
         """Gives each reply to `on_reply`, until the next board ends the stream.

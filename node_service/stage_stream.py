@@ -6,10 +6,19 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Union
 
-from node_service.errors import RefusedError, StalledError, is_expected, to_frame_error
+from node_service.cancelled_requests import CancelledRequests
+from node_service.errors import (
+    FrameDroppedError,
+    FrameLateError,
+    RefusedError,
+    StalledError,
+    is_expected,
+    to_frame_error,
+)
 from node_service.frame_work import FrameStage, FrameWork
 from node_service.next_board import NextBoard
 from node_service.replies import Replies
@@ -34,6 +43,7 @@ class _Arrived:
     header: Header
     tensors: list[EncodedTensor]
     arrived_ns: int
+    due_ns: int  # nobody waits for its answer after that; 0: no limit
     message_bytes: int
 
 
@@ -59,6 +69,8 @@ class StageStream:
     comes, and to _MAX_WAITING of small ones. `work` decodes, computes and sends; it does not wait for the link, unless the frame
     before is still on its way. On a board with a core to spare it leaves coding and sending to a thread of their own.
     Answers keep the order of their frames; the error of a frame goes back at once, maybe before answers that are on their way.
+    A frame that nobody waits for any more is dropped before it is computed, and before it leaves: the thread that receives
+    hears of requests that were cancelled while their frames wait, and passes that on.
     """
 
     def __init__(
@@ -78,6 +90,7 @@ class StageStream:
         self._frames_told = 0
         self._frames: queue.SimpleQueue[Union[_Arrived, _Unreadable, _OneTooMany, None]] = queue.SimpleQueue()
         self._is_refusing = False
+        self._cancelled = CancelledRequests()
         # One slot: a frame is sent while the next one is computed.
         self._leaving: queue.Queue[tuple[_Arrived, FrameWork] | None] | None = (
             queue.Queue(1) if coding.has_own_thread else None
@@ -146,8 +159,29 @@ class StageStream:
             header, tensors = unpack_frame(message)
         except FrameError as error:
             self._frames.put(_Unreadable(error, len(message)))
-        else:
-            self._frames.put(_Arrived(header, tensors, arrived_ns, len(message)))
+            return
+        if not header.request_id and header.cancelled_ids:
+            self._upstream.taken(len(message))
+            self._cancel(header.cancelled_ids)
+            return
+        left_ns = header.left_ns
+        due_ns = arrived_ns + left_ns if left_ns else 0
+        self._frames.put(_Arrived(header, tensors, arrived_ns, due_ns, len(message)))
+
+    def _cancel(self, request_ids: Sequence[int]) -> None:
+        """First here: what this board passes on after that, the next one need not drop."""
+        self._cancelled.add(request_ids)
+        if self._next is not None:
+            self._next.cancel(request_ids)
+
+    def _dropped(self, frame: _Arrived, now_ns: int) -> FrameDroppedError | None:
+        """What to say of a frame that nobody waits for any more; None of the others."""
+        if self._cancelled.take(frame.header.request_id):
+            return FrameDroppedError("the frame was dropped: its request was cancelled.")
+        if frame.due_ns and now_ns >= frame.due_ns:
+            late_s = (now_ns - frame.due_ns) / _NS_PER_S
+            return FrameLateError(f"the frame was dropped: its time was over {late_s:.2g} s ago.")
+        return None
 
     def _too_many(self) -> RefusedError:
         return RefusedError(
@@ -176,6 +210,10 @@ class StageStream:
                 self._leaving.put(None)
 
     def _answer(self, frame: _Arrived) -> None:
+        dropped = self._dropped(frame, time.perf_counter_ns())
+        if dropped is not None:
+            self._reply_error(dropped, frame.header.request_id)
+            return
         try:
             work = self._stage.process(frame.tensors, frame.arrived_ns)
         except Exception as error:
@@ -201,13 +239,20 @@ class StageStream:
 
     def _leave(self, frame: _Arrived, work: FrameWork) -> None:
         begun_ns = time.perf_counter_ns()
+        dropped = self._dropped(frame, begun_ns)
+        if dropped is not None:
+            self._reply_error(dropped, frame.header.request_id)
+            return
         try:
             tensors = self._coding.encode(work.leaving)
         except FrameError as error:  # a tensor that is only carried along, coded and damaged
             self._reply_error(error, frame.header.request_id)
             return
-        timing = self._timing(frame, work, tensors, time.perf_counter_ns() - begun_ns)
+        encoded_ns = time.perf_counter_ns()
+        timing = self._timing(frame, work, tensors, encoded_ns - begun_ns)
         header = frame.header
+        if frame.due_ns:
+            header.left_ns = max(1, frame.due_ns - encoded_ns)
         header.ClearField("tensors")
         header.timings.append(timing)
         parts = frame_parts(header, tensors)

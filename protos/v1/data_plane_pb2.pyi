@@ -38,20 +38,24 @@ class Frame(_message.Message):
     def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., padding: _Optional[bytes] = ..., payload: _Optional[bytes] = ...) -> None: ...
 
 class Header(_message.Message):
-    __slots__ = ("request_id", "open", "opened", "error", "tensors", "timings")
+    __slots__ = ("request_id", "open", "opened", "error", "tensors", "timings", "left_ns", "cancelled_ids")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     OPEN_FIELD_NUMBER: _ClassVar[int]
     OPENED_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     TENSORS_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_NS_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_IDS_FIELD_NUMBER: _ClassVar[int]
     request_id: int
     open: OpenStream
     opened: Opened
     error: Error
     tensors: _containers.RepeatedCompositeFieldContainer[TensorHeader]
     timings: _containers.RepeatedCompositeFieldContainer[StageTiming]
-    def __init__(self, request_id: _Optional[int] = ..., open: _Optional[_Union[OpenStream, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., tensors: _Optional[_Iterable[_Union[TensorHeader, _Mapping]]] = ..., timings: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ...) -> None: ...
+    left_ns: int
+    cancelled_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, request_id: _Optional[int] = ..., open: _Optional[_Union[OpenStream, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., tensors: _Optional[_Iterable[_Union[TensorHeader, _Mapping]]] = ..., timings: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., left_ns: _Optional[int] = ..., cancelled_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class TensorHeader(_message.Message):
     __slots__ = ("dtype", "shape", "codec", "offset", "length")
@@ -106,14 +110,16 @@ class Hop(_message.Message):
     def __init__(self, board: _Optional[str] = ..., address: _Optional[str] = ..., stage_index: _Optional[int] = ..., probe_bytes: _Optional[int] = ...) -> None: ...
 
 class Opened(_message.Message):
-    __slots__ = ("boards", "decodes", "cores")
+    __slots__ = ("boards", "decodes", "cores", "takes_cancellations")
     BOARDS_FIELD_NUMBER: _ClassVar[int]
     DECODES_FIELD_NUMBER: _ClassVar[int]
     CORES_FIELD_NUMBER: _ClassVar[int]
+    TAKES_CANCELLATIONS_FIELD_NUMBER: _ClassVar[int]
     boards: _containers.RepeatedScalarFieldContainer[str]
     decodes: _containers.RepeatedScalarFieldContainer[Codec]
     cores: float
-    def __init__(self, boards: _Optional[_Iterable[str]] = ..., decodes: _Optional[_Iterable[_Union[Codec, str]]] = ..., cores: _Optional[float] = ...) -> None: ...
+    takes_cancellations: bool
+    def __init__(self, boards: _Optional[_Iterable[str]] = ..., decodes: _Optional[_Iterable[_Union[Codec, str]]] = ..., cores: _Optional[float] = ..., takes_cancellations: bool = ...) -> None: ...
 
 class Error(_message.Message):
     __slots__ = ("code", "message", "board", "stage_index")
@@ -128,6 +134,9 @@ class Error(_message.Message):
         REFUSED: _ClassVar[Error.Code]
         INTERNAL: _ClassVar[Error.Code]
         STALLED: _ClassVar[Error.Code]
+        DEADLINE_EXCEEDED: _ClassVar[Error.Code]
+        CANCELLED: _ClassVar[Error.Code]
+        OVERLOADED: _ClassVar[Error.Code]
     CODE_UNSPECIFIED: Error.Code
     BAD_FRAME: Error.Code
     NOT_LOADED: Error.Code
@@ -137,6 +146,9 @@ class Error(_message.Message):
     REFUSED: Error.Code
     INTERNAL: Error.Code
     STALLED: Error.Code
+    DEADLINE_EXCEEDED: Error.Code
+    CANCELLED: Error.Code
+    OVERLOADED: Error.Code
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     BOARD_FIELD_NUMBER: _ClassVar[int]

@@ -157,7 +157,11 @@ def reply(sender: Sender) -> Header | None:
 
 @contextmanager
 def board(
-    stage: Doubling | None = None, behind: Handler | None = None, *, has_spare_core: bool = False
+    stage: Doubling | None = None,
+    behind: Handler | None = None,
+    *,
+    has_spare_core: bool = False,
+    behind_cancels: bool = True,
 ) -> Iterator[tuple[Board, Sender]]:
     """A board, maybe with one behind it, and a stream to it."""
     before = set(threading.enumerate())
@@ -166,7 +170,7 @@ def board(
         with listening(served.serve) as address, contextlib.closing(Sender(address)) as stream:
             yield served, stream
     else:
-        with listening(opened_then(behind)) as behind_address:
+        with listening(opened_then(behind, cancels=behind_cancels)) as behind_address:
             served = Board(stage or Doubling(), behind_address, has_spare_core=has_spare_core)
             with listening(served.serve) as address, contextlib.closing(Sender(address)) as stream:
                 yield served, stream
@@ -176,17 +180,17 @@ def board(
     assert not [t for t in left if t.is_alive()]
 
 
-def opened_then(behave: Handler) -> Handler:
+def opened_then(behave: Handler, *, cancels: bool = True) -> Handler:
     def handle(stream: MessageStream) -> None:
         assert stream.receive(5)
-        stream.post(frame_parts(Header(opened={})), 5)
+        stream.post(frame_parts(Header(opened={"takes_cancellations": cancels})), 5)
         behave(stream)
 
     return handle
 
 
-def frame(request_id: int, size: int = 10) -> bytes:
-    return pack_frame(Header(request_id=request_id), [encode_tensor(np.zeros(size, np.uint8))])
+def frame(request_id: int, size: int = 10, left_ns: int = 0) -> bytes:
+    return pack_frame(Header(request_id=request_id, left_ns=left_ns), [encode_tensor(np.zeros(size, np.uint8))])
 
 
 def echo(stream: MessageStream) -> None:
@@ -194,7 +198,8 @@ def echo(stream: MessageStream) -> None:
 
     def give_back(message: memoryview) -> None:
         stream.taken(len(message))
-        stream.post([message], 10)
+        if not unpack_frame(message)[0].cancelled_ids:
+            stream.post([message], 10)
 
     stream.run(give_back, lambda: stream.finish(5))
 
