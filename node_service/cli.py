@@ -52,6 +52,11 @@ def node_service(
     peer_silence_s: float = typer.Option(
         SILENCE_S, min=0.03, help="A neighbour in a chain without a sign of life for so long is taken to be gone."
     ),
+    metrics: Optional[str] = typer.Option(
+        None,
+        metavar="HOST:PORT",
+        help="Where Prometheus scrapes; port 0 lets the system choose, 'off' for nowhere. (default: two ports after --listen)",
+    ),
     log_level: str = typer.Option(
         "info", help="debug, info, warning or error.", callback=one_of(("debug", "info", "warning", "error"))
     ),
@@ -73,8 +78,17 @@ def node_service(
         max_frame_bytes=max_frame_mib * _MIB,
         drain_timeout_s=drain_timeout_s,
         peer_silence_s=peer_silence_s,
+        metrics=_metrics_address(Address.parse(listen), metrics),
     )
     asyncio.run(serve(config))
+
+
+def _metrics_address(listen: Address, metrics: str | None) -> Address | None:
+    if metrics == "off":
+        return None
+    if metrics is not None:
+        return Address.parse(metrics)
+    return Address(listen.host, listen.port + 2 if listen.port else 0)
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ class NodeConfig:
     """Settings of one node service.
 
     `name` is what the board calls itself in logs and descriptions. Frames are taken on the port after that of `listen`. A
-    neighbour in a chain that gives no sign of life for `peer_silence_s` is taken to be gone.
+    neighbour in a chain that gives no sign of life for `peer_silence_s` is taken to be gone. `metrics` is where Prometheus
+    scrapes, None for nowhere.
     """
 
     listen: Address
@@ -27,3 +28,4 @@ class NodeConfig:
     max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES
     drain_timeout_s: float = 30.0
     peer_silence_s: float = SILENCE_S
+    metrics: Address | None = None
