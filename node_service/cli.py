@@ -57,6 +57,11 @@ def node_service(
         min=1,
         help="Frames of a stream that may wait for their turn; those beyond are refused one by one.",
     ),
+    metrics: Optional[str] = typer.Option(
+        None,
+        metavar="HOST:PORT",
+        help="Where Prometheus scrapes; port 0 lets the system choose, 'off' for nowhere. (default: two ports after --listen)",
+    ),
     log_level: str = typer.Option(
         "info", help="debug, info, warning or error.", callback=one_of(("debug", "info", "warning", "error"))
     ),
@@ -79,8 +84,17 @@ def node_service(
         drain_timeout_s=drain_timeout_s,
         peer_silence_s=peer_silence_s,
         max_waiting_frames=max_waiting_frames,
+        metrics=_metrics_address(Address.parse(listen), metrics),
     )
     asyncio.run(serve(config))
+
+
+def _metrics_address(listen: Address, metrics: str | None) -> Address | None:
+    if metrics == "off":
+        return None
+    if metrics is not None:
+        return Address.parse(metrics)
+    return Address(listen.host, listen.port + 2 if listen.port else 0)
 
 
 def main() -> None:

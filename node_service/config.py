@@ -19,7 +19,7 @@ class NodeConfig:
 
     `name` is what the board calls itself in logs and descriptions. Frames are taken on the port after that of `listen`. A
     neighbour in a chain that gives no sign of life for `peer_silence_s` is taken to be gone. Of a stream, up to
-    `max_waiting_frames` wait for their turn.
+    `max_waiting_frames` wait for their turn. `metrics` is where Prometheus scrapes, None for nowhere.
     """
 
     listen: Address
@@ -32,3 +32,4 @@ class NodeConfig:
     drain_timeout_s: float = 30.0
     peer_silence_s: float = SILENCE_S
     max_waiting_frames: int = MAX_WAITING_FRAMES
+    metrics: Address | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from node_service.config import NodeConfig
 from node_service.deployments import Deployments
@@ -17,6 +18,7 @@ from node_service.errors import (
 )
 from node_service.frame_work import FrameStage
 from node_service.machine import usable_cores
+from node_service.metrics.frame_statistics import FrameFigures, FrameStatistics, StageKey
 from node_service.next_board import NextBoard
 from node_service.open_streams import OpenStreams
 from node_service.probe_stage import Probes
@@ -44,12 +46,20 @@ _DISPATCHER = BoardLoad(0.0, 1.0, has_spare_core=True)
 class DataPlane:
     """Serves `boardline.v1.DataPlane`: each stream on threads of its own."""
 
-    def __init__(self, config: NodeConfig, deployments: Deployments, probes: Probes, streams: OpenStreams) -> None:
+    def __init__(
+        self,
+        config: NodeConfig,
+        deployments: Deployments,
+        probes: Probes,
+        streams: OpenStreams,
+        frames: FrameStatistics,
+    ) -> None:
         self._config = config
         self._deployments = deployments
         self._probes = probes
         self._limits = StreamLimits(config.max_frame_bytes + HEADER_ROOM_BYTES, config.peer_silence_s)
         self._streams = streams
+        self._statistics = frames
         self._watchdog = Watchdog(streams)
         self._is_draining = False
         self._listener: StreamListener | None = None
@@ -123,13 +133,24 @@ class DataPlane:
                     usage=(upstream if next_board is None else next_board.stream).usage,
                 )
                 stream = StageStream(
-                    stage, this.board, upstream, next_board, coding, max_waiting=self._config.max_waiting_frames
+                    stage,
+                    this.board,
+                    upstream,
+                    next_board,
+                    coding,
+                    max_waiting=self._config.max_waiting_frames,
+                    on_frame=self._on_frame(opening),
                 )
                 with self._streams.registered(stream):
                     stream.run()
             finally:
                 if next_board is not None:
                     next_board.close()
+
+    def _on_frame(self, opening: OpenStream) -> Callable[[FrameFigures], None]:
+        if opening.probe:
+            return lambda figures: None
+        return partial(self._statistics.note, StageKey(opening.deployment_id, opening.hops[0].stage_index))
 
     @contextlib.contextmanager
     def _stage(self, opening: OpenStream) -> Iterator[FrameStage]:

@@ -28,8 +28,12 @@ class Deployments:
         runtime: TfliteRuntime,
         threads: int,
         silent: Callable[[float], AbstractContextManager[None]] = lambda seconds: nullcontext(),
+        on_unload: Callable[[str], None] = lambda deployment_id: None,
     ) -> None:
-        """Args: silent: tells peers for as long as its block runs, and up to so many seconds, that this process may not answer."""
+        """Args: silent: tells peers for as long as its block runs, and up to so many seconds, that this process may not answer.
+        on_unload: hears of deployments that are gone.
+        """
+        self._on_unload = on_unload
         self._store = store
         self._runtime = runtime
         self._threads = threads
@@ -73,6 +77,7 @@ class Deployments:
             self._store.forget_stage(*key)
             self._retire(self._stages.pop(key))
             _log.info("unloaded stage %d of %s", key[1], deployment_id)
+        self._on_unload(deployment_id)
         return len(keys)
 
     async def restore(self) -> None:

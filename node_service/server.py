@@ -7,6 +7,7 @@ import atexit
 import logging
 import os
 import signal
+from importlib.metadata import version
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -19,8 +20,11 @@ from node_service.deployments import Deployments
 from node_service.errors import NodeServiceError
 from node_service.machine import machine_identity
 from node_service.measuring_turn import MeasuringTurn
+from node_service.metrics import FrameStatistics, MetricsServer, NodeCollector, NodeSources
 from node_service.open_streams import OpenStreams
+from node_service.power import EnergyMeter, find_sensors
 from node_service.probe_stage import Probes
+from node_service.process_memory import ProcessMemory
 from node_service.profile_cache import Configuration, ProfileCache
 from node_service.profiler import Profiler
 from node_service.store import Store
@@ -56,7 +60,8 @@ class NodeServer:
         runtime = load_runtime(config.runtime)
         store = Store(config.store)
         streams = OpenStreams()
-        self._deployments = Deployments(store, runtime, config.threads, streams.silent)
+        self._frames = FrameStatistics()
+        self._deployments = Deployments(store, runtime, config.threads, streams.silent, self._frames.forget)
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(options=[*grpc_options(config.max_frame_bytes), ("grpc.so_reuseport", 0)])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -72,12 +77,28 @@ class NodeServer:
             ThermalSensors(),
             count_frames=lambda: self._deployments.frames + probes.frames,
         )
-        self._data = DataPlane(config, self._deployments, probes, streams)
+        self._data = DataPlane(config, self._deployments, probes, streams, self._frames)
         control = ControlPlane(config, runtime, store, self._deployments, self._profiler, turn, self._draining)
         control_plane_pb2_grpc.add_ControlPlaneServicer_to_server(control, self._server)
         names = (_CONTROL_PLANE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self._runtime = runtime
+        self._meter = EnergyMeter(find_sensors())
+        self._collector = NodeCollector(
+            NodeSources(
+                version=version("boardline"),
+                board=config.name,
+                runtime=self.runtime_name,
+                stages=lambda: self._deployments,
+                streams=lambda: list(streams),
+                is_draining=self._draining.is_set,
+                frames=self._frames,
+                meter=self._meter,
+                thermal=ThermalSensors(),
+                memory=ProcessMemory(),
+            )
+        )
+        self._metrics: MetricsServer | None = None
 
     async def start(self) -> Address:
         """Loads what was loaded before, then listens; the address, with the port that the system chose for port 0.
@@ -89,7 +110,21 @@ class NodeServer:
         await self._server.start()
         self._data.start()
         await self._set_health(_SERVING)
+        self._serve_metrics()
         return address
+
+    def _serve_metrics(self) -> None:
+        wanted = self._config.metrics
+        if wanted is None:
+            return
+        try:
+            self._metrics = MetricsServer(wanted, self._collector)
+        except OSError as error:
+            raise ListenError(
+                f"cannot serve metrics on {wanted}: {error.strerror or error}. Choose another --metrics, or 'off'."
+            ) from error
+        self._meter.start()
+        _log.info("metrics on http://%s/metrics", self._metrics.address)
 
     def _listen(self) -> Address:
         """Two ports, one after the other: control plane and data plane."""
@@ -119,6 +154,9 @@ class NodeServer:
         await asyncio.gather(self._server.stop(timeout_s), asyncio.to_thread(self._data.drain, timeout_s))
         await self._profiler.close()
         self._deployments.close()
+        self._meter.stop()
+        if self._metrics is not None:
+            await asyncio.to_thread(self._metrics.close)
 
     @property
     def runtime_name(self) -> str:

@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Union
 
@@ -22,6 +22,7 @@ from node_service.errors import (
     to_frame_error,
 )
 from node_service.frame_work import FrameStage, FrameWork
+from node_service.metrics.frame_statistics import FrameFigures
 from node_service.next_board import NextBoard
 from node_service.replies import Replies
 from protos.v1.data_plane_pb2 import Header, StageTiming
@@ -77,8 +78,11 @@ class StageStream:
         coding: LinkCoding,
         *,
         max_waiting: int = MAX_WAITING_FRAMES,
+        on_frame: Callable[[FrameFigures], None] = lambda figures: None,
     ) -> None:
+        """Args: on_frame: hears of each frame that left; must return at once."""
         self._stage = stage
+        self._on_frame = on_frame
         self._board = board
         self._upstream = upstream
         self._next = next_board
@@ -131,6 +135,11 @@ class StageStream:
         """Reads nothing more; answers what was read, then tells the sender."""
         self._is_draining = True
         self._frames.put(None)
+
+    @property
+    def waiting(self) -> int:
+        """Frames that have come and are not worked on."""
+        return self._frames.qsize()
 
     def announce_silence(self, seconds: float) -> None:
         """Tells both neighbours that this board may answer nothing for so long; 0: that it is over."""
@@ -263,6 +272,7 @@ class StageStream:
             self._next.send(parts)
         self._has_sent = True
         self._coding.note_sent((work.decode_ns + work.compute_ns) / _NS_PER_S)
+        self._on_frame(_figures(timing, time.perf_counter_ns() - frame.arrived_ns))
 
     def _no_more_leave(self) -> None:
         if self._next is not None:
@@ -355,6 +365,21 @@ class StageStream:
         """Tells the dispatcher what went wrong, with one frame or (request_id 0) with the stream."""
         told = to_frame_error(error, self._board, self._stage.stage_index)
         self._upstream.post(frame_parts(Header(request_id=request_id, error=told)), _REPLY_TIMEOUT_S)
+
+
+def _figures(timing: StageTiming, total_ns: int) -> FrameFigures:
+    return FrameFigures(
+        timing.wait_ns,
+        timing.decode_ns,
+        timing.compute_ns,
+        timing.encode_ns,
+        timing.send_ns,
+        total_ns,
+        timing.invoke_cpu_ns,
+        timing.received_bytes,
+        timing.sent_bytes,
+        timing.sent_raw_bytes,
+    )
 
 
 def _raw_bytes(leaving: Union[Array, EncodedTensor]) -> int:

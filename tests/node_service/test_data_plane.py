@@ -16,6 +16,7 @@ from bundle import Bundle
 from examples.local_boards import LocalBoards
 from node_service import data_plane
 from node_service.config import NodeConfig
+from node_service.metrics import FrameStatistics
 from node_service.open_streams import OpenStreams
 from protos.v1.data_plane_pb2 import Codec, Error, Frame, Header, TensorHeader
 from protos.v1.tensor_pb2 import DType
@@ -171,7 +172,7 @@ def test_peer_that_takes_nothing_does_not_keep_its_thread(tmp_path: Path, monkey
     """A window of 0 bytes: not even the refusal can be sent, and nobody reads what would raise it."""
     monkeypatch.setattr(data_plane, "_REFUSAL_TIMEOUT_S", 0.1)
     config = NodeConfig(listen=Address("127.0.0.1", 0), store=tmp_path, name="board1")
-    plane = data_plane.DataPlane(config, deployments=None, probes=None, streams=OpenStreams())  # type: ignore[arg-type]
+    plane = data_plane.DataPlane(config, deployments=None, probes=None, streams=OpenStreams(), frames=FrameStatistics())  # type: ignore[arg-type]
     address = plane.listen(config.listen)
     plane.start()
     peer = Peer(socket.create_connection((address.host, address.port)))

@@ -1,0 +1,159 @@
+"""What a real node service tells a scraper: the format's own parser reads it, and the figures are those of the frames sent."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from bundle import Bundle
+from dispatcher_client import Dispatcher
+from dispatcher_client.status import undeploy_everywhere
+from examples.local_boards import LocalBoard, LocalBoards
+from fleet.event_loop import run_in_loop
+from node_service.metrics import FrameStatistics, NodeCollector, NodeSources
+from node_service.power import EnergyMeter, find_sensors
+from node_service.process_memory import ProcessMemory
+from node_service.thermal import ThermalSensors
+from tests.dispatcher_client.whole_model import random_inputs
+from tests.node_service.power import trees
+
+FRAMES = 25
+_OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+def url_of(board: LocalBoard) -> str:
+    (found,) = re.findall(r"metrics on (\S+)", "".join(board.log))
+    return str(found)
+
+
+def scrape(url: str, accept: str = "text/plain") -> str:
+    request = urllib.request.Request(url, headers={"Accept": accept})
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        return str(reply.read().decode())
+
+
+def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in parse_text(text)
+        for sample in family.samples
+    }
+
+
+def test_frames_are_counted_on_each_board(store_root: Path, zoo_bundle: Callable[..., Bundle]) -> None:
+    bundle = zoo_bundle("residual", "float32")
+    x = random_inputs(bundle, 0)
+    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named, check_sample=False) as chain:
+        for _ in range(FRAMES):
+            chain.infer(x)
+        deployment = bundle.deployment_id
+        for index, board in enumerate(running.boards):
+            found = samples(scrape(url_of(board)))
+            stage = frozenset({("deployment", deployment), ("stage", str(index))})
+            assert found["boardline_frames_total", stage | {("outcome", "answered")}] == FRAMES
+            assert found["boardline_frames_total", stage | {("outcome", "failed")}] == 0
+            for name in ("wait", "decode", "compute", "encode", "send", "total"):
+                assert found[f"boardline_frame_{name}_seconds_count", stage] == FRAMES
+                assert found[f"boardline_frame_{name}_seconds_bucket", stage | {("le", "+Inf")}] == FRAMES
+            compute_s = found["boardline_frame_compute_seconds_sum", stage]
+            assert 0 < compute_s < found["boardline_frame_total_seconds_sum", stage]
+            assert (
+                0
+                < found["boardline_invoke_cpu_seconds_total", stage]
+                < found["boardline_cpu_seconds_total", frozenset()]
+            )
+            assert found["boardline_received_bytes_total", stage] > 0
+            assert found["boardline_sent_bytes_total", stage] == found["boardline_sent_raw_bytes_total", stage] > 0
+            assert found["boardline_streams", frozenset()] == 1
+            assert found["boardline_frames_waiting", frozenset()] == 0
+            assert found["boardline_draining", frozenset()] == 0
+            assert found["boardline_resident_bytes", frozenset()] > 2**20
+        families = list(parse_openmetrics(scrape(url_of(running.boards[0]), _OPENMETRICS)))
+        info = next(f for f in families if f.name == "boardline_node")
+        assert info.samples[0].labels["board"] == "board1"
+
+
+def test_unloaded_deployment_has_no_series(store_root: Path, zoo_bundle: Callable[..., Bundle]) -> None:
+    bundle = zoo_bundle("residual", "float32", 1)
+    with LocalBoards(1, store_root) as running:
+        with Dispatcher(bundle, running.named) as chain:
+            chain.infer(random_inputs(bundle, 0))
+        assert bundle.deployment_id in scrape(url_of(running.boards[0]))
+        run_in_loop(undeploy_everywhere(running.named, [bundle.deployment_id], insecure=False, timeout_s=10))
+        assert bundle.deployment_id not in scrape(url_of(running.boards[0]))
+
+
+def test_metrics_may_be_off(store_root: Path) -> None:
+    with LocalBoards(1, store_root, ("--threads", "1", "--metrics", "off")) as running:
+        assert "metrics on" not in "".join(running.boards[0].log)
+
+
+def test_address_that_is_taken_is_refused(store_root: Path) -> None:
+    with LocalBoards(1, store_root) as running:
+        taken = url_of(running.boards[0]).split("/")[2]
+        command = [
+            sys.executable,
+            "-m",
+            "node_service",
+            "--listen",
+            "127.0.0.1:0",
+            "--store",
+            str(store_root / "other"),
+        ]
+        ended = subprocess.run([*command, "--metrics", taken], capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 1
+        assert f"cannot serve metrics on {taken}" in ended.stderr
+        assert "Choose another --metrics, or 'off'." in ended.stderr
+
+
+def collected(root: Path) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Of a board whose sensors are files under `root`."""
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    registry = CollectorRegistry()
+    meter = EnergyMeter(find_sensors(root))
+    sources = NodeSources(
+        version="1",
+        board="pi1",
+        runtime="x",
+        stages=list,
+        streams=list,
+        is_draining=lambda: True,
+        frames=FrameStatistics(),
+        meter=meter,
+        thermal=ThermalSensors(root),
+        memory=ProcessMemory(),
+    )
+    registry.register(NodeCollector(sources))
+    meter.sample()
+    return samples(generate_latest(registry).decode())
+
+
+def test_board_without_sensors_exports_no_power(tmp_path: Path) -> None:
+    names = {name for name, _ in collected(tmp_path)}
+    assert not {name for name in names if "joules" in name or "watts" in name or "celsius" in name}
+    assert "boardline_draining" in names
+
+
+def test_power_and_heat_of_a_jetson(tmp_path: Path) -> None:
+    trees.jetson_orin_nano(tmp_path)
+    zone = "sys/class/thermal/thermal_zone0"
+    trees.write(tmp_path, {f"{zone}/type": "CPU-therm", f"{zone}/temp": 61500})
+    fan = "sys/class/thermal/cooling_device0"
+    trees.write(tmp_path, {f"{fan}/type": "cpufreq-cpu0", f"{fan}/cur_state": 2})
+    found = collected(tmp_path)
+    rail = frozenset({("source", "ina3221"), ("rail", "VDD_IN")})
+    assert found["boardline_power_watts", rail] == pytest.approx(5.88)
+    assert found["boardline_energy_joules_total", rail] > 0
+    assert found["boardline_board_energy_joules_total", frozenset()] > 0
+    assert found["boardline_temperature_celsius", frozenset()] == 61.5
+    (reason,) = [labels for name, labels in found if name == "boardline_throttled"]
+    assert "cpufreq-cpu0" in str(reason)
