@@ -15,11 +15,13 @@ from dispatcher_client.errors import (
     ChainClosedError,
     DispatcherError,
     InputError,
+    JournalError,
     OptionError,
     PlacementError,
     ReplyTimeoutError,
 )
 from dispatcher_client.identity import BitPromise
+from dispatcher_client.journal import Journal
 from fleet.errors import (
     BoardDefectError,
     BoardError,
@@ -49,6 +51,8 @@ __all__ = [
     "DispatcherError",
     "FrameRejectedError",
     "InputError",
+    "Journal",
+    "JournalError",
     "OptionError",
     "OutputChange",
     "PlacementError",

@@ -34,6 +34,10 @@ class ReplyTimeoutError(DispatcherError):
     """No answer came within the time-out."""
 
 
+class JournalError(DispatcherError):
+    """A journal is damaged, in use, of another model or another source of inputs, or cannot be written."""
+
+
 class MissingExtraError(DispatcherError):
     """A command needs a part of boardline that is not installed here."""
 
