@@ -82,7 +82,7 @@ def test_stream_goes_on_with_the_input_that_had_an_error(journal: Journal) -> No
 
 def test_source_that_gives_another_input_is_refused(journal: Journal) -> None:
     list(stream_new(INPUTS[:3], Doubling(), journal, MODEL))
-    with pytest.raises(JournalError, match="input 1 is not the one that .* has the answer to"):
+    with pytest.raises(JournalError, match=r"input 1 is not the one that .* has the answer to"):
         list(stream_new([INPUTS[0], INPUTS[4]], Doubling(), journal, MODEL))
 
 
