@@ -34,11 +34,7 @@ class Replacement:
             os.fsync(self._file.fileno())
             self._file.close()
             os.replace(self._temporary, self._path)
-            directory = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            _sync_directory(self._path.parent)
 
     def readable(self) -> Path:
         """Where the file lies before it is committed, with all that was written."""
@@ -50,7 +46,8 @@ class Replacement:
         """Removes what was not committed; does nothing after a commit."""
         with contextlib.suppress(OSError):  # what is in the buffer may not fit the disk; it is not wanted
             self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that has become read-only; the next start removes it
+            self._temporary.unlink(missing_ok=True)
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -63,6 +60,24 @@ def replace_file(path: Path, data: bytes) -> None:
         replacement.discard()
 
 
+def remove_file(path: Path) -> None:
+    """Removes a file for good: a power cut does not bring it back. Raises: StoreError."""
+    with disk_errors():
+        path.unlink(missing_ok=True)
+        _sync_directory(path.parent)
+
+
+def make_directories(directory: Path) -> None:
+    """Makes a directory and those above it that are missing, for good. Raises: OSError."""
+    missing = []
+    while not directory.is_dir():
+        missing.append(directory)
+        directory = directory.parent
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        _sync_directory(path.parent)
+
+
 @contextmanager
 def disk_errors() -> Iterator[None]:
     """Turns what the disk refuses into a StoreError."""
@@ -70,3 +85,11 @@ def disk_errors() -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(f"the store cannot be written: {error.strerror}.") from error
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

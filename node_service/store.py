@@ -13,7 +13,7 @@ from types import TracebackType
 from google.protobuf import json_format
 
 from node_service.errors import BadRequestError, StoreError
-from node_service.replacement import Replacement, disk_errors, replace_file
+from node_service.replacement import Replacement, disk_errors, make_directories, remove_file, replace_file
 from protos.v1.control_plane_pb2 import LoadStageRequest
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -32,7 +32,7 @@ class Store:
         self._stages = directory / "stages"
         try:
             for path in (self._partitions, self._stages):
-                path.mkdir(parents=True, exist_ok=True)
+                make_directories(path)
             self._lock = _lock_directory(directory)
             for path in (self._partitions, self._stages):
                 for leftover in path.glob("*.tmp"):  # a write that a power cut interrupted
@@ -66,7 +66,7 @@ class Store:
             while chunk := file.read(_READ_BYTES):
                 digest.update(chunk)
         if digest.hexdigest() != sha256:
-            path.unlink(missing_ok=True)
+            remove_file(path)
             raise StoreError(
                 f"the stored partition {sha256} is damaged on this board's disk and was removed. Deploy again to upload it anew, "
                 "and look at the disk or card."
@@ -83,8 +83,8 @@ class Store:
         replace_file(path, json_format.MessageToJson(request, preserving_proto_field_name=True).encode())
 
     def forget_stage(self, deployment_id: str, stage_index: int) -> None:
-        """Forgets a stage; the partition stays, other deployments may share it."""
-        self._stage(deployment_id, stage_index).unlink(missing_ok=True)
+        """Forgets a stage; the partition stays, other deployments may share it. Raises: StoreError."""
+        remove_file(self._stage(deployment_id, stage_index))
 
     def saved_stages(self) -> list[tuple[Path, LoadStageRequest | None]]:
         """The remembered stages; None for a file that cannot be read."""
