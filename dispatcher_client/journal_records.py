@@ -58,7 +58,7 @@ def input_checksum(values: Values) -> int:
         if not isinstance(array, np.ndarray) or array.dtype.hasobject:
             return 0
         checksum = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), checksum)
-        checksum = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8), checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, checksum)
     return checksum
 
 

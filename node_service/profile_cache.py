@@ -14,7 +14,7 @@ from pathlib import Path
 from google.protobuf import json_format
 
 from node_service.errors import StoreError
-from node_service.replacement import make_directories, replace_file
+from node_service.replacement import make_directories, remove_leftovers, replace_file
 from protos.v1.control_plane_pb2 import Profile, ProfileKey
 from protos.v1.manifest_pb2 import RuntimeIdentity
 
@@ -51,8 +51,7 @@ class ProfileCache:
         self._turn = threading.Lock()
         try:
             make_directories(directory)
-            for leftover in directory.glob("*.tmp"):  # a write that a power cut interrupted
-                leftover.unlink()
+            remove_leftovers(directory)
             files = [(path.stat().st_mtime_ns, path.name) for path in directory.glob("*.json")]
         except OSError as error:
             raise StoreError(

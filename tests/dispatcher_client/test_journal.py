@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -246,3 +247,58 @@ def test_write_that_a_kill_cuts_short_is_undone(tmp_path: Path, limit_bytes: int
     with Journal(path) as journal:
         assert first_numbers(journal) == [0, 1, 2, 3]
     assert [p.name for p in tmp_path.iterdir()] == ["journal"]
+
+
+STRACE = shutil.which("strace")
+RECORD = """
+import sys
+import numpy as np
+from dispatcher_client.journal import Journal, JournalModel
+
+with Journal(sys.argv[1], sync_ms=float(sys.argv[2])) as journal, journal.streaming(JournalModel("digits", "a" * 64)):
+    for index in range(4):
+        journal.record(np.full(600, index, np.int32), index)
+        print(index, flush=True)
+"""
+
+
+def traced(arguments: list[str], options: list[str]) -> subprocess.CompletedProcess[str]:
+    """The calls that change files go to stderr, one line each."""
+    assert STRACE is not None
+    calls = "trace=pwrite64,write,fsync,fdatasync,unlink,ftruncate"
+    command = [STRACE, "-f", "-y", "-e", calls, *options, sys.executable, "-W", "ignore", "-c", RECORD, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if "ptrace" in done.stderr and "not permitted" in done.stderr:
+        pytest.skip("tracing is not permitted here")
+    return done
+
+
+@pytest.mark.skipif(STRACE is None, reason="strace is not installed")
+@pytest.mark.parametrize("call_index", range(1, 56, 6))
+def test_journal_is_whole_when_a_kill_comes_at_any_call(tmp_path: Path, call_index: int) -> None:
+    path = tmp_path / "journal"
+    kill = ["-e", f"inject=pwrite64,fdatasync,fsync,unlink,ftruncate:signal=KILL:when={call_index}"]
+    given = [int(line) for line in traced([str(path), "0"], kill).stdout.split()]
+    with Journal(path) as journal:
+        # What was given is there; one more may have been recorded and not given.
+        assert len(given) <= len(journal) <= len(given) + 1
+        assert first_numbers(journal) == list(journal.input_checksums()) == list(range(len(journal)))
+    assert [p.name for p in tmp_path.iterdir()] == ["journal"]
+
+
+@pytest.mark.skipif(STRACE is None, reason="strace is not installed")
+@pytest.mark.parametrize(("sync_ms", "confirmed"), [("0", [True] * 4), ("1e9", [True, False, False, False])])
+def test_disk_confirms_an_answer_before_it_is_given_if_asked_to(
+    tmp_path: Path, sync_ms: str, confirmed: list[bool]
+) -> None:
+    calls = traced([str(tmp_path / "journal"), sync_ms], []).stderr.splitlines()
+    was_synced, found = False, []
+    for call in calls:
+        if "pwrite64(" in call and "journal-wal" in call:
+            was_synced = False
+        elif "fdatasync(" in call and "journal-wal" in call:
+            was_synced = True
+        elif "write(1<" in call and r'"\n"' not in call:
+            found.append(was_synced)
+    assert found == confirmed
+    assert any("fdatasync(" in call for call in calls[-12:])  # the last answers, when the stream ends
