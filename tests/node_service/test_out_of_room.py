@@ -1,4 +1,4 @@
-"""A board whose store is full or read-only refuses by name what it cannot keep, and goes on serving what it has."""
+"""A board whose store is full or read-only, or that lacks memory, refuses by name what it cannot hold and goes on serving."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from bundle import Bundle
 from dispatcher_client import BoardRefusedError, Dispatcher
 from examples.local_boards import LocalBoards
+from tests.bundles import split_file
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
+from tests.partitioning.graph_builder import ModelBuilder
 
 MakeBundle = Callable[..., Bundle]
 _STORE_BYTES = 2**20
+# A model is mapped into memory whole; threads of the upload need a few MiB for their stacks.
+_TABLE_BYTES, _MORE_BYTES = 2**27, 2**26
 
 
 @contextmanager
@@ -106,3 +111,34 @@ def test_old_deployment_serves_when_files_may_not_grow(store_root: Path, zoo_bun
             resource.prlimit(board.process.pid, resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
         expect_refusal_and_service(serving, newer, running, x, "store cannot be written: File too large")
         assert not list(store_root.rglob("*.tmp"))
+
+
+def test_old_deployment_serves_when_a_model_needs_more_memory_than_there_is(
+    store_root: Path, tmp_path: Path, zoo_bundle: MakeBundle
+) -> None:
+    older = zoo_bundle("residual", "float32", 2)
+    big = split_file(tmp_path / "big", write_lookup(tmp_path / "big.tflite", _TABLE_BYTES))
+    x = random_inputs(older, 0)
+    expected = run_whole(older, x)
+    with LocalBoards(2, store_root) as running, Dispatcher(older, running.named) as serving:
+        for board in running.boards:
+            pid = board.process.pid
+            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+            most_bytes = pages * resource.getpagesize() + _MORE_BYTES
+            resource.prlimit(pid, resource.RLIMIT_AS, (most_bytes, resource.RLIM_INFINITY))
+        for _ in range(3):
+            with pytest.raises(BoardRefusedError, match=r"board board1: .* refuses the model"):
+                Dispatcher(big, running.named, recovers=False).open()
+            assert named(serving, serving.infer(x)) == expected
+
+
+def write_lookup(path: Path, table_bytes: int) -> Path:
+    """index -GATHER (rows of a large table)-> row."""
+    builder = ModelBuilder()
+    main = builder.main
+    index, row = main.tensor([1], np.int32, name="index"), main.tensor([1, 2], name="row")
+    table = main.constant(np.zeros((table_bytes // 8, 2), np.float32), name="table")
+    main.operator("GATHER", [table, index], [row], schema.GatherOptionsT(axis=0))
+    main.ends([index], [row])
+    path.write_bytes(builder.build())
+    return path
