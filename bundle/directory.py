@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -125,17 +123,17 @@ class BundleWriter:
         self._require_place()
 
     def __enter__(self) -> BundleWriter:
-        parent = self._out.absolute().parent
+        from bundle.building import Building  # here, because a bundle is also read where locks are missing
+
         with self._naming_errors():
-            parent.mkdir(parents=True, exist_ok=True)
-            self._building = Path(tempfile.mkdtemp(prefix=f".{self._out.name}.", dir=parent))
-        self._building.chmod(0o755)  # mkdtemp's 0700 would hide the bundle from the service's user
+            self._place = Building(self._out)
+        self._building = self._place.path
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shutil.rmtree(self._building, ignore_errors=True)
+        self._place.discard()
 
     def add_model(self, data: bytes, directory: str = "partitions") -> ModelFile:
         """Stores a TFLite file under its content's hash. Raises: BundleError: the disk is full."""
@@ -174,9 +172,8 @@ class BundleWriter:
             (self._building / MANIFEST_NAME).write_text(render_manifest(manifest), encoding="utf-8")
             if plan_text is not None:
                 (self._building / PLAN_NAME).write_text(plan_text, encoding="utf-8")
-            _sync_tree(self._building)
             self._require_place()  # again: making the bundle may have taken an hour
-            self._move()
+            self._place.move()
         return open_bundle(self._out)
 
     def _require_place(self) -> None:
@@ -204,19 +201,6 @@ class BundleWriter:
                 f"the bundle {self._out} cannot be written: {error}. Make room, or choose another --out."
             ) from error
 
-    def _move(self) -> None:
-        # A directory that is not empty cannot be renamed over: the old bundle steps aside and comes back on failure.
-        retired = self._building.with_name(self._building.name + ".old")
-        if self._out.exists():
-            os.rename(self._out, retired)
-        try:
-            os.rename(self._building, self._out)
-        except OSError:
-            if retired.exists():
-                os.rename(retired, self._out)
-            raise
-        shutil.rmtree(retired, ignore_errors=True)
-
 
 def _with_prefix(arrays: Any, prefix: str) -> dict[str, Array]:
     return {key[len(prefix) :]: arrays[key] for key in arrays.files if key.startswith(prefix)}
@@ -238,12 +222,3 @@ def _hash_file(path: Path) -> str:
         while chunk := file.read(2**20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _sync_tree(directory: Path) -> None:
-    for path in [*directory.rglob("*"), directory]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

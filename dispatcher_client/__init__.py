@@ -15,12 +15,14 @@ from dispatcher_client.errors import (
     ChainClosedError,
     DispatcherError,
     InputError,
+    JournalError,
     OptionError,
     OverloadedError,
     PlacementError,
     ReplyTimeoutError,
 )
 from dispatcher_client.identity import BitPromise
+from dispatcher_client.journal import Journal
 from fleet.errors import (
     BoardDefectError,
     BoardError,
@@ -52,6 +54,8 @@ __all__ = [
     "DispatcherError",
     "FrameRejectedError",
     "InputError",
+    "Journal",
+    "JournalError",
     "OptionError",
     "OutputChange",
     "OverloadedError",

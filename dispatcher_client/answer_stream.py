@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ def stream_in_order(
     inputs_per_frame: int = 1,
     weigh: Callable[[_In], int] = lambda value: 1,
     on_end: Callable[[], None] = lambda: None,
-) -> Iterator[_Out]:
+) -> Generator[_Out, None, None]:
     """Answers in order; an input is taken only while fewer than `windows.room_ahead()` frames are outstanding or unread.
 
     Inputs are taken on a thread of its own, so a slow source (a camera) does not hold up answers that are ready. If the

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
@@ -22,6 +22,8 @@ from dispatcher_client.deployment import DeployedStage, OnUpload
 from dispatcher_client.door import Door
 from dispatcher_client.errors import ChainClosedError, OptionError
 from dispatcher_client.identity import BitPromise
+from dispatcher_client.journal import Journal, JournalModel
+from dispatcher_client.journaled_stream import stream_new
 from dispatcher_client.micro_batches import MicroBatches, is_whole_batch, join_batch, single_specs
 from dispatcher_client.placement import PlanSource, place_chains
 from dispatcher_client.service import Service, ServiceSettings
@@ -297,7 +299,9 @@ class Dispatcher:
     def _deadline(self, timeout_s: float | None) -> Deadline:
         return Deadline.after(self._settings.reply_timeout_s if timeout_s is None else timeout_s)
 
-    def stream(self, frames: Iterable[Values], timeout_s: float | None = None) -> Iterator[Answer]:
+    def stream(
+        self, frames: Iterable[Values], timeout_s: float | None = None, *, journal: Journal | None = None
+    ) -> Iterator[Answer]:
         """Answers to many inputs, overlapped, in order.
 
         Lazy on both sides: an input is taken only when fewer than `window` answers are outstanding or unread; with several
@@ -308,16 +312,23 @@ class Dispatcher:
         inputs are taken.
         Args:
             timeout_s: limit in seconds for each answer, from when its input was taken; `reply_timeout_s` by default.
-        Raises: what `infer` raises, at the place of the input that caused it; what `frames` raises.
+            journal: records each answer before it is given. After the application was killed, pass the same `frames` from their
+                beginning: inputs with recorded answers are taken and left out, and only the other answers come; those recorded
+                are in the journal, the last one perhaps not seen by the application.
+        Raises: what `infer` raises, at the place of the input that caused it; what `frames` raises; JournalError.
         """
-        return stream_in_order(
-            frames,
-            lambda values: self._submit(values, timeout_s, None, None),
-            self._windows,
-            inputs_per_frame=self.batch,
-            weigh=lambda values: self.batch if is_whole_batch(values, self.batch) else 1,
-            on_end=self._flush,
-        )
+
+        def run(inputs: Iterable[Values]) -> Generator[Answer, None, None]:
+            return stream_in_order(
+                inputs,
+                lambda values: self._submit(values, timeout_s, None, None),
+                self._windows,
+                inputs_per_frame=self.batch,
+                weigh=lambda values: self.batch if is_whole_batch(values, self.batch) else 1,
+                on_end=self._flush,
+            )
+
+        return run(frames) if journal is None else stream_new(frames, run, journal, JournalModel.of(self.manifest))
 
     def compare_codecs(self, inputs: Iterable[Values], *, budget_s: float = 10.0) -> list[CodecEffect]:
         """What each lossy codec that is allowed changes of the answers, chain by chain; empty if none is lossy.

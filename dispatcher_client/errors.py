@@ -42,6 +42,10 @@ class OverloadedError(DispatcherError):
     """As many requests wait for room in the windows as may; this one was not taken."""
 
 
+class JournalError(DispatcherError):
+    """A journal is damaged, in use, of another model or another source of inputs, or cannot be written."""
+
+
 class MissingExtraError(DispatcherError):
     """A command needs a part of boardline that is not installed here."""
 

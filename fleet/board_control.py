@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -65,7 +65,11 @@ class BoardControl:
         self, file: ModelFile, source: Path | bytes, on_bytes: Callable[[int], None] = lambda chunk_bytes: None
     ) -> None:
         """Sends a partition in chunks, from its file or from memory; `on_bytes` hears of each chunk's size."""
-        await self._call(self._stub.PutPartition, _chunks(file, source, on_bytes), _UPLOAD_TIMEOUT_S)
+        chunks = _chunks(file, source, on_bytes)
+        try:
+            await self._call(self._stub.PutPartition, chunks, _UPLOAD_TIMEOUT_S)
+        finally:
+            await chunks.aclose()  # a board that refuses leaves it in the middle, with the file open
 
     async def load(self, request: messages.LoadStageRequest) -> messages.LoadedStage:
         """Loads a stored partition as a stage."""
@@ -127,7 +131,7 @@ def _translate(board: Board, error: grpc.aio.AioRpcError, timeout_s: float) -> B
 
 async def _chunks(
     file: ModelFile, source: Path | bytes, on_bytes: Callable[[int], None]
-) -> AsyncIterator[messages.PutPartitionRequest]:
+) -> AsyncGenerator[messages.PutPartitionRequest, None]:
     header = messages.PartitionHeader(sha256=file.sha256, size_bytes=file.size_bytes)
     yield messages.PutPartitionRequest(header=header)
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:

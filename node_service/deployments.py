@@ -70,13 +70,18 @@ class Deployments:
         return stage
 
     async def unload(self, deployment_id: str) -> int:
-        """Unloads and forgets all stages of a deployment; how many there were. Frames in work are finished."""
+        """Unloads and forgets all stages of a deployment; how many there were. Frames in work are finished.
+
+        Raises: StoreError: it cannot be forgotten; it stays loaded.
+        """
         check_deployment_id(deployment_id)
         keys = [key for key in self._stages if key[0] == deployment_id]
         for key in keys:
-            self._store.forget_stage(*key)
-            self._retire(self._stages.pop(key))
-            _log.info("unloaded stage %d of %s", key[1], deployment_id)
+            await asyncio.to_thread(self._store.forget_stage, *key)
+            stage = self._stages.pop(key, None)  # another call may have unloaded it meanwhile
+            if stage is not None:
+                self._retire(stage)
+                _log.info("unloaded stage %d of %s", key[1], deployment_id)
         self._on_unload(deployment_id)
         return len(keys)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -13,7 +14,7 @@ from pathlib import Path
 from google.protobuf import json_format
 
 from node_service.errors import StoreError
-from node_service.replacement import replace_file
+from node_service.replacement import make_directories, remove_leftovers, replace_file
 from protos.v1.control_plane_pb2 import Profile, ProfileKey
 from protos.v1.manifest_pb2 import RuntimeIdentity
 
@@ -49,9 +50,8 @@ class ProfileCache:
         self._most = most
         self._turn = threading.Lock()
         try:
-            directory.mkdir(exist_ok=True)
-            for leftover in directory.glob("*.tmp"):  # a write that a power cut interrupted
-                leftover.unlink()
+            make_directories(directory)
+            remove_leftovers(directory)
             files = [(path.stat().st_mtime_ns, path.name) for path in directory.glob("*.json")]
         except OSError as error:
             raise StoreError(
@@ -93,4 +93,5 @@ class ProfileCache:
 
     def _forget(self, name: str) -> None:
         self._names.pop(name, None)
-        (self._directory / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a disk that is read-only; it is not asked for again
+            (self._directory / name).unlink(missing_ok=True)

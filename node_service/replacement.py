@@ -11,6 +11,8 @@ from pathlib import Path
 
 from node_service.errors import StoreError
 
+_SUFFIX = ".tmp"
+
 
 class Replacement:
     """A file that takes another's place, synced, or vanishes. Raises: StoreError."""
@@ -18,7 +20,7 @@ class Replacement:
     def __init__(self, path: Path) -> None:
         self._path = path
         with disk_errors():
-            descriptor, name = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
+            descriptor, name = tempfile.mkstemp(suffix=_SUFFIX, dir=path.parent)
         self._temporary = Path(name)
         self._file = open(descriptor, "wb")  # noqa: SIM115 - closed by commit or discard
 
@@ -34,11 +36,7 @@ class Replacement:
             os.fsync(self._file.fileno())
             self._file.close()
             os.replace(self._temporary, self._path)
-            directory = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+        sync_directory(self._path.parent)
 
     def readable(self) -> Path:
         """Where the file lies before it is committed, with all that was written."""
@@ -50,7 +48,8 @@ class Replacement:
         """Removes what was not committed; does nothing after a commit."""
         with contextlib.suppress(OSError):  # what is in the buffer may not fit the disk; it is not wanted
             self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that has become read-only; the next start removes it
+            self._temporary.unlink(missing_ok=True)
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -61,6 +60,41 @@ def replace_file(path: Path, data: bytes) -> None:
         replacement.commit()
     finally:
         replacement.discard()
+
+
+def remove_file(path: Path) -> None:
+    """Removes a file for good: a power cut does not bring it back. Raises: StoreError."""
+    with disk_errors():
+        path.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Removes what a kill or a power cut left of replacements; on a read-only disk it stays."""
+    for leftover in directory.glob(f"*{_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
+
+
+def make_directories(directory: Path) -> None:
+    """Makes a directory and those above it that are missing, for good. Raises: OSError, StoreError."""
+    missing = []
+    while not directory.is_dir():
+        missing.append(directory)
+        directory = directory.parent
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Has the disk confirm the names of its files. Raises: StoreError."""
+    with disk_errors():
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager

@@ -13,7 +13,15 @@ from types import TracebackType
 from google.protobuf import json_format
 
 from node_service.errors import BadRequestError, StoreError
-from node_service.replacement import Replacement, disk_errors, replace_file
+from node_service.replacement import (
+    Replacement,
+    disk_errors,
+    make_directories,
+    remove_file,
+    remove_leftovers,
+    replace_file,
+    sync_directory,
+)
 from protos.v1.control_plane_pb2 import LoadStageRequest
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -27,16 +35,15 @@ class Store:
     """Files under one directory. Every write goes to a temporary file, is synced, and is then renamed into place."""
 
     def __init__(self, directory: Path) -> None:
-        """Raises: StoreError: the directory cannot be made or written."""
+        """A read-only disk serves what it holds. Raises: StoreError: the directory cannot be made, or another service uses it."""
         self._partitions = directory / "partitions"
         self._stages = directory / "stages"
         try:
             for path in (self._partitions, self._stages):
-                path.mkdir(parents=True, exist_ok=True)
+                make_directories(path)
             self._lock = _lock_directory(directory)
             for path in (self._partitions, self._stages):
-                for leftover in path.glob("*.tmp"):  # a write that a power cut interrupted
-                    leftover.unlink()
+                remove_leftovers(path)
         except OSError as error:
             raise StoreError(f"the store {directory} cannot be used: {error}. Choose a writable --store.") from error
 
@@ -66,7 +73,7 @@ class Store:
             while chunk := file.read(_READ_BYTES):
                 digest.update(chunk)
         if digest.hexdigest() != sha256:
-            path.unlink(missing_ok=True)
+            remove_file(path)
             raise StoreError(
                 f"the stored partition {sha256} is damaged on this board's disk and was removed. Deploy again to upload it anew, "
                 "and look at the disk or card."
@@ -78,22 +85,25 @@ class Store:
         os.close(self._lock)
 
     def save_stage(self, request: LoadStageRequest) -> None:
-        """Remembers a stage across restarts. Raises: StoreError."""
+        """Remembers a stage across restarts. Raises: StoreError.
+
+        What is remembered already is not written again: a dispatcher that comes back finds its stages on a full disk, too.
+        """
         path = self._stage(request.deployment_id, request.stage_index)
+        if _read_stage(path) == request:
+            sync_directory(path.parent)  # who wrote it may have been killed before it did that
+            return
         replace_file(path, json_format.MessageToJson(request, preserving_proto_field_name=True).encode())
 
     def forget_stage(self, deployment_id: str, stage_index: int) -> None:
-        """Forgets a stage; the partition stays, other deployments may share it."""
-        self._stage(deployment_id, stage_index).unlink(missing_ok=True)
+        """Forgets a stage; the partition stays, other deployments may share it. Raises: StoreError."""
+        remove_file(self._stage(deployment_id, stage_index))
 
     def saved_stages(self) -> list[tuple[Path, LoadStageRequest | None]]:
         """The remembered stages; None for a file that cannot be read."""
         found: list[tuple[Path, LoadStageRequest | None]] = []
         for path in sorted(self._stages.glob("*.json")):
-            try:
-                found.append((path, json_format.Parse(path.read_bytes(), LoadStageRequest())))
-            except (json_format.ParseError, OSError, UnicodeDecodeError):
-                found.append((path, None))
+            found.append((path, _read_stage(path)))
         return found
 
     def _partition(self, sha256: str) -> Path:
@@ -162,9 +172,17 @@ class PartitionWriter:
             )
 
 
+def _read_stage(path: Path) -> LoadStageRequest | None:
+    try:
+        return json_format.Parse(path.read_bytes(), LoadStageRequest())
+    except (json_format.ParseError, OSError, UnicodeDecodeError):
+        return None
+
+
 def _lock_directory(directory: Path) -> int:
     """Keeps a second service off; the system lets go of the lock when the process ends, however it ends."""
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    # Not for writing: a disk with a file open for that cannot be made read-only, and one that is could not be served from.
+    descriptor = os.open(directory / "lock", os.O_RDONLY | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

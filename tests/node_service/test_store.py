@@ -119,6 +119,16 @@ def test_stages_are_remembered_until_they_are_forgotten(tmp_path: Path) -> None:
     assert store.saved_stages() == []
 
 
+def test_stage_that_is_remembered_already_is_not_written_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for floor in ("1.0", "1.0", "2.0"):
+        store.save_stage(LoadStageRequest(deployment_id="digits-1", runtime_floor=floor))
+        written = (tmp_path / "stages" / "digits-1.0.json").stat().st_ino
+        store.save_stage(LoadStageRequest(deployment_id="digits-1", runtime_floor=floor))
+        assert (tmp_path / "stages" / "digits-1.0.json").stat().st_ino == written
+        assert [saved.runtime_floor for _, saved in store.saved_stages() if saved] == [floor]
+
+
 def test_damaged_stage_file_is_reported_and_the_others_are_read(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.save_stage(LoadStageRequest(deployment_id="b", stage_index=0))
