@@ -18,6 +18,7 @@ from dispatcher_client.errors import (
     OptionError,
     PlacementError,
     ReplyTimeoutError,
+    VersionMisfitError,
 )
 from dispatcher_client.identity import BitPromise
 from fleet.errors import (
@@ -56,5 +57,6 @@ __all__ = [
     "PlanError",
     "ReplyReport",
     "ReplyTimeoutError",
+    "VersionMisfitError",
     "load_boards",
 ]

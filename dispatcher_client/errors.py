@@ -34,6 +34,10 @@ class ReplyTimeoutError(DispatcherError):
     """No answer came within the time-out."""
 
 
+class VersionMisfitError(DispatcherError):
+    """A new version of the model has other inputs or outputs than the one that serves."""
+
+
 class MissingExtraError(DispatcherError):
     """A command needs a part of boardline that is not installed here."""
 
