@@ -1,4 +1,4 @@
-"""The client's command line: deploy, infer, bench, profile, status, undeploy."""
+"""The client's command line: deploy, infer, bench, profile, status, drain, undeploy."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from dispatcher_client.bench_inputs import inputs_to_compare, split_inputs
 from dispatcher_client.bench_table import show_effects, show_figures
 from dispatcher_client.deployment import deploy as deploy_bundle
 from dispatcher_client.dispatcher import Dispatcher
-from dispatcher_client.errors import DispatcherError, InputError
+from dispatcher_client.errors import DispatcherError, InputError, OptionError
 from dispatcher_client.identity import judge_fleet
 from dispatcher_client.micro_batches import single_specs
 from dispatcher_client.placement import place_chains
 from dispatcher_client.profile_command import profile
-from dispatcher_client.status import read_status, undeploy_everywhere
+from dispatcher_client.status import drain_board, read_status, undeploy_everywhere
 from dispatcher_client.values import Values, public_name
 from fleet.event_loop import run_in_loop
 from fleet.inventory import load_boards, parse_boards
@@ -288,6 +288,36 @@ def undeploy(
             text_columns=2,
         )
     if any(r["error"] for r in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def drain(
+    board: str = typer.Argument(..., metavar="BOARD", help="Its name in boards.yaml, or its address."),
+    boards: str = _BOARDS,
+    undo: bool = typer.Option(False, "--undo", help="Take the board back into service."),
+    insecure: bool = _INSECURE,
+    timeout_s: float = _TIMEOUT,
+    as_json: bool = _JSON,
+) -> None:
+    """Take one board out of service: it answers what it has, takes nothing new, and stays reachable.
+
+    Applications whose dispatcher recovers go on with other boards, and lose nothing. A restart takes it back, too. Exit
+    status 1 if it still has streams after the time-out.
+
+    Example: python -m dispatcher_client drain pi2 --boards boards.yaml
+    """
+    listed = load_boards(parse_boards(boards))
+    chosen = next((b for b in listed if board in (b.name, str(b.address))), None)
+    if chosen is None:
+        raise OptionError(f"{board} is not among the boards given: {', '.join(b.name for b in listed)}.")
+    streams = run_in_loop(drain_board(chosen, undo=undo, insecure=insecure, timeout_s=timeout_s))
+    state = "serving" if undo else "draining"
+    if as_json:
+        print_json({"board": chosen.name, "state": state, "streams": streams})
+    else:
+        print(f"{chosen.name}: {state}" + (f", {streams} streams are still open" if streams else ""))
+    if streams:
         raise typer.Exit(1)
 
 

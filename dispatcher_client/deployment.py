@@ -71,7 +71,7 @@ async def _deploy_stage(
 ) -> DeployedStage:
     partition = splitting.partitions[placement.stage_index]
     async with BoardControl(placement.board, insecure=insecure, timeout_s=timeout_s) as control:
-        _require_room(placement, await control.describe(), partition)
+        _require_ready(placement, await control.describe(), partition)
         uploaded_bytes = await _store(control, bundle, partition, on_upload)
         request = LoadStageRequest(
             deployment_id=splitting.deployment_id,
@@ -92,7 +92,7 @@ async def store(
 
     async def put(placement: StagePlacement, partition: Partition) -> None:
         async with BoardControl(placement.board, insecure=insecure, timeout_s=timeout_s) as control:
-            _require_room(placement, await control.describe(), partition)
+            _require_ready(placement, await control.describe(), partition)
             await _store(control, bundle, partition, on_upload)
 
     await together(
@@ -114,8 +114,15 @@ async def _store(control: BoardControl, bundle: Bundle, partition: Partition, on
     return uploaded_bytes
 
 
-def _require_room(placement: StagePlacement, description: Description, partition: Partition) -> None:
-    """Raises BoardRefusedError if frames of this stage are larger than the board takes."""
+def _require_ready(placement: StagePlacement, description: Description, partition: Partition) -> None:
+    """Raises BoardRefusedError if the board is out of service, or frames of this stage are larger than it takes."""
+    if description.draining:
+        name = placement.board.name
+        raise BoardRefusedError(
+            name,
+            f"is draining, and loads nothing: it shuts down, or was taken out of service. In the second case, to have it back: "
+            f"python -m dispatcher_client drain {name} --undo",
+        )
     largest_bytes = max(boundary_bytes(partition.arriving), boundary_bytes(partition.leaving))
     if largest_bytes > description.max_frame_bytes:
         raise BoardRefusedError(
