@@ -21,6 +21,7 @@ from dispatcher_client.errors import (
     VersionMisfitError,
 )
 from dispatcher_client.identity import BitPromise
+from dispatcher_client.model_watch import ModelWatch, WatchEvent
 from fleet.errors import (
     BoardDefectError,
     BoardError,
@@ -50,6 +51,7 @@ __all__ = [
     "DispatcherError",
     "FrameRejectedError",
     "InputError",
+    "ModelWatch",
     "OptionError",
     "OutputChange",
     "PlacementError",
@@ -58,5 +60,6 @@ __all__ = [
     "ReplyReport",
     "ReplyTimeoutError",
     "VersionMisfitError",
+    "WatchEvent",
     "load_boards",
 ]

@@ -20,6 +20,8 @@ from dispatcher_client.entrance import Entrance
 from dispatcher_client.errors import ChainClosedError, OptionError, ReplyTimeoutError
 from dispatcher_client.identity import BitPromise
 from dispatcher_client.micro_batches import is_whole_batch, join_batch
+from dispatcher_client.model_directory import open_bundle_or_newest
+from dispatcher_client.model_watch import ModelWatch, WatchEvent
 from dispatcher_client.placement import PlanSource
 from dispatcher_client.release import Release, ServingWindows
 from dispatcher_client.rollout import Rollout, require_fit
@@ -68,7 +70,7 @@ class Dispatcher:
         """Reads bundle and boards; nothing is connected before `open` or `with`.
 
         Args:
-            bundle: path of a bundle, or one already read.
+            bundle: path of a bundle, or one already read; of a directory of versions (1/, 2/, ...), the newest is taken.
             boards: path of a boards.yaml, or a list of "host:port".
             plan: which board serves which part: path of a plan.yaml, or one already read. Without it the bundle's own plan
                 counts if all its boards are among `boards`; else partition k of its first splitting runs on board k.
@@ -94,7 +96,7 @@ class Dispatcher:
         Raises: BundleError, BoardsFileError, AddressError, PlanError, PlacementError, CodecUnavailableError,
             OptionError.
         """
-        opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+        opened = bundle if isinstance(bundle, Bundle) else open_bundle_or_newest(bundle)
         self._inventory = load_inventory(boards)
         if window is not None and window < 1:
             raise OptionError(f"window is {window}, expected 1 or more frames in flight.")
@@ -230,6 +232,19 @@ class Dispatcher:
                 raise _not_open()
             require_fit(old.manifest, new.manifest)
             Rollout(old, new, self._inventory.boards, self._settings, self._entrance, self._switch).run(self._on_upload)
+
+    def watch(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        every_s: float = 1.0,
+        on_event: Callable[[WatchEvent], None] = lambda event: None,
+    ) -> ModelWatch:
+        """Deploys the newest version of a directory (1/, 2/, ...) whenever that is another one, as long as its block lasts.
+
+        Args: on_event: hears of every version that was tried; one that fails leaves what serves as it is.
+        """
+        return ModelWatch(directory, self.deploy, serving=self.manifest, every_s=every_s, on_event=on_event)
 
     def _switch(self, release: Release) -> None:
         before, self._release = self._release, release

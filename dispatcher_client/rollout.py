@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from dispatcher_client.deployment import OnUpload, store
 from dispatcher_client.entrance import Entrance
@@ -96,7 +96,7 @@ class Rollout:
         Where a board has no memory for both, requests wait from when the old one has answered until the new one is open.
         Raises: what opening the new one raises; the old one serves on, and nothing of the new one stays loaded.
         """
-        self._before = run_in_loop(self._describe_all())
+        self._before = run_in_loop(describe_all(self._boards, insecure=self._settings.insecure))
         short = self._boards_short_of_memory()
         if short:
             self._in_place(short, on_upload)
@@ -151,10 +151,8 @@ class Rollout:
             self._new.open(on_upload)
         except BaseException as error:
             _log.error("the version that served goes on: %s", error)
-            for board in self._boards:
-                described = self._before.get(board.name, Description())
-                held = {stage.deployment_id for stage in described.stages}
-                self._unload(self._new.deployment_ids, {*held, *self._old.deployment_ids}, [board])
+            unwanted = set(self._new.deployment_ids) - set(self._old.deployment_ids)
+            run_in_loop(unload_new(self._boards, unwanted, self._before, insecure=self._settings.insecure))
             raise
 
     def _retire(self) -> None:
@@ -167,19 +165,6 @@ class Rollout:
     def _unload(self, deployment_ids: Collection[str], but: Collection[str], boards: Collection[Board]) -> list[str]:
         unwanted = [name for name in deployment_ids if name not in but]
         return run_in_loop(unload_unused(boards, unwanted, insecure=self._settings.insecure))
-
-    async def _describe_all(self) -> dict[str, Description]:
-        """Boards that do not answer are left out: if they are needed, opening says so."""
-
-        async def ask(board: Board) -> tuple[str, Description | None]:
-            try:
-                async with _control(board, self._settings.insecure) as control:
-                    return board.name, await control.describe()
-            except BoardError:
-                return board.name, None
-
-        answers = await asyncio.gather(*(ask(board) for board in self._boards))
-        return {name: description for name, description in answers if description is not None}
 
     def _boards_short_of_memory(self) -> list[Board]:
         """Boards that cannot hold both. Raises: BoardRefusedError: a board that cannot hold even the new one alone."""
@@ -218,6 +203,32 @@ class Rollout:
         return description is not None and any(
             (s.deployment_id, s.stage_index) == (deployment_id, stage.stage_index) for s in description.stages
         )
+
+
+async def describe_all(boards: Collection[Board], *, insecure: bool) -> dict[str, Description]:
+    """What boards are and hold, by name. Those that do not answer are left out: if they are needed, opening says so."""
+
+    async def ask(board: Board) -> Description | None:
+        try:
+            async with _control(board, insecure) as control:
+                return await control.describe()
+        except BoardError:
+            return None
+
+    answers = await asyncio.gather(*(ask(board) for board in boards))
+    return {board.name: answer for board, answer in zip(boards, answers) if answer is not None}
+
+
+async def unload_new(
+    boards: Collection[Board], deployment_ids: Collection[str], before: Mapping[str, Description], *, insecure: bool
+) -> None:
+    """Unloads deployments from boards that did not hold them before, unless others use them by now."""
+
+    def unwanted(board: Board) -> list[str]:
+        held = {stage.deployment_id for stage in before.get(board.name, Description()).stages}
+        return [name for name in deployment_ids if name not in held]
+
+    await asyncio.gather(*(unload_unused([board], unwanted(board), insecure=insecure) for board in boards))
 
 
 async def unload_unused(boards: Collection[Board], deployment_ids: Collection[str], *, insecure: bool) -> list[str]:
