@@ -19,14 +19,17 @@ from dispatcher_client import (
     Board,
     BoardError,
     BoardRefusedError,
+    BoardUnavailableError,
+    CallbackError,
     ChainClosedError,
     Dispatcher,
     ReplyReport,
     ReplyTimeoutError,
     VersionMisfitError,
 )
+from dispatcher_client.release import Release
 from dispatcher_client.rollout import require_fit
-from dispatcher_client.status import read_status
+from dispatcher_client.status import drain_board, read_status
 from examples.local_boards import LocalBoards
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory
@@ -343,8 +346,6 @@ def test_requests_wait_while_versions_change_place_where_memory_is_short(
 def test_deadline_holds_while_versions_change_place(
     store_root: Path, one: Bundle, two: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dispatcher_client.release import Release
-
     monkeypatch.setattr("dispatcher_client.rollout.boundary_bytes", lambda specs: 0)
     entered, go_on = threading.Event(), threading.Event()
     opened = Release.open
@@ -373,3 +374,80 @@ def test_version_that_no_board_has_memory_for_is_refused(store_root: Path, one: 
     ):
         refused(chain, one, BoardRefusedError, "MiB are free without the version that serves")
         chain.infer(random_inputs(one, 0))
+
+
+def test_version_is_refused_where_memory_is_short_and_others_use_the_one_that_serves(
+    store_root: Path, one: Bundle, two: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dispatcher_client.rollout.boundary_bytes", lambda specs: 0)
+    monkeypatch.setattr("dispatcher_client.rollout._STREAMS_END_WITHIN_S", 0.2)
+    with LocalBoards(3, store_root) as running, Dispatcher(one, running.named) as other:
+        with Dispatcher(one, tight(running.named, one, two)) as chain:
+            refused(chain, two, BoardRefusedError, "no memory for two versions, and other applications use")
+            chain.infer(random_inputs(one, 0))
+        other.infer(random_inputs(one, 0))
+        assert loaded(running.named) == [{one.deployment_id}] * 3
+
+
+def test_dispatcher_is_closed_when_neither_version_can_be_opened_and_opens_again(
+    store_root: Path, one: Bundle, two: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dispatcher_client.rollout.boundary_bytes", lambda specs: 0)
+
+    def fail(self: Release, on_upload: object) -> None:
+        raise BoardUnavailableError("board1", f"no power for {self.deployment_ids}")
+
+    with LocalBoards(3, store_root) as running, Dispatcher(one, tight(running.named, one, two)) as chain:
+        with monkeypatch.context() as patched:
+            patched.setattr(Release, "open", fail)
+            with pytest.raises(BoardUnavailableError, match=two.deployment_id):
+                chain.deploy(two)
+        with pytest.raises(ChainClosedError, match="not open"):
+            chain.infer(random_inputs(one, 0))
+        chain.open()
+        chain.infer(random_inputs(one, 0))
+        assert chain.deployment_ids == (one.deployment_id,)
+
+
+def test_board_that_is_gone_and_not_needed_does_not_keep_a_version_from_serving(
+    store_root: Path, one: Bundle, zoo_bundle: MakeBundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = zoo_bundle("residual", "float16", 1)
+    with LocalBoards(3, store_root) as running, Dispatcher(one, running.named) as chain:
+        running.boards[2].process.kill()
+        running.boards[2].process.wait(TIMEOUT_S)
+        chain.deploy(whole)
+        assert chain.route == "board1"
+        assert "an old version may still be loaded: board board3" in caplog.text
+        assert named(chain, chain.infer(random_inputs(one, 0))) == run_whole(whole, random_inputs(one, 0))
+        assert not any(one.deployment_id in names for names in loaded(running.named[:2]))
+
+
+def test_version_cannot_be_deployed_on_a_board_that_is_out_of_service(
+    store_root: Path, one: Bundle, two: Bundle
+) -> None:
+    x = random_inputs(one, 0)
+    with LocalBoards(3, store_root) as running, Dispatcher(one, running.named) as chain:
+        run_in_loop(drain_board(running.named[1], undo=False, insecure=False, timeout_s=5))
+        assert named(chain, chain.infer(x)) == run_whole(one, x)
+        with pytest.raises(BoardRefusedError, match=r"board2: is draining, .* drain board2 --undo"):
+            chain.deploy(two)
+        assert named(chain, chain.infer(x)) == run_whole(one, x)
+        run_in_loop(drain_board(running.named[1], undo=True, insecure=False, timeout_s=5))
+        chain.deploy(two)
+        assert named(chain, chain.infer(x)) == run_whole(two, x)
+
+
+def test_deploy_is_refused_in_a_callback(boards: LocalBoards, one: Bundle, two: Bundle) -> None:
+    errors: list[BaseException] = []
+
+    def hear(report: ReplyReport) -> None:
+        try:
+            chain.deploy(two)
+        except BaseException as error:
+            errors.append(error)
+
+    chain = Dispatcher(one, boards.named, on_reply=hear, check_sample=False)
+    with chain:
+        chain.infer(random_inputs(one, 0))
+    assert [type(error) for error in errors] == [CallbackError]
