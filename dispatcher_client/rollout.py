@@ -125,8 +125,8 @@ class Rollout:
             )
         )
         with self._entrance.shut():
-            self._retire()
             try:
+                self._retire()
                 kept = self._unload(self._old.deployment_ids, self._new.deployment_ids, short)
                 if kept:
                     raise BoardRefusedError(
