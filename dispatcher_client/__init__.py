@@ -20,9 +20,11 @@ from dispatcher_client.errors import (
     OverloadedError,
     PlacementError,
     ReplyTimeoutError,
+    VersionMisfitError,
 )
 from dispatcher_client.identity import BitPromise
 from dispatcher_client.journal import Journal
+from dispatcher_client.model_watch import ModelWatch, WatchEvent
 from fleet.errors import (
     BoardDefectError,
     BoardError,
@@ -56,6 +58,7 @@ __all__ = [
     "InputError",
     "Journal",
     "JournalError",
+    "ModelWatch",
     "OptionError",
     "OutputChange",
     "OverloadedError",
@@ -64,5 +67,7 @@ __all__ = [
     "PlanError",
     "ReplyReport",
     "ReplyTimeoutError",
+    "VersionMisfitError",
+    "WatchEvent",
     "load_boards",
 ]

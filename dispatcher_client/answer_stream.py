@@ -7,18 +7,29 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
-from typing import TypeVar
-
-from dispatcher_client.windows import Windows
+from typing import Protocol, TypeVar
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
+class RoomAhead(Protocol):
+    """What a stream asks of `Windows`."""
+
+    def room_ahead(self) -> int:
+        """How many answers may be outstanding or unread."""
+
+    def wait_until(self, is_so: Callable[[], bool]) -> None:
+        """Waits for a claim about the windows, or about anything whose changes are told by `wake`."""
+
+    def wake(self) -> None:
+        """Has every waiting thread look again."""
+
+
 def stream_in_order(
     inputs: Iterable[_In],
     submit: Callable[[_In], Future[_Out]],
-    windows: Windows,
+    windows: RoomAhead,
     *,
     inputs_per_frame: int = 1,
     weigh: Callable[[_In], int] = lambda value: 1,

@@ -47,7 +47,7 @@ _MOST_HELD_S = 60.0
 class ReplyReport:
     """What is known of one answered request: its latency, as the application saw it, and each stage's timing.
 
-    Request ids count from 1 in each chain.
+    Request ids count from 1 in each chain. The deployment id names the version that answered, as `status` shows it.
     """
 
     chain_index: int
@@ -56,6 +56,7 @@ class ReplyReport:
     timings: tuple[StageTiming, ...]
     sent_bytes: int
     received_bytes: int
+    deployment_id: str
 
 
 @dataclass
@@ -281,6 +282,7 @@ class Chain:
             timings=tuple(header.timings),
             sent_bytes=pending.sent_bytes,
             received_bytes=len(message),
+            deployment_id=self.placement.splitting.deployment_id,
         )
         try:
             self._on_reply(report)

@@ -1,4 +1,4 @@
-"""The client's command line: deploy, infer, bench, profile, status, undeploy."""
+"""The client's command line: deploy, infer, bench, profile, status, undeploy, drain, watch."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ from dispatcher_client.bench_inputs import inputs_to_compare, split_inputs
 from dispatcher_client.bench_table import show_effects, show_figures
 from dispatcher_client.deployment import deploy as deploy_bundle
 from dispatcher_client.dispatcher import Dispatcher
-from dispatcher_client.errors import DispatcherError, InputError
+from dispatcher_client.drain_command import drain
+from dispatcher_client.errors import DispatcherError, InputError, OptionError
 from dispatcher_client.identity import judge_fleet
 from dispatcher_client.micro_batches import single_specs
+from dispatcher_client.model_directory import ModelDirectory
 from dispatcher_client.placement import place_chains
 from dispatcher_client.profile_command import profile
 from dispatcher_client.status import read_status, undeploy_everywhere
 from dispatcher_client.values import Values, public_name
+from dispatcher_client.watch_command import try_out, watch
 from fleet.event_loop import run_in_loop
-from fleet.inventory import load_boards, parse_boards
+from fleet.inventory import load_boards, load_inventory, parse_boards
 from terminal import command_app, print_json, print_table, progress, run
 from transport.errors import TransportError
 from transport.tensor_codec import AUTO, setting_forms
@@ -58,18 +61,39 @@ def deploy(
     bundle: Path = _BUNDLE,
     boards: str = _BOARDS,
     plan: Optional[Path] = _PLAN,
+    model_dir: Optional[Path] = typer.Option(
+        None,
+        "--to",
+        metavar="MODEL_DIR",
+        help="Then check its sample, and put BUNDLE there as the next version: what follows MODEL_DIR goes over to it.",
+    ),
     insecure: bool = _INSECURE,
     timeout_s: float = _TIMEOUT,
     as_json: bool = _JSON,
 ) -> None:
-    """Load the partitions of BUNDLE on the boards; upload only what a board lacks.
+    """Load the partitions of BUNDLE on the boards beside what they hold; upload only what a board lacks.
 
-    Example: python -m dispatcher_client deploy parts/ --boards boards.yaml
+    With --to, running services go over to it: applications and `watch` commands that follow MODEL_DIR. If its sample is
+    answered wrongly, it is unloaded and nobody hears of it.
+
+    Example: python -m dispatcher_client deploy parts/ --boards boards.yaml --to models/
     """
+    if plan is not None and model_dir is not None:
+        raise OptionError(
+            "--plan and --to cannot be given together: those who follow the directory place by the bundle's own plan. "
+            "Split with it: python -m converter split MODEL --plan FILE"
+        )
     opened = open_bundle(bundle)
-    chains = place_chains(opened, load_boards(parse_boards(boards)), plan)
+    inventory = load_inventory(parse_boards(boards))
+    chains = place_chains(opened, inventory.serving, plan)
     with _uploads() as on_upload:
-        stages = run_in_loop(deploy_bundle(opened, chains, insecure=insecure, timeout_s=timeout_s, on_upload=on_upload))
+        if model_dir is None:
+            stages = run_in_loop(
+                deploy_bundle(opened, chains, insecure=insecure, timeout_s=timeout_s, on_upload=on_upload)
+            )
+        else:
+            stages = list(try_out(opened, inventory, insecure=insecure, timeout_s=timeout_s, on_upload=on_upload))
+    version = None if model_dir is None else ModelDirectory(model_dir).add(opened)
     promise = judge_fleet(
         opened.manifest.measured_on, [(s.placement.board.name, s.description.runtime) for s in stages]
     )
@@ -86,7 +110,12 @@ def deploy(
     ]
     if as_json:
         print_json(
-            {"deployment_ids": [c.splitting.deployment_id for c in chains], "bits": promise.text, "stages": rows}
+            {
+                "deployment_ids": [c.splitting.deployment_id for c in chains],
+                "bits": promise.text,
+                "stages": rows,
+                "version": version,
+            }
         )
         return
     several = len(chains) > 1
@@ -107,6 +136,8 @@ def deploy(
         text_columns=3,
     )
     print(f"bits: {promise.text}")
+    if version is not None:
+        print(f"version: {version} in {model_dir}")
 
 
 @app.command()
@@ -289,6 +320,10 @@ def undeploy(
         )
     if any(r["error"] for r in rows):
         raise typer.Exit(1)
+
+
+app.command()(drain)
+app.command()(watch)
 
 
 def main() -> None:

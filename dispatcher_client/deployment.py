@@ -71,16 +71,8 @@ async def _deploy_stage(
 ) -> DeployedStage:
     partition = splitting.partitions[placement.stage_index]
     async with BoardControl(placement.board, insecure=insecure, timeout_s=timeout_s) as control:
-        _require_room(placement, await control.describe(), partition)
-        uploaded_bytes = 0
-        if await control.find_missing([partition.file.sha256]):
-
-            def count(chunk_bytes: int) -> None:
-                nonlocal uploaded_bytes
-                uploaded_bytes += chunk_bytes
-                on_upload(placement.board.name, uploaded_bytes, partition.file.size_bytes)
-
-            await control.upload(partition.file, bundle.file_path(partition.file), count)
+        _require_ready(placement, await control.describe(), partition)
+        uploaded_bytes = await _store(control, bundle, partition, on_upload)
         request = LoadStageRequest(
             deployment_id=splitting.deployment_id,
             stage_index=placement.stage_index,
@@ -93,8 +85,44 @@ async def _deploy_stage(
         return DeployedStage(placement, await control.describe(), uploaded_bytes)
 
 
-def _require_room(placement: StagePlacement, description: Description, partition: Partition) -> None:
-    """Raises BoardRefusedError if frames of this stage are larger than the board takes."""
+async def store(
+    bundle: Bundle, chains: Sequence[ChainPlacement], *, insecure: bool, timeout_s: float, on_upload: OnUpload
+) -> None:
+    """Uploads what boards lack and loads nothing: deploying takes less time then. Raises: BoardError, BundleError."""
+
+    async def put(placement: StagePlacement, partition: Partition) -> None:
+        async with BoardControl(placement.board, insecure=insecure, timeout_s=timeout_s) as control:
+            _require_ready(placement, await control.describe(), partition)
+            await _store(control, bundle, partition, on_upload)
+
+    await together(
+        put(stage, chain.splitting.partitions[stage.stage_index]) for chain in chains for stage in chain.stages
+    )
+
+
+async def _store(control: BoardControl, bundle: Bundle, partition: Partition, on_upload: OnUpload) -> int:
+    """Uploads a partition unless the board has it; the bytes that it took."""
+    uploaded_bytes = 0
+    if await control.find_missing([partition.file.sha256]):
+
+        def count(chunk_bytes: int) -> None:
+            nonlocal uploaded_bytes
+            uploaded_bytes += chunk_bytes
+            on_upload(control.board.name, uploaded_bytes, partition.file.size_bytes)
+
+        await control.upload(partition.file, bundle.file_path(partition.file), count)
+    return uploaded_bytes
+
+
+def _require_ready(placement: StagePlacement, description: Description, partition: Partition) -> None:
+    """Raises BoardRefusedError if the board is out of service, or frames of this stage are larger than it takes."""
+    if description.draining:
+        name = placement.board.name
+        raise BoardRefusedError(
+            name,
+            f"is draining, and loads nothing: it shuts down, or was taken out of service. In the second case, to have it back: "
+            f"python -m dispatcher_client drain {name} --undo",
+        )
     largest_bytes = max(boundary_bytes(partition.arriving), boundary_bytes(partition.leaving))
     if largest_bytes > description.max_frame_bytes:
         raise BoardRefusedError(

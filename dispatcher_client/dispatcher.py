@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from functools import partial
 from types import TracebackType
-from typing import TypeVar
 
 from bundle import Bundle, open_bundle
 from dispatcher_client.answer_stream import stream_in_order
@@ -20,28 +17,24 @@ from dispatcher_client.codec_comparison import CodecEffect
 from dispatcher_client.deadlines import Deadline
 from dispatcher_client.deployment import DeployedStage, OnUpload
 from dispatcher_client.door import Door
-from dispatcher_client.errors import ChainClosedError, OptionError
+from dispatcher_client.entrance import Entrance
+from dispatcher_client.errors import ChainClosedError, OptionError, ReplyTimeoutError
 from dispatcher_client.identity import BitPromise
 from dispatcher_client.journal import Journal, JournalModel
 from dispatcher_client.journaled_stream import stream_new
-from dispatcher_client.micro_batches import MicroBatches, is_whole_batch, join_batch, single_specs
-from dispatcher_client.placement import PlanSource, place_chains
-from dispatcher_client.service import Service, ServiceSettings
-from dispatcher_client.values import Answer, Values, from_tensors, to_tensors
-from dispatcher_client.window_control import WindowControl
-from dispatcher_client.windows import Windows
+from dispatcher_client.micro_batches import is_whole_batch, join_batch
+from dispatcher_client.model_directory import open_bundle_or_newest
+from dispatcher_client.model_watch import ModelWatch, WatchEvent
+from dispatcher_client.placement import PlanSource
+from dispatcher_client.release import Release, ServingWindows
+from dispatcher_client.rollout import Rollout, require_fit
+from dispatcher_client.service import ServiceSettings
+from dispatcher_client.values import Answer, Values
 from fleet.event_loop import require_other_thread
 from fleet.inventory import BoardsSource, load_inventory
 from protos.v1.manifest_pb2 import Manifest
 from transport.message_stream import SILENCE_S
 from transport.tensor_codec import AUTO, parse_settings
-from transport.tensor_spec import Array
-
-_log = logging.getLogger(__name__)
-_T = TypeVar("_T")
-_NS_PER_S = 1e9
-# What was gathered when the dispatcher closes is sent first; behind boards that answer nothing it ends with an error.
-_FLUSH_TIMEOUT_S = 10.0
 
 
 class Dispatcher:
@@ -81,7 +74,7 @@ class Dispatcher:
         """Reads bundle and boards; nothing is connected before `open` or `with`.
 
         Args:
-            bundle: path of a bundle, or one already read.
+            bundle: path of a bundle, or one already read; of a directory of versions (1/, 2/, ...), the newest is taken.
             boards: path of a boards.yaml, or a list of "host:port".
             plan: which board serves which part: path of a plan.yaml, or one already read. Without it the bundle's own plan
                 counts if all its boards are among `boards`; else partition k of its first splitting runs on board k.
@@ -109,23 +102,13 @@ class Dispatcher:
         Raises: BundleError, BoardsFileError, AddressError, PlanError, PlacementError, CodecUnavailableError,
             OptionError.
         """
-        self._bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-        inventory = load_inventory(boards)
-        self._boards = inventory.boards
-        self._placements = place_chains(self._bundle, inventory.serving, plan)
+        opened = bundle if isinstance(bundle, Bundle) else open_bundle_or_newest(bundle)
+        self._inventory = load_inventory(boards)
         if window is not None and window < 1:
             raise OptionError(f"window is {window}, expected 1 or more frames in flight.")
-        self._windows = Windows(
-            [WindowControl(len(p.stages)) for p in self._placements]
-            if window is None
-            else [window] * len(self._placements)
-        )
         self._door = Door(max_waiting)
         if not 0 <= batch_wait_ms < float("inf"):
             raise OptionError(f"batch_wait_ms is {batch_wait_ms:g}, expected 0 or more milliseconds.")
-        self._batch_wait_s = batch_wait_ms / 1e3
-        self._single_inputs = single_specs(self.manifest.inputs, self.batch)
-        self._micro_batches: MicroBatches | None = None
         if not 0 < silence_s < float("inf"):
             raise OptionError(f"silence_s is {silence_s:g}, expected some seconds.")
         self._settings = ServiceSettings(
@@ -136,23 +119,27 @@ class Dispatcher:
             silence_s=silence_s,
             check_sample=check_sample,
             recovers=recovers,
+            window=window,
+            batch_wait_s=batch_wait_ms / 1e3,
         )
         self._on_reply = on_reply
         self._on_upload = on_upload
-        self._service: Service | None = None
-        self._opening = threading.Lock()  # of open and close: two at once would leave a stream behind
-        self._stages: list[DeployedStage] = []
-        self._promise: BitPromise | None = None
+        self._opening = threading.Lock()  # of open, close and deploy: two at once would leave a stream behind
+        self._entrance: Entrance[Release] = Entrance()  # it has the release while that is open
+        self._release = self._released(opened, plan)
+
+    def _released(self, bundle: Bundle, plan: PlanSource | None) -> Release:
+        return Release(bundle, self._inventory, plan, self._settings, self._on_reply)
 
     def __repr__(self) -> str:
-        chains = " | ".join(f"{p.splitting.deployment_id} {p.route}" for p in self._placements)
+        chains = " | ".join(f"{p.splitting.deployment_id} {p.route}" for p in self._release.placements)
         return f"<Dispatcher {chains} {self._state()}>"
 
     def _state(self) -> str:
-        service = self._service
+        service = self._release.service
         if service is None:
             return "closed"
-        n_open, n_chains = len(service.open_chains), len(self._placements)
+        n_open, n_chains = len(service.open_chains), len(service.placements)
         return "open" if n_open == n_chains else f"broken, {n_open} of {n_chains} chains open"
 
     def __enter__(self) -> Dispatcher:
@@ -167,29 +154,34 @@ class Dispatcher:
     @property
     def manifest(self) -> Manifest:
         """The bundle's manifest: inputs, outputs, splittings."""
-        return self._bundle.manifest
+        return self._release.manifest
 
     @property
     def batch(self) -> int:
         """Inputs in one frame; 1 unless the bundle was split for a batch."""
-        return self._bundle.batch
+        return self._release.bundle.batch
+
+    @property
+    def deployment_ids(self) -> tuple[str, ...]:
+        """The version that new requests go to, as reports of replies and boards name it: an id for each splitting in use."""
+        return self._release.deployment_ids
 
     @property
     def stages(self) -> Sequence[DeployedStage]:
         """Which board serves which partition, chain by chain, and what it said of itself when the chain opened."""
-        return tuple(self._stages)
+        return tuple(self._release.stages)
 
     @property
     def route(self) -> str:
         """The boards that serve at present, `pi1 -> pi2`; several chains with a bar between them."""
-        service = self._service
-        placements = self._placements if service is None else service.placements
+        release = self._release
+        placements = release.placements if release.service is None else release.service.placements
         return " | ".join(placement.route for placement in placements)
 
     @property
     def window(self) -> int:
         """Most frames in flight, over all chains; changes with what the answers show, unless it was given."""
-        return sum(self._windows.settled_sizes)
+        return sum(self._release.windows.settled_sizes)
 
     @property
     def has_lossy_codecs(self) -> bool:
@@ -199,14 +191,15 @@ class Dispatcher:
     @property
     def coding_reasons(self) -> list[str]:
         """How each chain's inputs are coded on their way to its first board, and why; boards tell theirs in the replies."""
-        return [] if self._service is None else self._service.coding_reasons
+        service = self._release.service
+        return [] if service is None else service.coding_reasons
 
     @property
     def promise(self) -> BitPromise:
         """What is promised of the bits, over all chains, through lossless codecs. Raises: ChainClosedError: not open."""
-        if self._promise is None:
+        if self._release.promise is None:
             raise ChainClosedError("the chain is not open.")
-        return self._promise
+        return self._release.promise
 
     def open(self) -> None:
         """Deploys, opens the streams and checks the sample; does nothing if open.
@@ -215,25 +208,55 @@ class Dispatcher:
         """
         require_other_thread("open")
         with self._opening:
-            if self._service is not None:
-                return
-            service = Service(self._bundle, self._boards, self._placements, self._windows, self._settings, self._hear)
-            service.open(self._on_upload)
-            self._stages, self._promise = service.stages, service.promise
-            if self.batch > 1:
-                self._micro_batches = MicroBatches(self.batch, self._batch_wait_s, partial(_send_batch, service))
-            self._service = service
+            if self._entrance.current is None:
+                self._release.open(self._on_upload)
+                self._entrance.exchange(self._release)
 
     def close(self) -> None:
         """Sends what waits for a batch to fill, then ends the streams; what the boards hold stays loaded. May be called twice."""
         require_other_thread("close")
         with self._opening:
-            service, self._service = self._service, None
-            if service is None:
-                return
-            if self._micro_batches is not None:  # it stays, closed: a submit on its way finds out there
-                self._micro_batches.close(_FLUSH_TIMEOUT_S)
-            service.close()  # ends what could not be sent, too: nobody waits for room any more
+            release = self._entrance.exchange(None)
+            if release is not None:
+                release.close()
+
+    def deploy(self, bundle: str | os.PathLike[str] | Bundle, *, plan: PlanSource | None = None) -> None:
+        """Goes over to another version of the model while requests come, none of which fails.
+
+        The new version is loaded beside the one that serves, opened and its sample checked; then new requests go to it, streams'
+        too, and the old one answers what it has and is unloaded, unless others use it. Returns then. Where a board has no memory
+        for both, requests wait while one takes the other's place. Each reply's report names the version that answered.
+        Args:
+            plan: as for the constructor, of the new bundle.
+        Raises: VersionMisfitError: it has other inputs or outputs. What `open` and the constructor raise. In each case the
+            version that served goes on, and of the new one nothing stays loaded. ChainClosedError: not open.
+        """
+        require_other_thread("deploy")
+        new = self._released(bundle if isinstance(bundle, Bundle) else open_bundle(bundle), plan)
+        with self._opening:
+            old = self._entrance.current
+            if old is None:
+                raise _not_open()
+            require_fit(old.manifest, new.manifest)
+            Rollout(old, new, self._inventory.boards, self._settings, self._entrance, self._switch).run(self._on_upload)
+
+    def watch(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        every_s: float = 1.0,
+        on_event: Callable[[WatchEvent], None] = lambda event: None,
+    ) -> ModelWatch:
+        """Deploys the newest version of a directory (1/, 2/, ...) whenever that is another one, as long as its block lasts.
+
+        Args: on_event: hears of every version that was tried; one that fails leaves what serves as it is.
+        """
+        return ModelWatch(directory, self.deploy, serving=self.manifest, every_s=every_s, on_event=on_event)
+
+    def _switch(self, release: Release) -> None:
+        before, self._release = self._release, release
+        self._entrance.exchange(release)
+        before.windows.wake()  # streams that wait for room there
 
     def infer(self, values: Values, timeout_s: float | None = None, *, chain_index: int | None = None) -> Answer:
         """The model's answer to one input.
@@ -276,25 +299,18 @@ class Dispatcher:
         self, values: Values, timeout_s: float | None, chain_index: int | None, door: Door | None
     ) -> Future[Answer]:
         deadline = self._deadline(timeout_s)
-        if chain_index is not None and not 0 <= chain_index < len(self._placements):
-            raise OptionError(f"chain_index is {chain_index}, there are chains 0 to {len(self._placements) - 1}.")
-        service = self._require_open()
-        gathering = None if is_whole_batch(values, self.batch) else self._micro_batches
-        tensors, is_real = to_tensors(self.manifest.inputs if gathering is None else self._single_inputs, values)
-        by_name = self._named(tensors)
-
-        def finish(answer: dict[str, Array]) -> Answer:
-            return from_tensors(self.manifest.outputs, answer, is_real)
-
-        if gathering is None:
-            return service.submit(by_name, finish, chain_index, deadline, door)
-        return gathering.submit(by_name, finish, chain_index, deadline, door)
-
-    def _require_open(self) -> Service:
-        service = self._service
-        if service is None:
-            raise ChainClosedError("the chain is not open: use it in a with block, or call open().")
-        return service
+        try:
+            with self._entrance.enter(deadline) as release:
+                n_chains = len((release or self._release).placements)
+                if chain_index is not None and not 0 <= chain_index < n_chains:
+                    raise OptionError(f"chain_index is {chain_index}, there are chains 0 to {n_chains - 1}.")
+                if release is None:
+                    raise _not_open()
+                return release.submit(values, chain_index, deadline, door)
+        except ReplyTimeoutError as error:
+            future: Future[Answer] = Future()
+            future.set_exception(error)
+            return future
 
     def _deadline(self, timeout_s: float | None) -> Deadline:
         return Deadline.after(self._settings.reply_timeout_s if timeout_s is None else timeout_s)
@@ -322,10 +338,10 @@ class Dispatcher:
             return stream_in_order(
                 inputs,
                 lambda values: self._submit(values, timeout_s, None, None),
-                self._windows,
+                ServingWindows(lambda: self._release.windows),
                 inputs_per_frame=self.batch,
                 weigh=lambda values: self.batch if is_whole_batch(values, self.batch) else 1,
-                on_end=self._flush,
+                on_end=lambda: self._release.flush(),
             )
 
         return run(frames) if journal is None else stream_new(frames, run, journal, JournalModel.of(self.manifest))
@@ -341,39 +357,20 @@ class Dispatcher:
         Raises: what `infer` and `open` raise.
         """
         require_other_thread("compare_codecs")
-        service = self._require_open()
-        if not self.has_lossy_codecs:
-            return []
-        named = (self._named(to_tensors(self._single_inputs, values)[0]) for values in inputs)
-        stop_s = time.monotonic() + budget_s
-        with service.comparison() as comparison:
-            while members := list(itertools.islice(named, self.batch)):
-                comparison.run(join_batch(members, self.batch), len(members))
-                if time.monotonic() > stop_s:
-                    break
-            return comparison.effects
-
-    def _named(self, tensors: Sequence[Array]) -> dict[str, Array]:
-        """The model's input tensors by name."""
-        return {spec.name: tensor for spec, tensor in zip(self.manifest.inputs, tensors)}
-
-    def _flush(self) -> None:
-        gathering = self._micro_batches
-        if gathering is not None:
-            gathering.flush()
-
-    def _hear(self, report: ReplyReport) -> None:
-        self._windows.hear(
-            report.chain_index,
-            report.latency_s,
-            wait_s=sum(t.wait_ns for t in report.timings) / _NS_PER_S,
-            coding_s=sum(t.decode_ns + t.encode_ns for t in report.timings) / _NS_PER_S,
-            compute_s=[t.compute_ns / _NS_PER_S for t in report.timings],
-        )
-        self._on_reply(report)
+        with self._entrance.enter(self._deadline(None)) as release:
+            if release is None or release.service is None:
+                raise _not_open()
+            if not self.has_lossy_codecs:
+                return []
+            named = (release.single_tensors(values) for values in inputs)
+            stop_s = time.monotonic() + budget_s
+            with release.service.comparison() as comparison:
+                while members := list(itertools.islice(named, self.batch)):
+                    comparison.run(join_batch(members, self.batch), len(members))
+                    if time.monotonic() > stop_s:
+                        break
+                return comparison.effects
 
 
-def _send_batch(
-    service: Service, tensors: dict[str, Array], chain_index: int | None, deadline: Deadline
-) -> Future[dict[str, Array]]:
-    return service.submit(tensors, lambda answer: answer, chain_index, deadline)
+def _not_open() -> ChainClosedError:
+    return ChainClosedError("the chain is not open: use it in a with block, or call open().")

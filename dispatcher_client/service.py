@@ -40,6 +40,8 @@ class ServiceSettings:
     silence_s: float
     check_sample: bool
     recovers: bool
+    window: int | None
+    batch_wait_s: float
 
     @property
     def lossy(self) -> list[CodecSetting]:

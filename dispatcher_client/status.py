@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from fleet.board_control import BoardControl
 from fleet.errors import BoardError
 from fleet.inventory import Board
 from protos.v1.control_plane_pb2 import Description
+
+_LOOK_AGAIN_S = 0.05
 
 
 async def read_status(boards: Sequence[Board], *, insecure: bool, timeout_s: float) -> list[dict[str, Any]]:
@@ -35,6 +38,23 @@ async def undeploy_everywhere(
 
     distinct = {board.address: board for board in boards}
     return list(await asyncio.gather(*(undeploy(board) for board in distinct.values())))
+
+
+async def drain_board(board: Board, *, undo: bool, insecure: bool, timeout_s: float) -> int:
+    """Takes a board out of service, or back; streams that it still has when none is left or the time is over.
+
+    Raises: BoardError.
+    """
+    stop_s = time.monotonic() + timeout_s
+    async with BoardControl(board, insecure=insecure, timeout_s=timeout_s) as control:
+        await control.drain(undo=undo)
+        if undo:
+            return 0
+        while n_streams := sum(stage.streams for stage in (await control.describe()).stages):
+            if time.monotonic() > stop_s:
+                break
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        return n_streams
 
 
 async def _status(board: Board, insecure: bool, timeout_s: float) -> dict[str, Any]:

@@ -82,6 +82,10 @@ class BoardControl:
         reply = await self._call(self._stub.UnloadDeployment, request, self._timeout_s)
         return int(reply.unloaded_stages)
 
+    async def drain(self, *, undo: bool = False) -> None:
+        """Takes the board out of service, or back; it stays reachable, and may have streams for a moment."""
+        await self._call(self._stub.Drain, messages.DrainRequest(undo=undo), self._timeout_s)
+
     async def find_profiles(self, keys: Iterable[messages.ProfileKey]) -> list[messages.Profile]:
         """The profiles that the board has kept of these partitions, for its present configuration, in the order asked for."""
         reply = await self._call(self._stub.FindProfiles, messages.FindProfilesRequest(keys=keys), self._timeout_s)

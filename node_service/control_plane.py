@@ -61,7 +61,9 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
         profiler: Profiler,
         turn: MeasuringTurn,
         draining: asyncio.Event,
+        set_drained: Callable[[bool], Awaitable[None]],
     ) -> None:
+        """Args: set_drained: takes the board out of service, or back."""
         self._config = config
         self._runtime = runtime
         self._store = store
@@ -69,6 +71,7 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
         self._profiler = profiler
         self._turn = turn
         self._draining = draining
+        self._set_drained = set_drained
 
     @_translating_errors
     async def Describe(self, _request: messages.DescribeRequest, _call: Any) -> messages.Description:
@@ -122,6 +125,12 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
         """Unloads a deployment's stages."""
         unloaded = await self._deployments.unload(request.deployment_id)
         return messages.UnloadDeploymentReply(unloaded_stages=unloaded)
+
+    @_translating_errors
+    async def Drain(self, request: messages.DrainRequest, _call: Any) -> messages.DrainReply:
+        """Takes the board out of service, or back."""
+        await self._set_drained(not request.undo)
+        return messages.DrainReply()
 
     @_translating_errors
     async def FindProfiles(self, request: messages.FindProfilesRequest, _call: Any) -> messages.FindProfilesReply:

@@ -81,6 +81,16 @@ class DataPlane:
         self._watchdog.start()
         self._listener.start()
 
+    def pause(self) -> None:
+        """Refuses new streams, and lets those that are open answer what was received; stays reachable."""
+        self._is_draining = True
+        self._streams.drain()
+
+    def resume(self) -> None:
+        """Takes streams again after a pause."""
+        self._streams.resume()
+        self._is_draining = False
+
     def drain(self, timeout_s: float) -> None:
         """Takes no more streams nor frames, answers what was received, and ends; at the latest after the time-out."""
         self._is_draining = True

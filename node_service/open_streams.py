@@ -46,6 +46,11 @@ class OpenStreams:
         for stream in self:
             stream.drain()
 
+    def resume(self) -> None:
+        """Streams to come are read again."""
+        with self._lock:
+            self._is_draining = False
+
     @contextlib.contextmanager
     def silent(self, seconds: float) -> Iterator[None]:
         """Peers hear that this board may answer nothing for up to so long, and when that is over."""

@@ -17,7 +17,7 @@ from node_service.config import NodeConfig
 from node_service.control_plane import ControlPlane
 from node_service.data_plane import DataPlane
 from node_service.deployments import Deployments
-from node_service.errors import NodeServiceError
+from node_service.errors import NodeServiceError, RefusedError
 from node_service.machine import machine_identity
 from node_service.measuring_turn import MeasuringTurn
 from node_service.metrics import FrameStatistics, MetricsServer, NodeCollector, NodeSources
@@ -57,6 +57,7 @@ class NodeServer:
         require_plaintext_allowed(config.listen, config.insecure)
         self._config = config
         self._draining = asyncio.Event()
+        self._is_stopping = False
         runtime = load_runtime(config.runtime)
         store = Store(config.store)
         streams = OpenStreams()
@@ -78,7 +79,9 @@ class NodeServer:
             count_frames=lambda: self._deployments.frames + probes.frames,
         )
         self._data = DataPlane(config, self._deployments, probes, streams, self._frames)
-        control = ControlPlane(config, runtime, store, self._deployments, self._profiler, turn, self._draining)
+        control = ControlPlane(
+            config, runtime, store, self._deployments, self._profiler, turn, self._draining, self.set_drained
+        )
         control_plane_pb2_grpc.add_ControlPlaneServicer_to_server(control, self._server)
         names = (_CONTROL_PLANE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
@@ -146,8 +149,22 @@ class NodeServer:
                     ) from error
         raise AssertionError("the last try returns or raises")
 
+    async def set_drained(self, is_drained: bool) -> None:
+        """Takes the board out of service while it stays reachable, or back. Raises: RefusedError: it shuts down."""
+        if self._is_stopping:
+            raise RefusedError(f"board {self._config.name} is draining because it shuts down.")
+        if is_drained:
+            self._draining.set()
+            self._data.pause()
+        else:
+            self._data.resume()
+            self._draining.clear()
+        await self._set_health(_NOT_SERVING if is_drained else _SERVING)
+        _log.info("taken out of service" if is_drained else "back in service")
+
     async def drain(self) -> None:
         """Takes no more work, answers what was received, and stops; at the latest after the configured time-out."""
+        self._is_stopping = True
         self._draining.set()
         await self._set_health(_NOT_SERVING)
         timeout_s = self._config.drain_timeout_s

@@ -129,6 +129,16 @@ class UnloadDeploymentReply(_message.Message):
     unloaded_stages: int
     def __init__(self, unloaded_stages: _Optional[int] = ...) -> None: ...
 
+class DrainRequest(_message.Message):
+    __slots__ = ("undo",)
+    UNDO_FIELD_NUMBER: _ClassVar[int]
+    undo: bool
+    def __init__(self, undo: bool = ...) -> None: ...
+
+class DrainReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class ProfileKey(_message.Message):
     __slots__ = ("sha256", "threads")
     SHA256_FIELD_NUMBER: _ClassVar[int]

@@ -59,6 +59,11 @@ class ControlPlaneStub(object):
                 request_serializer=protos_dot_v1_dot_control__plane__pb2.UnloadDeploymentRequest.SerializeToString,
                 response_deserializer=protos_dot_v1_dot_control__plane__pb2.UnloadDeploymentReply.FromString,
                 _registered_method=True)
+        self.Drain = channel.unary_unary(
+                '/boardline.v1.ControlPlane/Drain',
+                request_serializer=protos_dot_v1_dot_control__plane__pb2.DrainRequest.SerializeToString,
+                response_deserializer=protos_dot_v1_dot_control__plane__pb2.DrainReply.FromString,
+                _registered_method=True)
         self.FindProfiles = channel.unary_unary(
                 '/boardline.v1.ControlPlane/FindProfiles',
                 request_serializer=protos_dot_v1_dot_control__plane__pb2.FindProfilesRequest.SerializeToString,
@@ -113,6 +118,14 @@ class ControlPlaneServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Drain(self, request, context):
+        """Takes the board out of service, or back. Drained, it takes no new streams and loads nothing, answers what it has received,
+        ends its streams with REFUSED and stays reachable. Draining what is drained changes nothing; a restart undoes it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FindProfiles(self, request, context):
         """Profiles that this board has made and kept, as its service is configured now.
         """
@@ -162,6 +175,11 @@ def add_ControlPlaneServicer_to_server(servicer, server):
                     servicer.UnloadDeployment,
                     request_deserializer=protos_dot_v1_dot_control__plane__pb2.UnloadDeploymentRequest.FromString,
                     response_serializer=protos_dot_v1_dot_control__plane__pb2.UnloadDeploymentReply.SerializeToString,
+            ),
+            'Drain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=protos_dot_v1_dot_control__plane__pb2.DrainRequest.FromString,
+                    response_serializer=protos_dot_v1_dot_control__plane__pb2.DrainReply.SerializeToString,
             ),
             'FindProfiles': grpc.unary_unary_rpc_method_handler(
                     servicer.FindProfiles,
@@ -314,6 +332,33 @@ class ControlPlane(object):
             '/boardline.v1.ControlPlane/UnloadDeployment',
             protos_dot_v1_dot_control__plane__pb2.UnloadDeploymentRequest.SerializeToString,
             protos_dot_v1_dot_control__plane__pb2.UnloadDeploymentReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/boardline.v1.ControlPlane/Drain',
+            protos_dot_v1_dot_control__plane__pb2.DrainRequest.SerializeToString,
+            protos_dot_v1_dot_control__plane__pb2.DrainReply.FromString,
             options,
             channel_credentials,
             insecure,

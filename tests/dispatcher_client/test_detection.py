@@ -133,5 +133,5 @@ def test_board_whose_run_stands_still_is_named_though_it_answers(serving: tuple[
     # It answers: its service can say what it holds, and that its stage takes no more.
     (row,) = run_in_loop(read_status(running.named, insecure=False, timeout_s=5))
     assert not row["error"]
-    with pytest.raises(BoardStalledError, match="stands still"), Dispatcher(chain._bundle, running.named):
+    with pytest.raises(BoardStalledError, match="stands still"), Dispatcher(chain._release.bundle, running.named):
         pass

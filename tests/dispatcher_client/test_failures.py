@@ -331,7 +331,7 @@ def test_errors_that_overtake_answers_end_their_own_requests_and_streams_keep_th
         behind = running.boards[1].process
 
         def the_error_has_come() -> bool:
-            return chain._windows.outstanding == (1,)
+            return chain._release.windows.outstanding == (1,)
 
         freeze(behind)
         try:
@@ -356,7 +356,7 @@ def test_errors_that_overtake_answers_end_their_own_requests_and_streams_keep_th
         with pytest.raises(ComputeFailedError, match="board1"):
             next(stream)
         assert np.asarray(chain.infer(places[2])).tolist() == [[4, 5]]
-        assert chain._windows.outstanding == (0,)
+        assert chain._release.windows.outstanding == (0,)
 
 
 def test_unloaded_stage_refuses_frames_by_name(store_root: Path, zoo_bundle: MakeBundle) -> None:

@@ -1,0 +1,40 @@
+"""`python -m dispatcher_client drain`: one board out of service, or back."""
+
+from __future__ import annotations
+
+import typer
+
+from dispatcher_client.errors import OptionError
+from dispatcher_client.status import drain_board
+from fleet.event_loop import run_in_loop
+from fleet.inventory import load_boards, parse_boards
+from terminal import print_json
+
+
+def drain(
+    board: str = typer.Argument(..., metavar="BOARD", help="Its name in boards.yaml, or its address."),
+    boards: str = typer.Option(..., metavar="FILE", help="boards.yaml, or addresses separated by commas."),
+    undo: bool = typer.Option(False, "--undo", help="Take the board back into service."),
+    insecure: bool = typer.Option(False, "--insecure", help="Allow plaintext off loopback."),
+    timeout_s: float = typer.Option(30.0, "--timeout-s", min=0.1, help="Limit for each answer, and for its streams."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a line."),
+) -> None:
+    """Take one board out of service: it answers what it has, takes nothing new, and stays reachable.
+
+    Applications whose dispatcher recovers go on with other boards, and lose nothing. A restart takes it back, too. Exit
+    status 1 if it still has streams after the time-out.
+
+    Example: python -m dispatcher_client drain pi2 --boards boards.yaml
+    """
+    listed = load_boards(parse_boards(boards))
+    chosen = next((b for b in listed if board in (b.name, str(b.address))), None)
+    if chosen is None:
+        raise OptionError(f"{board} is not among the boards given: {', '.join(b.name for b in listed)}.")
+    streams = run_in_loop(drain_board(chosen, undo=undo, insecure=insecure, timeout_s=timeout_s))
+    state = "serving" if undo else "draining"
+    if as_json:
+        print_json({"board": chosen.name, "state": state, "streams": streams})
+    else:
+        print(f"{chosen.name}: {state}" + (f", {streams} streams are still open" if streams else ""))
+    if streams:
+        raise typer.Exit(1)
