@@ -38,6 +38,10 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 15.0
 _PROVING_EVERY_S = 0.5
 # How long it has to answer; twice as long for each failure before.
 _FIRST_PROOF_S, _LONGEST_PROOF_S = 2.0, 120.0
+# As many make the longest proof; more are not counted.
+_MOST_FAILURES = 7
+# A board that failed no more often is worth a try before its proof, where nothing else is left.
+_HOPEFUL_FAILURES = 3
 # A failure counts no more after a board was well for so long.
 _FORGIVEN_AFTER_S = 600.0
 
@@ -59,7 +63,7 @@ class BoardHealth:
             self._failures = 0
         was_gone = self.health is Health.GONE
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S) if was_gone else _FIRST_PAUSE_S
-        self._failures += not was_gone
+        self._failures = min(self._failures + (not was_gone), _MOST_FAILURES)
         self._change(Event.FAILED, now_s)
         self.why = why
         self._ask_at_s = now_s + self._pause_s
@@ -79,6 +83,11 @@ class BoardHealth:
     def proof_s(self) -> float:
         """How long it must answer before it is used again."""
         return min(_FIRST_PROOF_S * 2.0 ** (max(self._failures, 1) - 1), _LONGEST_PROOF_S)
+
+    @property
+    def is_hopeful(self) -> bool:
+        """Whether it may be tried before it has proved itself, because there is no other."""
+        return self._failures <= _HOPEFUL_FAILURES
 
     def _change(self, event: Event, now_s: float) -> None:
         before, self.health = self.health, TRANSITIONS[self.health, event]
@@ -105,6 +114,10 @@ class HealthBook:
     def is_well(self, name: str) -> bool:
         """Whether it may be used."""
         return self._boards[name].health is Health.WELL
+
+    def is_hopeful(self, name: str) -> bool:
+        """See `BoardHealth.is_hopeful`."""
+        return self._boards[name].is_hopeful
 
     def why(self, name: str) -> str:
         """Why it failed last."""

@@ -65,6 +65,16 @@ def test_flapping_board_must_prove_itself_twice_as_long_each_time() -> None:
     assert proofs == pytest.approx([2, 4, 8, 16, 32, 64, 120, 120], abs=0.6)
 
 
+def test_board_that_fails_for_ever_needs_the_longest_proof_and_no_more() -> None:
+    board = BoardHealth()
+    assert board.is_hopeful
+    for at_s in range(5000):
+        board.failed("fails", at_s)
+        board.answered(at_s + 0.5)
+    assert board.proof_s == 120.0
+    assert not board.is_hopeful
+
+
 def test_failures_are_forgiven_after_a_long_time_without() -> None:
     board = BoardHealth()
     for at_s in (0.0, 100.0):
