@@ -40,8 +40,6 @@ _PROVING_EVERY_S = 0.5
 _FIRST_PROOF_S, _LONGEST_PROOF_S = 2.0, 120.0
 # As many make the longest proof; more are not counted.
 _MOST_FAILURES = 7
-# A board that failed no more often is worth a try before its proof, where nothing else is left.
-_HOPEFUL_FAILURES = 3
 # A failure counts no more after a board was well for so long.
 _FORGIVEN_AFTER_S = 600.0
 
@@ -84,11 +82,6 @@ class BoardHealth:
         """How long it must answer before it is used again."""
         return min(_FIRST_PROOF_S * 2.0 ** (max(self._failures, 1) - 1), _LONGEST_PROOF_S)
 
-    @property
-    def is_hopeful(self) -> bool:
-        """Whether it may be tried before it has proved itself, because there is no other."""
-        return self._failures <= _HOPEFUL_FAILURES
-
     def _change(self, event: Event, now_s: float) -> None:
         before, self.health = self.health, TRANSITIONS[self.health, event]
         if before is not self.health:
@@ -115,10 +108,6 @@ class HealthBook:
         """Whether it may be used."""
         return self._boards[name].health is Health.WELL
 
-    def is_hopeful(self, name: str) -> bool:
-        """See `BoardHealth.is_hopeful`."""
-        return self._boards[name].is_hopeful
-
     def why(self, name: str) -> str:
         """Why it failed last."""
         return self._boards[name].why
@@ -133,3 +122,8 @@ class HealthBook:
     def gone(self) -> list[str]:
         """Boards that may not be used."""
         return [name for name in self._boards if not self.is_well(name)]
+
+    @property
+    def proving(self) -> list[str]:
+        """Those of them that answer."""
+        return [name for name, board in self._boards.items() if board.health is Health.PROVING]

@@ -35,6 +35,9 @@ _ASK_SPARES_EVERY_S = 2.0
 _OPEN_TIMEOUT_S = 5.0
 # After a better chain could not be opened.
 _IMPROVE_AGAIN_S = 2.0
+# Between chains of boards that have not proved themselves, where nothing else is left: one that breaks at once costs all that is
+# in flight.
+_UNPROVED_AGAIN_S = 2.0
 # Of what a board says is free, what partitions may take.
 _MEMORY_SHARE = 0.9
 
@@ -98,7 +101,7 @@ class Recovery:
         self._tasks: queue.SimpleQueue[Union[_Break, _WarmUp, None]] = queue.SimpleQueue()
         self._work = LoopWork(is_urgent=lambda: not self._tasks.empty())
         self._spares_asked_s = clock()
-        self._improve_at_s = clock()
+        self._improve_at_s = self._unproved_at_s = clock()
         self._closing: list[threading.Thread] = []
         self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name="boardline-recovery", daemon=True)
@@ -191,6 +194,8 @@ class Recovery:
                 error = another
                 continue
             self.failovers += 1
+            if trials.unproved:
+                self._unproved_at_s = self._clock() + _UNPROVED_AGAIN_S
             self._resume(lane, chain)
             _log.warning("the chain goes on as %s after %.3f s", placement.route, time.monotonic() - broken.at_s)
             return  # if it has broken already, that is a task of its own
@@ -223,9 +228,10 @@ class Recovery:
         found = find_remedy(planned, gone, self._room(lane))
         if found is not None:
             return found
-        hopeful = [name for name in gone - trials.unproved if self._book.is_hopeful(name)]
-        answers = self._answer(hopeful)
-        again = {name for name in hopeful if answers[name]}
+        if self._clock() < self._unproved_at_s:
+            return None
+        answers = self._answer([name for name in gone if name not in trials.unproved])
+        again = {name for name, answers_now in answers.items() if answers_now}
         for name in again:
             self._book.answered(name)
         trials.unproved |= again
@@ -346,6 +352,10 @@ class Recovery:
         if lane.state not in (LaneState.OPEN, LaneState.FAILED) or self._clock() < self._improve_at_s:
             return
         better = find_remedy(planned, self._book.gone, self._room(lane))
+        if better is None and lane.state is LaneState.FAILED and self._clock() >= self._unproved_at_s:
+            unproved = self._book.proving
+            better = find_remedy(planned, set(self._book.gone) - set(unproved), self._room(lane, unproved))
+            self._unproved_at_s = self._clock() + _UNPROVED_AGAIN_S
         if better is None or (
             lane.state is LaneState.OPEN and _merit(better, planned) <= _merit(lane.placement, planned)
         ):

@@ -39,7 +39,7 @@ LONGEST_PROOF_S = 120.0
 
 
 class Striker:
-    """Strikes one board or two at a time, and heals them, until it is stopped. What it does follows from the seed alone."""
+    """Strikes a board, two or all at a time, and heals them, until it is stopped. What it does follows from the seed alone."""
 
     def __init__(self, running: LocalBoards, store_root: Path, seed: int) -> None:
         self._running, self._store_root = running, store_root
@@ -65,7 +65,7 @@ class Striker:
             self.failure = error
 
     def _strike(self) -> None:
-        chosen = self._random.sample(range(N_BOARDS), self._random.choice([1, 1, 1, 2]))
+        chosen = self._random.sample(range(N_BOARDS), self._random.choice([1, 1, 1, 1, 2, 2, N_BOARDS]))
         faults = [(index, self._random.choice(["kill", "kill and empty", "freeze"])) for index in chosen]
         pause_s = self._random.uniform(0.05, 3)
         for index, fault in faults:

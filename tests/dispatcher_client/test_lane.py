@@ -64,6 +64,7 @@ def test_what_was_in_flight_goes_to_the_next_chain_in_order() -> None:
     (lane,) = lanes.lanes
     requests = [post(lane, value) for value in range(8)]
     first.break_(GONE)
+    assert lane.failure is None
     assert (lane.state, lane.is_mending, lanes.breaks) == (LaneState.MENDING, True, [(lane, GONE)])
     requests.append(post(lane, 8))
     assert lane.resume(second) is None  # type: ignore[arg-type]
@@ -88,9 +89,10 @@ def test_who_mends_does_not_wait_for_a_chain_that_takes_nothing() -> None:
     assert time.monotonic() - began_s < 1
     second.break_(GONE)
     lane.resume(third)  # type: ignore[arg-type]
-    assert comes_true(lambda: len(third.posted) == 3)
-    third.answer_all()
-    assert sorted(request.result(SOON_S) for request in requests) == [[0], [1], [2]]
+    for request, value in zip(requests, range(3)):  # one that the second chain had may go alone
+        assert comes_true(lambda value=value: value in [posted for posted, _ in third.posted])  # type: ignore[misc]
+        third.answer_all()
+        assert request.result(SOON_S) == [value]
     run_in_loop(lane.close())
 
 

@@ -235,13 +235,23 @@ def test_only_board_that_answers_at_once_is_tried_again_before_its_proof(fleet: 
     assert request.result(SOON_S) == [1]
 
 
-def test_only_board_that_breaks_chain_after_chain_has_to_prove_itself(fleet: Fleet, serve: Serve) -> None:
+def test_only_board_that_breaks_chain_after_chain_is_tried_every_other_second(fleet: Fleet, serve: Serve) -> None:
     (lane,) = serve("a", placed("a")).lanes
-    for times in range(1, 4):
+    for times in range(1, 6):
         fleet.chains[-1].break_(gone("a"))
-        assert comes_true(lambda times=times: len(fleet.chains) == times + 1 and lane.state is LaneState.OPEN)  # type: ignore[misc]
+        assert goes_on(lane, "a"), "and not after a proof that takes ever longer"
+        assert len(fleet.chains) == times + 1
+
+
+def test_break_right_after_such_a_try_gives_the_chain_up(fleet: Fleet, serve: Serve) -> None:
+    (lane,) = serve("a", placed("a")).lanes
     fleet.chains[-1].break_(gone("a"))
-    assert comes_true(lambda: lane.state is LaneState.FAILED)
+    assert goes_on(lane, "a")
+    request = lane.post([np.array(1)], Deadline.after(60))
+    fleet.chains[-1].break_(gone("a"))
+    with pytest.raises(BoardUnavailableError):
+        request.result(SOON_S)
+    assert goes_on(lane, "a")
 
 
 def test_failed_chain_goes_on_with_whatever_board_comes_back(fleet: Fleet, serve: Serve) -> None:
@@ -330,3 +340,58 @@ def test_defect_ends_what_waits(fleet: Fleet, serve: Serve, monkeypatch: pytest.
     fleet.chains[0].break_(gone("a"))
     with pytest.raises(DispatcherError, match="a defect in the dispatcher"):
         request.result(SOON_S)
+
+
+def test_break_that_another_chain_has_overtaken_only_closes_the_broken_one(fleet: Fleet, serve: Serve) -> None:
+    served = serve("as", placed("a"))
+    (lane,) = served.lanes
+    overtaken = fleet.make_chain(placed("s"))
+    served.recovery._broke(lane, overtaken, gone("s"))  # type: ignore[arg-type]
+    assert overtaken.closed.wait(SOON_S)
+    assert (lane.state, lane.chain) == (LaneState.OPEN, fleet.chains[0])
+
+
+def test_spare_that_cannot_be_warmed_is_used_once_it_has_proved_well(fleet: Fleet, serve: Serve) -> None:
+    fleet.silent.add("s")
+    served = serve("as", placed("a"))
+    served.recovery.warm_spares()
+    assert not fleet.deployed
+    fleet.silent.clear()
+    assert comes_true(lambda: fleet.deployed == [("s", 0)])
+
+
+def test_better_chain_that_cannot_be_opened_costs_its_board_another_proof(fleet: Fleet, serve: Serve) -> None:
+    (lane,) = serve("abs", placed("ab")).lanes
+    fleet.silent.add("b")
+    fleet.chains[0].break_(gone("b"))
+    assert goes_on(lane, "a -> s")
+    n_chains = len(fleet.chains)
+    fleet.refuses["b"] = BoardRefusedError("b", "its disk is full.")
+    fleet.silent.clear()
+    assert comes_true(lambda: len(fleet.chains) == n_chains + 1)
+    time.sleep(0.3)
+    assert len(fleet.chains) == n_chains + 1
+    assert goes_on(lane, "a -> s")
+    fleet.refuses.clear()
+    assert goes_on(lane, "a -> b")
+
+
+def test_lane_that_is_closed_while_it_is_mended_takes_no_chain(fleet: Fleet, serve: Serve) -> None:
+    (lane,) = serve("as", placed("a")).lanes
+    make, closed = fleet.make_chain, threading.Event()
+    fleet.silent.add("a")
+    lane_closes = threading.Thread(target=lambda: (run_in_loop(lane.close()), closed.set()))
+    fleet_spare_opens: list[FakeChain] = []
+
+    def closes_meanwhile(placement: ChainPlacement) -> FakeChain:
+        chain = make(placement)
+        fleet_spare_opens.append(chain)
+        lane_closes.start()
+        assert comes_true(lambda: lane.state is LaneState.CLOSED)
+        return chain
+
+    lane._on_break.__self__._make_chain = closes_meanwhile  # type: ignore[attr-defined]
+    fleet.chains[0].break_(gone("a"))
+    assert comes_true(lambda: bool(fleet_spare_opens))
+    assert fleet_spare_opens[0].closed.wait(SOON_S)
+    assert closed.wait(SOON_S)
