@@ -142,3 +142,10 @@ links:
     assert known("pi2", "pi3") is None  # pi3's link is not known: it is measured
     assert load_inventory(inventory) is inventory
     assert Inventory(()).known_bytes_per_s("a", "b") is None
+
+
+def test_boards_of_one_name_at_two_addresses_are_refused() -> None:
+    one, other = (Board("pi", Address("127.0.0.1", port)) for port in (1, 2))
+    assert load_boards([one, one]) == [one, one]
+    with pytest.raises(BoardsFileError, match=r"two boards are called pi, at 127\.0\.0\.1:1 and 127\.0\.0\.1:2"):
+        load_boards([one, other])
