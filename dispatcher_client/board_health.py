@@ -38,6 +38,8 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 15.0
 _PROVING_EVERY_S = 0.5
 # How long it has to answer; twice as long for each failure before.
 _FIRST_PROOF_S, _LONGEST_PROOF_S = 2.0, 120.0
+# As many make the longest proof; more are not counted.
+_MOST_FAILURES = 7
 # A failure counts no more after a board was well for so long.
 _FORGIVEN_AFTER_S = 600.0
 
@@ -59,7 +61,7 @@ class BoardHealth:
             self._failures = 0
         was_gone = self.health is Health.GONE
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S) if was_gone else _FIRST_PAUSE_S
-        self._failures += not was_gone
+        self._failures = min(self._failures + (not was_gone), _MOST_FAILURES)
         self._change(Event.FAILED, now_s)
         self.why = why
         self._ask_at_s = now_s + self._pause_s
@@ -120,3 +122,8 @@ class HealthBook:
     def gone(self) -> list[str]:
         """Boards that may not be used."""
         return [name for name in self._boards if not self.is_well(name)]
+
+    @property
+    def proving(self) -> list[str]:
+        """Those of them that answer."""
+        return [name for name, board in self._boards.items() if board.health is Health.PROVING]

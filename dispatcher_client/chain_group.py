@@ -112,7 +112,10 @@ class ChainGroup:
             return answer
         chain = self._chains[slot.chain_index]
         try:
-            reply = chain.post(tensors, deadline)
+            if isinstance(chain, Lane):
+                reply = chain.post(tensors, deadline, stays=chain_index is not None)
+            else:
+                reply = chain.post(tensors, deadline)
         except BaseException:
             self._windows.give_back(slot, answered=False)
             raise

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import itertools
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,10 +19,12 @@ from dispatcher_client.errors import AbandonedError, ChainClosedError, Dispatche
 from dispatcher_client.placement import ChainPlacement
 from dispatcher_client.reply import Reply
 from fleet.errors import BoardError, BoardRefusedError, ComputeFailedError, FrameRejectedError
+from fleet.event_loop import delivers_answers
 from transport.frame import EncodedTensor
 from transport.tensor_spec import Array
 
 # Chains that break one after the other with a request in flight: it may be what breaks them, and goes to no further boards.
+# The last time it goes alone among those that are sent again, so that they do not end with it.
 MOST_ATTEMPTS = 3
 _numbers = itertools.count()  # of requests of all lanes: one may end in another lane
 
@@ -63,6 +66,7 @@ class _Request:
     number: int
     tensors: Sequence[Array]
     deadline: Deadline
+    stays: bool
     attempts: int = 0
     sent: Reply | None = None  # what the last chain that it went to promised
     waits_in: Lane | None = None  # the last lane that it waited in
@@ -88,18 +92,31 @@ class _Request:
 
 
 class Lane:
-    """Thread-safe. Requests are bounded by the window of those who send them."""
+    """Thread-safe. Requests are bounded by the window of those who send them.
 
-    def __init__(self, chain: Chain, on_break: Callable[[Lane, Chain, DispatcherError], None]) -> None:
-        """Args: on_break: hears once of each chain that broke, on the thread that noticed; must return at once, and have
-        `resume` or `give_up` called later.
+    What was lost waits, and a thread that lives as long as there is something to send sends it again: whoever notices a break, or
+    mends it, never waits for a chain that takes nothing.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        on_break: Callable[[Lane, Chain, DispatcherError], None],
+        elsewhere: Callable[[Lane], Lane | None] = lambda lane: None,
+    ) -> None:
+        """Args:
+        on_break: hears once of each chain that broke, on the thread that noticed; must return at once, and have `resume` or
+            `give_up` called later.
+        elsewhere: another lane that is open, for what waits in this one; must return at once.
         """
         self.chain = chain
         self.replayed = 0  # requests that went to another chain
         self._on_break = on_break
+        self._elsewhere = elsewhere
         self._lock = threading.Lock()
         self._state = LaneState.OPEN
         self._waiting: dict[int, _Request] = {}
+        self._resender: threading.Thread | None = None  # while it runs
         self._deadlines = Deadlines(self._expire)
         self._error: DispatcherError = ChainClosedError("the chain was closed.")
         chain.when_broken(partial(self._chain_broke, chain))
@@ -133,17 +150,18 @@ class Lane:
         """Opens the first chain. Raises: BoardError: the board that could not be opened."""
         return await self.chain.open(timeout_s)
 
-    def post(self, tensors: Sequence[Array], deadline: Deadline) -> Reply:
+    def post(self, tensors: Sequence[Array], deadline: Deadline, *, stays: bool = False) -> Reply:
         """Sends one request; the future ends with the reply's tensors or a DispatcherError, at once if it is abandoned here.
 
         The arrays are copied: they may have to be sent again after the application has changed them.
+        Args: stays: no other lane may answer it.
         """
-        request = _Request(next(_numbers), [np.array(t) for t in tensors], deadline)
-        self._send(request)
+        request = _Request(next(_numbers), [np.array(t) for t in tensors], deadline, stays)
+        self._place(request)
         return request.future
 
     def resume(self, chain: Chain) -> Chain | None:
-        """Goes on with an open chain, to which waiting requests go at once; the chain before, if that is still open.
+        """Goes on with an open chain, to which waiting requests go; the chain before, if that is still open.
 
         A lane that was closed meanwhile takes no chain: it is given back, for the caller to close.
         """
@@ -154,63 +172,73 @@ class Lane:
             self._change(LaneEvent.RESUMED)
             self.chain = chain
         chain.when_broken(partial(self._chain_broke, chain))
-        self._send_waiting(self)
+        self.resend()
         return before
 
-    def hand_over(self, other: Lane) -> None:
-        """Has another lane answer the requests that wait."""
-        self._send_waiting(other)
+    def resend(self) -> None:
+        """Has requests that wait sent, if a chain is there or another lane has become open."""
+        with self._lock:
+            self._begin_resending()
 
     def give_up(self, error: DispatcherError) -> None:
-        """Ends waiting requests, and those to come until another chain is there, with an error."""
+        """Ends waiting requests, and those to come until another chain is there, with an error, unless another lane is open."""
         with self._lock:
             if self._state is not LaneState.MENDING:
                 return
             self._change(LaneEvent.GIVEN_UP)
             self._error = error
-        self._end_waiting(error)
+            self._begin_resending()
 
     async def close(self) -> None:
         """Lets the chain answer what it has; what waits for another one ends with ChainClosedError."""
         with self._lock:
             self._change(LaneEvent.CLOSED)
             self._error = ChainClosedError("the chain was closed.")
+            resender = self._resender
         await self.chain.close()
         self._end_waiting(ChainClosedError("the chain was closed before the answer came."))
+        if resender is not None:  # what it waits for has ended with the chain
+            await asyncio.to_thread(resender.join)
         self._deadlines.close()
 
     def _change(self, event: LaneEvent) -> None:
         self._state = TRANSITIONS[self._state, event]
 
-    def _send(self, request: _Request) -> None:
+    def _place(self, request: _Request) -> Reply | None:
+        """Sends a request, whose reply's future it gives; or has it wait, or ends it."""
         with self._lock:
-            chain, state = self.chain, self._state
-            if state is LaneState.MENDING:
-                self._wait(request)
-        if state is LaneState.MENDING:
-            if request.is_abandoned:
-                self._drop(request)
-            return
-        if request.is_abandoned:
-            _end(request, AbandonedError("nobody waits for the answer any more."))
-            return
-        if state is not LaneState.OPEN:
-            _end(request, own_instance(self._error))
-            return
+            chain = self.chain if self._state is LaneState.OPEN else None
+            waits = chain is None and self._wait(request)
+        if waits:
+            self._drop_if_abandoned(request)
+        elif request.is_abandoned:
+            request.future.end(_abandoned())
+        elif chain is not None:
+            return self._send(chain, request)
+        else:
+            request.future.end(own_instance(self._error))
+        return None
+
+    def _send(self, chain: Chain, request: _Request) -> Reply | None:
         request.attempts += 1
         self.replayed += request.attempts > 1
-        reply = chain.post(request.tensors, request.deadline)
+        try:
+            reply = chain.post(request.tensors, request.deadline)
+        except Exception as error:  # nobody may wait for ever for what was never sent
+            request.future.end(error)
+            return None
         request.was_sent(reply)
         reply.add_done_callback(partial(self._replied, chain, request))
+        return reply
 
     def _replied(self, chain: Chain, request: _Request, reply: Future[list[EncodedTensor]]) -> None:
         error = reply.exception()
         if error is None:
-            _end(request, reply.result())
+            request.future.end(reply.result())
         elif isinstance(error, DispatcherError) and self._is_lost(chain, error, request):
             self._lose(chain, request, error)
         else:
-            _end(request, error)
+            request.future.end(error)
 
     def _is_lost(self, chain: Chain, error: DispatcherError, request: _Request) -> bool:
         """Whether the request has no answer because of its chain, and another chain may have one."""
@@ -223,7 +251,12 @@ class Lane:
 
     def _lose(self, chain: Chain, request: _Request, error: DispatcherError) -> None:
         self._chain_broke(chain, error)
-        self._send(request)  # to the chain that is there already, or it waits
+        with self._lock:
+            waits = self._wait(request)
+        if waits:
+            self._drop_if_abandoned(request)
+        else:
+            request.future.end(own_instance(self._error))
 
     def _chain_broke(self, chain: Chain, error: DispatcherError) -> None:
         with self._lock:
@@ -233,11 +266,20 @@ class Lane:
         if is_first:
             self._on_break(self, chain, error)
 
-    def _wait(self, request: _Request) -> None:
-        """The lock is held."""
+    def _wait(self, request: _Request) -> bool:
+        """Has a request wait, if it may; the lock is held."""
+        has_none = self._state is LaneState.FAILED and (request.stays or self._elsewhere(self) is None)
+        if has_none or self._state is LaneState.CLOSED:
+            return False
         request.waits_in = self
         self._waiting[request.number] = request
         self._deadlines.set(request.number, request.deadline)
+        self._begin_resending()
+        return True
+
+    def _drop_if_abandoned(self, request: _Request) -> None:
+        if request.is_abandoned:
+            self._drop(request)
 
     def _drop(self, request: _Request) -> None:
         """Ends a request that waits here and that nobody waits for."""
@@ -245,34 +287,60 @@ class Lane:
             waited = self._waiting.pop(request.number, None)
         if waited is not None:
             self._deadlines.cancel(request.number)
-            _end(request, AbandonedError("nobody waits for the answer any more."))
+            request.future.end(_abandoned())
 
     def _expire(self, number: int) -> None:
         with self._lock:
             request = self._waiting.pop(number, None)
         if request is not None:
-            _end(request, late(request.deadline.timeout_s, "while the chain was being mended"))
+            request.future.end(late(request.deadline.timeout_s, "while the chain was being mended"))
 
-    def _send_waiting(self, lane: Lane) -> None:
+    def _begin_resending(self) -> None:
+        """The lock is held."""
+        if self._resender is None and self._next() is not None:
+            self._resender = threading.Thread(target=self._resend, name="boardline-resend", daemon=True)
+            self._resender.start()
+
+    def _next(self) -> tuple[_Request, Lane | None] | None:
+        """The first request that need not wait any more, and the lane that sends it, None: it ends; the lock is held."""
+        if self._state is LaneState.CLOSED:
+            return None
+        lane = self if self._state is LaneState.OPEN else self._elsewhere(self)
+        free = [n for n, r in self._waiting.items() if lane is self or (lane is not None and not r.stays)]
+        if free:
+            return self._waiting[min(free)], lane
+        if self._waiting and self._state is LaneState.FAILED:
+            return self._waiting[min(self._waiting)], None
+        return None
+
+    def _resend(self) -> None:
+        delivers_answers()  # errors, to futures whose callbacks may be an application's
+        while (found := self._take_next()) is not None:
+            request, lane = found
+            self._deadlines.cancel(request.number)
+            if lane is None:
+                request.future.end(own_instance(self._error))
+                continue
+            reply = lane._place(request)
+            if reply is not None and request.attempts == MOST_ATTEMPTS:
+                wait([reply], request.deadline.left_s)
+
+    def _take_next(self) -> tuple[_Request, Lane | None] | None:
         with self._lock:
-            waiting, self._waiting = sorted(self._waiting.items()), {}
-        for number, request in waiting:
-            self._deadlines.cancel(number)
-            lane._send(request)
+            found = self._next()
+            if found is None:
+                self._resender = None
+            else:
+                del self._waiting[found[0].number]
+            return found
 
     def _end_waiting(self, error: DispatcherError) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting, {}
         for number, request in waiting.items():
             self._deadlines.cancel(number)
-            _end(request, own_instance(error))
+            request.future.end(own_instance(error))
 
 
-def _end(request: _Request, outcome: list[EncodedTensor] | BaseException) -> None:
-    try:
-        if isinstance(outcome, BaseException):
-            request.future.set_exception(outcome)
-        else:
-            request.future.set_result(outcome)
-    except InvalidStateError:
-        pass  # the caller has cancelled it
+def _abandoned() -> AbandonedError:
+    return AbandonedError("nobody waits for the answer any more.")

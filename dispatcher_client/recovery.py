@@ -6,17 +6,20 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Union
 
 from bundle import Bundle
 from dispatcher_client.board_health import HealthBook
 from dispatcher_client.chain import Chain
 from dispatcher_client.deployment import deploy_stages
-from dispatcher_client.errors import ChainClosedError, DispatcherError
+from dispatcher_client.errors import DispatcherError
 from dispatcher_client.lane import Lane, LaneState
+from dispatcher_client.loop_work import LoopWork, WorkInterrupted
 from dispatcher_client.placement import ChainPlacement, StagePlacement
-from dispatcher_client.remedies import Room, find_remedy
+from dispatcher_client.remedies import Room, find_remedy, needed_bytes, weight
 from fleet.board_control import BoardControl
 from fleet.errors import BoardError, BoardRefusedError
 from fleet.event_loop import run_in_loop
@@ -28,8 +31,13 @@ _TICK_S = 0.25
 _ASK_TIMEOUT_S = 1.0
 # Spares say when they fail only if they are asked.
 _ASK_SPARES_EVERY_S = 2.0
-# Stages are loaded by then; a board that takes longer for a connection and a message is no help.
+# A board that takes longer for a connection and a message is no help.
 _OPEN_TIMEOUT_S = 5.0
+# After a better chain could not be opened.
+_IMPROVE_AGAIN_S = 2.0
+# Between chains of boards that have not proved themselves, where nothing else is left: one that breaks at once costs all that is
+# in flight.
+_UNPROVED_AGAIN_S = 2.0
 # Of what a board says is free, what partitions may take.
 _MEMORY_SHARE = 0.9
 
@@ -51,8 +59,24 @@ class _Break:
     at_s: float = field(default_factory=time.monotonic)
 
 
+@dataclass
+class _WarmUp:
+    is_over: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass
+class _Trials:
+    """What one mending has tried: each way out once, so that it comes to an end."""
+
+    names: set[str] = field(default_factory=set)  # that errors gave, and were given another try
+    unproved: set[str] = field(default_factory=set)  # boards that were tried because there was no other
+
+
 class Recovery:
-    """One thread that mends lanes one after the other, and asks boards that are gone whether they are back."""
+    """One thread that mends lanes one after the other, and asks boards that are gone whether they are back.
+
+    What it does beside mending gives way to a break, and everything to a stop.
+    """
 
     def __init__(
         self,
@@ -64,120 +88,162 @@ class Recovery:
     ) -> None:
         """Args: boards: all that may serve; those in no lane are spares, the preferred first."""
         self._bundle = bundle
-        self._boards = list(boards)
+        self._boards = {board.name: board for board in boards}  # one may be named twice, to hold several partitions
         self._make_chain = make_chain
         self._settings = settings
         self._clock = clock
-        self._book = HealthBook((board.name for board in boards), clock)
+        self._book = HealthBook(self._boards, clock)
         self._lanes: list[Lane] = []
         self._planned: dict[int, ChainPlacement] = {}  # where each lane belongs, by its place
         self._held: set[tuple[str, str, int]] = set()  # board, deployment, stage
+        self._needed_bytes: dict[tuple[str, int], float] = {}  # by deployment and stage
         self._free_bytes: dict[str, float] = {}
-        self._breaks: queue.SimpleQueue[_Break | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[Union[_Break, _WarmUp, None]] = queue.SimpleQueue()
+        self._work = LoopWork(is_urgent=lambda: not self._tasks.empty())
         self._spares_asked_s = clock()
-        self._opening: Chain | None = None
+        self._improve_at_s = self._unproved_at_s = clock()
+        self._closing: list[threading.Thread] = []
         self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name="boardline-recovery", daemon=True)
         self.failovers = 0
 
     def serve(self, placements: Sequence[ChainPlacement]) -> list[Lane]:
         """A lane for each placement; its chain is yet to be opened. Called once."""
-        self._lanes = [Lane(self._make_chain(placement), self._broke) for placement in placements]
+        self._lanes = [Lane(self._make_chain(placement), self._broke, self._elsewhere) for placement in placements]
         self._planned = dict(enumerate(placements))
-        self._held = {
-            (s.board.name, placement.splitting.deployment_id, s.stage_index)
-            for placement in placements
-            for s in placement.stages
-        }
+        for placement in placements:
+            deployment_id = placement.splitting.deployment_id
+            for stage in placement.stages:
+                self._held.add((stage.board.name, deployment_id, stage.stage_index))
+                partition = placement.splitting.partitions[stage.stage_index]
+                self._needed_bytes[deployment_id, stage.stage_index] = needed_bytes(partition)
         return self._lanes
 
     def start(self) -> None:
         """The lanes' chains are open: mends them from now on."""
         self._thread.start()
 
+    def warm_spares(self) -> None:
+        """Loads on each spare that answers what it has memory for, the heaviest stages first; to be called after `start`."""
+        warm_up = _WarmUp()
+        self._tasks.put(warm_up)
+        warm_up.is_over.wait()
+
     def stop(self) -> None:
-        """Mends nothing more; what is being opened is given up."""
+        """Mends nothing more; what is being asked, deployed or opened is given up."""
         self._is_stopped = True
-        self._breaks.put(None)
-        opening = self._opening
-        if opening is not None:
-            run_in_loop(opening.close())
+        self._work.end()
+        self._tasks.put(None)
         if self._thread.is_alive():
             self._thread.join()
 
-    async def warm_spares(self) -> None:
-        """Loads on each spare what it has memory for, the heaviest stages first. Spares that do not answer are left out."""
-        await together(self._warm(board) for board in self._spares())
+    def join(self) -> None:
+        """Waits until chains that were replaced have answered what they had; stopped."""
+        for thread in self._closing:
+            thread.join()
 
     def _broke(self, lane: Lane, chain: Chain, error: DispatcherError) -> None:
-        self._breaks.put(_Break(lane, chain, error))
+        self._tasks.put(_Break(lane, chain, error))
+        self._work.hurry()
+
+    def _elsewhere(self, lane: Lane) -> Lane | None:
+        return next((other for other in self._lanes if other is not lane and other.state is LaneState.OPEN), None)
 
     def _run(self) -> None:
         while True:
             try:
-                broken = self._breaks.get(timeout=_TICK_S)
+                task = self._tasks.get(timeout=_TICK_S)
             except queue.Empty:
                 self._guarded(self._look_after_boards)
                 continue
-            if broken is None:
+            if task is None:
                 return
-            self._guarded(lambda broken=broken: self._mend(broken))  # type: ignore[misc]
+            if isinstance(task, _Break):
+                self._guarded(partial(self._mend, task))
+                continue
+            self._guarded(self._warm_up)
+            task.is_over.set()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
+        except WorkInterrupted:
+            pass  # it gave way, and is done again later
         except Exception:  # nobody may wait for ever for a thread that has ended
             _log.exception("a defect in mending chains")
             for lane in self._lanes:
-                if lane.state is LaneState.MENDING:
-                    lane.give_up(
-                        DispatcherError("a defect in the dispatcher kept a chain from being mended; see its log.")
-                    )
+                lane.give_up(DispatcherError("a defect in the dispatcher kept a chain from being mended; see its log."))
 
     def _mend(self, broken: _Break) -> None:
+        self._close_later(broken.chain)
         lane, error = broken.lane, broken.error
         if lane.chain is not broken.chain or lane.state is not LaneState.MENDING:
             return
         _log.warning("a chain broke: %s", error)
-        self._close_later(broken.chain)
-        for other in self._lanes:
-            if other.state is LaneState.OPEN:
-                lane.hand_over(other)
-                break
         give_up_s = self._clock() + self._settings.timeout_s
+        trials = _Trials()
         while lane.state is LaneState.MENDING and not self._is_stopped:
-            self._note(error)
-            placement = find_remedy(self._planned[self._lanes.index(lane)], self._book.gone, self._room(lane))
+            placement = self._remedy(lane, trials) if self._note(error, trials) else None
             if placement is None or self._clock() > give_up_s:
                 lane.give_up(error)
                 _log.error("nothing is left to mend the chain with: %s", error)
                 return
             try:
-                chain = self._open(placement)
+                chain = self._open(placement, gives_way=False)
             except DispatcherError as another:
                 error = another
                 continue
-            unused = lane.resume(chain)
             self.failovers += 1
-            if unused is not None:
-                self._close_later(unused)
-            _log.warning("the chain goes on as %s after %.3f s", placement.route, self._clock() - broken.at_s)
+            if trials.unproved:
+                self._unproved_at_s = self._clock() + _UNPROVED_AGAIN_S
+            self._resume(lane, chain)
+            _log.warning("the chain goes on as %s after %.3f s", placement.route, time.monotonic() - broken.at_s)
+            return  # if it has broken already, that is a task of its own
 
-    def _note(self, error: DispatcherError) -> None:
-        if not isinstance(error, BoardError):
-            return
-        self._held = {held for held in self._held if held[0] != error.board}  # it may have restarted
-        if isinstance(error, BoardRefusedError) and self._answers(error.board):
-            return  # it lost the stage, which is brought again
-        self._book.failed(error.board, str(error))
+    def _resume(self, lane: Lane, chain: Chain) -> None:
+        before = lane.resume(chain)
+        if before is not None:
+            self._close_later(before)
+        for other in self._lanes:  # what waits there may go to this one
+            other.resend()
 
-    def _answers(self, name: str) -> bool:
-        """Whether it answers that it is ready to serve."""
-        board = next((board for board in self._boards if board.name == name), None)
-        if board is None:
-            return False
+    def _note(self, error: DispatcherError, trials: _Trials) -> bool:
+        """Takes from an error which board is gone; whether another try may end otherwise."""
+        name = error.board if isinstance(error, BoardError) and error.board in self._boards else ""
+        is_first = name not in trials.names
+        trials.names.add(name)
+        if not name:  # a defect here, or a name that only a peer knows
+            return is_first
+        self._forget_held(name)  # it may have restarted
+        if not (isinstance(error, BoardRefusedError) and is_first and self._answer([name])[name]):
+            self._book.failed(name, str(error))
+        return True  # or it has only lost the stage, which is brought again
+
+    def _forget_held(self, name: str) -> None:
+        self._held = {held for held in self._held if held[0] != name}
+
+    def _remedy(self, lane: Lane, trials: _Trials) -> ChainPlacement | None:
+        """The chain without boards that are gone; if there is none, with those of them that answer now, each once."""
+        planned, gone = self._planned[self._lanes.index(lane)], set(self._book.gone)
+        found = find_remedy(planned, gone, self._room(lane))
+        if found is not None:
+            return found
+        if self._clock() < self._unproved_at_s:
+            return None
+        answers = self._answer([name for name in gone if name not in trials.unproved])
+        again = {name for name, answers_now in answers.items() if answers_now}
+        for name in again:
+            self._book.answered(name)
+        trials.unproved |= again
+        return find_remedy(planned, gone - again, self._room(lane, again)) if again else None
+
+    def _answer(self, names: Sequence[str], *, gives_way: bool = False) -> dict[str, bool]:
+        """Whether each of these boards answers now that it is ready to serve; all are asked at once."""
+        return dict(zip(names, self._work.run(together(map(self._answers, names)), gives_way=gives_way)))
+
+    async def _answers(self, name: str) -> bool:
         try:
-            return run_in_loop(self._ask(board))
+            return await self._ask(self._boards[name])
         except BoardError:
             return False
 
@@ -187,97 +253,133 @@ class Recovery:
         self._free_bytes[board.name] = _MEMORY_SHARE * description.memory_available_bytes
         return not description.draining
 
-    def _open(self, placement: ChainPlacement) -> Chain:
+    def _open(self, placement: ChainPlacement, *, gives_way: bool) -> Chain:
         deployment_id = placement.splitting.deployment_id
         missing = [s for s in placement.stages if (s.board.name, deployment_id, s.stage_index) not in self._held]
         if missing:
-            run_in_loop(self._deploy(placement, missing))
-        chain = self._opening = self._make_chain(placement)
+            self._work.run(self._deploy(placement, missing), gives_way=gives_way)
+        chain = self._make_chain(placement)
         try:
-            if self._is_stopped:
-                raise ChainClosedError("the chain was closed.")
-            run_in_loop(chain.open(min(self._settings.open_timeout_s, _OPEN_TIMEOUT_S)))
+            self._work.run(chain.open(self._timeout_s), gives_way=gives_way)
         except BaseException:
             run_in_loop(chain.close())
             raise
-        finally:
-            self._opening = None
         return chain
 
-    async def _deploy(self, placement: ChainPlacement, stages: Sequence[StagePlacement]) -> None:
-        settings = self._settings
-        await deploy_stages(
-            self._bundle, placement.splitting, stages, insecure=settings.insecure, timeout_s=settings.open_timeout_s
-        )
-        deployment_id = placement.splitting.deployment_id
-        self._held |= {(s.board.name, deployment_id, s.stage_index) for s in stages}
+    @property
+    def _timeout_s(self) -> float:
+        return min(self._settings.open_timeout_s, _OPEN_TIMEOUT_S)
 
-    def _room(self, lane: Lane) -> Room:
+    async def _deploy(self, placement: ChainPlacement, stages: Sequence[StagePlacement]) -> None:
+        deployed = await deploy_stages(
+            self._bundle, placement.splitting, stages, insecure=self._settings.insecure, timeout_s=self._timeout_s
+        )
+        for stage in deployed:
+            name = stage.placement.board.name
+            self._held.add((name, placement.splitting.deployment_id, stage.placement.stage_index))
+            self._free_bytes[name] = _MEMORY_SHARE * stage.description.memory_available_bytes
+
+    def _room(self, lane: Lane, unproved: Collection[str] = ()) -> Room:
         deployment_id = lane.placement.splitting.deployment_id
         held = {(board, stage) for board, deployment, stage in self._held if deployment == deployment_id}
-        return Room(self._spares(), self._memory_bytes(), held)
+        return Room(self._spares(lane, unproved), self._memory_bytes(), held)
 
     def _memory_bytes(self) -> dict[str, float]:
-        limits = {board.name: float(board.memory_bytes) for board in self._boards if board.memory_bytes is not None}
-        return {**self._free_bytes, **limits}
+        """For partitions beside those that boards hold; of a board without an entry nothing is known."""
+        left_bytes = dict(self._free_bytes)
+        for name, board in self._boards.items():
+            if board.memory_bytes is not None:
+                held_bytes = sum(self._needed_bytes[held[1:]] for held in self._held if held[0] == name)
+                left_bytes[name] = min(left_bytes.get(name, float("inf")), max(0.0, board.memory_bytes - held_bytes))
+        return left_bytes
 
-    def _spares(self) -> list[Board]:
-        used = {s.board.name for lane in self._lanes for s in lane.placement.stages if lane.state is LaneState.OPEN}
-        used |= {s.board.name for placement in self._planned.values() for s in placement.stages}
-        return [board for board in self._boards if board.name not in used and self._book.is_well(board.name)]
+    def _spares(self, lane: Lane | None = None, unproved: Collection[str] = ()) -> list[Board]:
+        """Boards that no plan wants, nor a lane that is open; but for this one's own."""
+        open_lanes = [other for other in self._lanes if other.state is LaneState.OPEN and other is not lane]
+        placements = [*self._planned.values(), *(other.placement for other in open_lanes)]
+        used = {stage.board.name for placement in placements for stage in placement.stages}
+        usable = (board for name, board in self._boards.items() if self._book.is_well(name) or name in unproved)
+        return [board for board in usable if board.name not in used]
 
-    async def _warm(self, board: Board) -> None:
+    def _warm_up(self) -> None:
+        spares = self._spares()
+        used = [name for name in self._boards if name not in {board.name for board in spares}]
+        self._answer(used, gives_way=True)  # for the memory they have: whether they answer, their streams tell
+        self._warm(spares)
+
+    def _warm(self, spares: Sequence[Board]) -> None:
+        self._work.run(together(map(self._warm_one, spares)), gives_way=True)
+
+    async def _warm_one(self, board: Board) -> None:
+        wanted = [(placement, stage) for placement in self._planned.values() for stage in placement.stages]
         try:
             await self._ask(board)
-            room = self._memory_bytes().get(board.name, float("inf"))
-            for placement in self._planned.values():
-                for stage in placement.stages:
-                    size = placement.splitting.partitions[stage.stage_index].file.size_bytes
-                    key = (board.name, placement.splitting.deployment_id, stage.stage_index)
-                    if key in self._held or size > room:
-                        continue
+            for placement, stage in sorted(
+                wanted, key=lambda pair: -weight(pair[0].splitting.partitions[pair[1].stage_index])
+            ):
+                key = (placement.splitting.deployment_id, stage.stage_index)
+                room_bytes = self._memory_bytes().get(board.name, float("inf"))
+                if (board.name, *key) not in self._held and self._needed_bytes[key] <= room_bytes:
                     await self._deploy(placement, [StagePlacement(stage.chain_index, stage.stage_index, board)])
-                    room -= size
         except BoardError as error:
             self._book.failed(board.name, str(error))
             _log.warning("a spare cannot be used: %s", error)
 
     def _look_after_boards(self) -> None:
         due = self._book.due
+        spares: list[Board] = []
         if self._clock() - self._spares_asked_s > _ASK_SPARES_EVERY_S:
             self._spares_asked_s = self._clock()
-            due += [board.name for board in self._spares()]
-        for name in due:
-            was_well = self._book.is_well(name)
-            if self._answers(name):
-                self._book.answered(name)
-                if not was_well and self._book.is_well(name):
-                    _log.warning("board %s has proved well again", name)
-                    self._held = {held for held in self._held if held[0] != name}
-            else:
-                self._book.failed(name, f"board {name} does not answer.")
-        for index, lane in enumerate(self._lanes):
-            self._go_back(lane, self._planned[index])
+            spares = self._spares()
         if due:
-            run_in_loop(self.warm_spares())
+            self._hear(self._answer(due, gives_way=True))
+        for lane, planned in zip(self._lanes, self._planned.values()):
+            self._improve(lane, planned)
+        self._warm(spares)  # asks them, too
 
-    def _go_back(self, lane: Lane, planned: ChainPlacement) -> None:
-        """To the boards that the plan wants, once all of them are well."""
-        is_elsewhere = lane.placement.stages != planned.stages or lane.state is LaneState.FAILED
-        if not is_elsewhere or lane.state is LaneState.MENDING:
+    def _hear(self, answers: dict[str, bool]) -> None:
+        for name, answers_now in answers.items():
+            if not answers_now:
+                self._book.failed(name, f"board {name} does not answer.")
+                continue
+            self._book.answered(name)
+            if self._book.is_well(name):
+                _log.warning("board %s has proved well again", name)
+                self._forget_held(name)
+
+    def _improve(self, lane: Lane, planned: ChainPlacement) -> None:
+        """Opens a better chain, now that boards have proved well: the planned one at last, or any where there is none."""
+        if lane.state not in (LaneState.OPEN, LaneState.FAILED) or self._clock() < self._improve_at_s:
             return
-        if not all(self._book.is_well(s.board.name) for s in planned.stages):
+        better = find_remedy(planned, self._book.gone, self._room(lane))
+        if better is None and lane.state is LaneState.FAILED and self._clock() >= self._unproved_at_s:
+            unproved = self._book.proving
+            better = find_remedy(planned, set(self._book.gone) - set(unproved), self._room(lane, unproved))
+            self._unproved_at_s = self._clock() + _UNPROVED_AGAIN_S
+        if better is None or (
+            lane.state is LaneState.OPEN and _merit(better, planned) <= _merit(lane.placement, planned)
+        ):
             return
         try:
-            chain = self._open(planned)
+            chain = self._open(better, gives_way=True)
         except DispatcherError as error:
-            self._note(error)
+            self._improve_at_s = self._clock() + _IMPROVE_AGAIN_S
+            if isinstance(error, BoardError) and error.board in self._boards:
+                self._forget_held(error.board)
+                self._book.failed(error.board, str(error))
+            _log.warning("a better chain, %s, could not be opened: %s", better.route, error)
             return
-        before = lane.resume(chain)
-        _log.warning("the chain goes on as %s, as planned", planned.route)
-        if before is not None:
-            self._close_later(before)
+        _log.warning("the chain goes on as %s%s", better.route, ", as planned" if better == planned else "")
+        self._resume(lane, chain)
 
     def _close_later(self, chain: Chain) -> None:
         """Lets a chain answer what it has, meanwhile."""
-        threading.Thread(target=lambda: run_in_loop(chain.close()), name="boardline-closing", daemon=True).start()
+        thread = threading.Thread(target=lambda: run_in_loop(chain.close()), name="boardline-closing", daemon=True)
+        self._closing = [*(t for t in self._closing if t.is_alive()), thread]
+        thread.start()
+
+
+def _merit(placement: ChainPlacement, planned: ChainPlacement) -> tuple[int, int]:
+    """Chains to compare: how many stages are where the plan wants them, and how many boards share the work."""
+    boards = [stage.board.name for stage in placement.stages]
+    return sum(name == stage.board.name for name, stage in zip(boards, planned.stages)), len(set(boards))

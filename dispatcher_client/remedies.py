@@ -41,13 +41,13 @@ def find_remedy(placement: ChainPlacement, gone: Collection[str], room: Room) ->
     survivors = {s.board.name: s.board for s in stages if s.board.name not in gone}
     for stage in stages:
         if stage.board.name in survivors:
-            busy_s[stage.board.name] = busy_s.get(stage.board.name, 0.0) + _weight(partitions[stage.stage_index])
-    for stage in sorted(lost, key=lambda s: -_weight(partitions[s.stage_index])):
-        needed_bytes = _needed_bytes(partitions[stage.stage_index])
+            busy_s[stage.board.name] = busy_s.get(stage.board.name, 0.0) + weight(partitions[stage.stage_index])
+    for stage in sorted(lost, key=lambda s: -weight(partitions[s.stage_index])):
+        needed = needed_bytes(partitions[stage.stage_index])
 
-        def has_room(board: Board, stage: StagePlacement = stage, needed_bytes: float = needed_bytes) -> bool:
+        def has_room(board: Board, stage: StagePlacement = stage, needed: float = needed) -> bool:
             is_held = (board.name, stage.stage_index) in room.held
-            return is_held or left_bytes.get(board.name, float("inf")) >= needed_bytes
+            return is_held or left_bytes.get(board.name, float("inf")) >= needed
 
         holders = [b for b in spares if (b.name, stage.stage_index) in room.held]
         chosen = next((b for b in [*holders, *spares] if has_room(b)), None)
@@ -60,18 +60,18 @@ def find_remedy(placement: ChainPlacement, gone: Collection[str], room: Room) ->
                 return None
             chosen = min(able, key=lambda b: busy_s.get(b.name, 0.0))
         if (chosen.name, stage.stage_index) not in room.held and chosen.name in left_bytes:
-            left_bytes[chosen.name] -= needed_bytes
-        busy_s[chosen.name] = busy_s.get(chosen.name, 0.0) + _weight(partitions[stage.stage_index])
+            left_bytes[chosen.name] -= needed
+        busy_s[chosen.name] = busy_s.get(chosen.name, 0.0) + weight(partitions[stage.stage_index])
         stages[stage.stage_index] = replace(stage, board=chosen)
     return replace(placement, stages=tuple(stages))
 
 
-def _weight(partition: Partition) -> float:
+def weight(partition: Partition) -> float:
     """What it takes to compute, for comparison: seconds if they were measured, else its size."""
     return partition.file.time_s or float(partition.file.size_bytes)
 
 
-def _needed_bytes(partition: Partition) -> float:
+def needed_bytes(partition: Partition) -> float:
     """As the planner counts frames: twice, since the next has come while one is computed."""
     frames_bytes = boundary_bytes(partition.arriving) + boundary_bytes(partition.leaving)
     return float(partition.file.size_bytes + 2 * frames_bytes)

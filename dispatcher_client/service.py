@@ -83,10 +83,11 @@ class Service:
         """
         run_in_loop(self._open(on_upload))
         try:
+            if self._recovery is not None:
+                self._recovery.start()  # first: a chain may break at its sample
             self._compare_sample()
             if self._recovery is not None:
-                run_in_loop(self._recovery.warm_spares())
-                self._recovery.start()
+                self._recovery.warm_spares()
         except BaseException:
             self.close()
             raise
@@ -96,6 +97,8 @@ class Service:
         if self._recovery is not None:
             self._recovery.stop()
         run_in_loop(self._group.close())
+        if self._recovery is not None:
+            self._recovery.join()
 
     def submit(
         self,

@@ -109,7 +109,20 @@ def load_inventory(source: BoardsSource) -> Inventory:
         return source
     if isinstance(source, (str, os.PathLike)):
         return _read_file(os.fspath(source))
-    return Inventory(tuple(b if isinstance(b, Board) else Board(b, Address.parse(b)) for b in source))
+    boards = tuple(b if isinstance(b, Board) else Board(b, Address.parse(b)) for b in source)
+    _require_one_address_each(boards)
+    return Inventory(boards)
+
+
+def _require_one_address_each(boards: Sequence[Board]) -> None:
+    """Errors name a board, and what failed is looked for under that name."""
+    first: dict[str, Address] = {}
+    for board in boards:
+        known = first.setdefault(board.name, board.address)
+        if known != board.address:
+            raise BoardsFileError(
+                f"two boards are called {board.name}, at {known} and {board.address}. Give each board its own name."
+            )
 
 
 def _read_file(path: str) -> Inventory:

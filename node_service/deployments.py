@@ -110,6 +110,12 @@ class Deployments:
         stage.close()
 
     async def _load(self, request: LoadStageRequest) -> Stage:
+        """Goes on if the client hangs up: a load cannot be interrupted, and until it is over it takes memory and Python's lock."""
+        loading = asyncio.ensure_future(self._load_alone(request))
+        loading.add_done_callback(_retrieve)
+        return await asyncio.shield(loading)
+
+    async def _load_alone(self, request: LoadStageRequest) -> Stage:
         check_deployment_id(request.deployment_id)
         key = (request.deployment_id, request.stage_index)
         async with self._loading:
@@ -129,3 +135,9 @@ class Deployments:
             self._stages[key] = stage
         _log.info("loaded stage %d of %s (%d bytes)", request.stage_index, request.deployment_id, stage.partition_bytes)
         return stage
+
+
+def _retrieve(loading: asyncio.Task[Stage]) -> None:
+    """Nobody may be left to hear of an error, which the loop would complain of."""
+    if not loading.cancelled():
+        loading.exception()

@@ -47,5 +47,8 @@ class FrameStage(Protocol):
     def standstill(self) -> StalledError | None:
         """What to say if a frame has been in work for far longer than frames take; None while all is well. For any thread."""
 
+    def excuse(self, since_s: float, until_s: float) -> None:
+        """The whole process stood still in that time, by time.perf_counter; of several who say so, one counts. For one thread."""
+
     def process(self, arriving: list[EncodedTensor], arrived_ns: int) -> FrameWork:
         """Works on one frame, which came at `arrived_ns` by time.perf_counter_ns, on the calling thread."""

@@ -15,6 +15,7 @@ class OpenStreams:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._announcing = threading.Lock()  # which never waits: what a stream hears last is what is true
         self._streams: set[StageStream] = set()
         self._is_draining = False
         self._silent_until_s = 0.0
@@ -28,11 +29,13 @@ class OpenStreams:
         """The stream hears of what was said before, too."""
         with self._lock:
             self._streams.add(stream)
-            is_draining, silence_s = self._is_draining, self._silent_until_s - time.monotonic()
+            is_draining = self._is_draining
         if is_draining:
             stream.drain()
-        if silence_s > 0:
-            stream.announce_silence(silence_s)
+        with self._announcing:
+            silence_s = self._silent_until_s - time.monotonic()
+            if silence_s > 0:
+                stream.announce_silence(silence_s)
         try:
             yield
         finally:
@@ -61,7 +64,7 @@ class OpenStreams:
             self._announce(0.0)
 
     def _announce(self, seconds: float) -> None:
-        with self._lock:
+        with self._announcing:
             self._silent_until_s = time.monotonic() + seconds
-        for stream in self:
-            stream.announce_silence(seconds)
+            for stream in self:
+                stream.announce_silence(seconds)

@@ -33,6 +33,9 @@ class ProbeStage:
         """Never: nothing is computed."""
         return None
 
+    def excuse(self, since_s: float, until_s: float) -> None:
+        """Changes nothing."""
+
     def process(self, _arriving: list[EncodedTensor], arrived_ns: int) -> FrameWork:
         """The bytes, as they are: the stream's codec would not shrink them."""
         self.frames += 1

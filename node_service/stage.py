@@ -26,8 +26,10 @@ _NS_PER_S = 1e9
 # its cores vary; the least is what still leaves time to notice within a second.
 _STANDSTILL = 4.0
 _LEAST_STANDSTILL_S = 0.7
-# The first run packs weights and maps files from a slow card.
+# The first run packs weights and maps files from a slow card: it says little of those to come.
 _FIRST_RUN_S = 60.0
+# Of the longest run's time, after each shorter one: one that took very long, for whatever reason, is forgotten.
+_MEMORY = 0.99
 
 
 @dataclass
@@ -47,7 +49,8 @@ class Stage:
         self._boundary = Boundary(partition.arriving)
         self._is_closed = False
         self._begun_ns = 0  # of the frame in work; 0 between frames
-        self._longest_ns = 0
+        self._longest_ns = 0.0
+        self._excused = (0, 0.0, 0.0)  # begun_ns of a run, what it is excused of in ns, and until when in s
         self._computing = threading.Lock()
         self._counting = threading.Lock()
         arriving = [t.name for t in partition.arriving]
@@ -115,7 +118,7 @@ class Stage:
                 finally:
                     self._begun_ns = 0
                 computed_ns = time.perf_counter_ns()
-                self._longest_ns = max(self._longest_ns, computed_ns - begun_ns)
+                self._note_run(begun_ns, computed_ns)
                 invoke_cpu_ns = self.runner.invoke_cpu_ns
                 self.frames += 1
         except BaseException:
@@ -130,10 +133,26 @@ class Stage:
             invoke_cpu_ns=invoke_cpu_ns,
         )
 
+    def _note_run(self, begun_ns: int, computed_ns: int) -> None:
+        run_ns = computed_ns - begun_ns - self._excused_ns(begun_ns)
+        self._longest_ns = run_ns if self.frames <= 1 else max(run_ns, _MEMORY * self._longest_ns)
+
+    def _excused_ns(self, begun_ns: int) -> float:
+        of_ns, excused_ns, _ = self._excused
+        return excused_ns if of_ns == begun_ns else 0.0
+
+    def excuse(self, since_s: float, until_s: float) -> None:
+        """Counts the time in which the whole process stood still out of the run that is in work; once, whoever tells."""
+        begun_ns, (_, _, told_until_s) = self._begun_ns, self._excused
+        since_s = max(since_s, told_until_s, begun_ns / _NS_PER_S)
+        if begun_ns and until_s > since_s:
+            excused_ns = self._excused_ns(begun_ns) + (until_s - since_s) * _NS_PER_S
+            self._excused = (begun_ns, excused_ns, until_s)
+
     def standstill(self) -> StalledError | None:
         """What to say if a run takes several times longer than any before it; None while all is well."""
         begun_ns = self._begun_ns
-        running_s = (time.perf_counter_ns() - begun_ns) / _NS_PER_S if begun_ns else 0.0
+        running_s = (time.perf_counter_ns() - begun_ns - self._excused_ns(begun_ns)) / _NS_PER_S if begun_ns else 0.0
         longest_s = self._longest_ns / _NS_PER_S
         limit_s = max(_LEAST_STANDSTILL_S, _STANDSTILL * longest_s) if self._longest_ns else _FIRST_RUN_S
         if running_s < limit_s:

@@ -151,6 +151,10 @@ class StageStream:
         """What to say of the stage if a frame makes no progress in it."""
         return None if self._is_over else self._stage.standstill()
 
+    def excuse(self, since_s: float, until_s: float) -> None:
+        """The whole process stood still in that time, by time.perf_counter: a frame in work is none the slower for it."""
+        self._stage.excuse(since_s, until_s)
+
     def fail(self, error: Exception) -> None:
         """Ends the stream with an error, on a thread of its own: the sender may be slow to take it. The frame in work goes on."""
         threading.Thread(target=self._fail, args=(error,), name="boardline-fail", daemon=True).start()

@@ -24,6 +24,10 @@ settings.load_profile("checks")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all-pythons", action="store_true", help="test the wheels on every interpreter of this machine")
+    parser.addoption("--chaos-s", type=float, default=45.0, help="how long test_chaos.py strikes boards, in seconds")
+    parser.addoption(
+        "--chaos-seed", type=int, help="the faults of an earlier run of test_chaos.py, which prints its seed"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,14 @@ def test_flapping_board_must_prove_itself_twice_as_long_each_time() -> None:
     assert proofs == pytest.approx([2, 4, 8, 16, 32, 64, 120, 120], abs=0.6)
 
 
+def test_board_that_fails_for_ever_needs_the_longest_proof_and_no_more() -> None:
+    board = BoardHealth()
+    for at_s in range(5000):
+        board.failed("fails", at_s)
+        board.answered(at_s + 0.5)
+    assert board.proof_s == 120.0
+
+
 def test_failures_are_forgiven_after_a_long_time_without() -> None:
     board = BoardHealth()
     for at_s in (0.0, 100.0):
@@ -82,5 +90,8 @@ def test_book_knows_its_boards_only() -> None:
     book.failed("stranger", "a peer may tell anything")
     assert (book.gone, book.is_well("b"), book.why("a")) == (["a"], True, "broke its stream")
     assert book.due == []
+    assert book.proving == []
+    book.answered("a")
+    assert (book.gone, book.proving) == (["a"], ["a"])
     book.answered("b")
     assert book.is_well("b")

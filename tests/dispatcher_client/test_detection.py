@@ -20,7 +20,7 @@ from fleet.errors import BoardError, BoardStalledError, BoardUnavailableError
 from fleet.event_loop import run_in_loop
 from tests.bundles import split_file
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
-from tests.freezing import freeze
+from tests.freezing import PATIENCE_S, PATIENT, freeze
 from tests.node_service.stubs import TIMEOUT_S
 from tests.partitioning import sample_models
 
@@ -135,3 +135,34 @@ def test_board_whose_run_stands_still_is_named_though_it_answers(serving: tuple[
     assert not row["error"]
     with pytest.raises(BoardStalledError, match="stands still"), Dispatcher(chain._release.bundle, running.named):
         pass
+
+
+def test_stage_whose_process_was_stopped_in_the_midst_of_a_run_is_kept(counting: Bundle, store_root: Path) -> None:
+    with LocalBoards(1, store_root, PATIENT) as running:
+        process = running.boards[0].process
+        with Dispatcher(counting, running.named, recovers=False, silence_s=PATIENCE_S) as chain:
+            n, run_s = 1000, 0.0
+            while run_s < 0.4:  # longer than until the look after the one that comes late
+                began_s = time.monotonic()
+                assert chain.infer(np.array([n], np.int32)) == n
+                run_s = time.monotonic() - began_s
+                n *= 1 if run_s >= 0.4 else 2
+            request = chain.submit(np.array([n], np.int32))
+            threading.Event().wait(run_s / 4)
+            freeze(process)
+            threading.Event().wait(max(3.0, 5 * run_s))
+            process.send_signal(signal.SIGCONT)
+            assert request.result(TIMEOUT_S) == n
+
+
+def test_drain_ends_in_time_although_a_stage_stands_still(counting: Bundle, store_root: Path) -> None:
+    with (
+        LocalBoards(1, store_root, ["--threads", "1", "--drain-timeout-s", "1"]) as running,
+        Dispatcher(counting, running.named, recovers=False) as chain,
+    ):
+        for _ in range(3):
+            chain.infer(np.array([1000], np.int32))
+        notice(chain, np.array([2**31 - 1], np.int32), lambda: None)
+        began_s = time.monotonic()
+        assert running.boards[0].stop() == 0
+        assert time.monotonic() - began_s < 8

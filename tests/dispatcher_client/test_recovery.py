@@ -15,6 +15,7 @@ import pytest
 from bundle import Bundle
 from dispatcher_client import Board, Dispatcher
 from dispatcher_client.errors import ReplyTimeoutError
+from dispatcher_client.service import Service
 from examples.local_boards import LocalBoard, LocalBoards
 from fleet.errors import BoardUnavailableError
 from fleet.inventory import Inventory
@@ -163,3 +164,60 @@ def test_without_recovery_requests_end_with_the_error(store_root: Path, bundle: 
         running.boards[1].process.kill()
         with pytest.raises(BoardUnavailableError, match="board2"):
             request.result(TIMEOUT_S)
+
+
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
+def test_chain_beside_answers_for_one_that_no_board_is_left_for(
+    store_root: Path, two_chains: Bundle, fault: str
+) -> None:
+    expected = Expected(two_chains)
+    with LocalBoards(3, store_root) as running:
+        # Neither may take another one's stage: no room for a single byte more.
+        boards = [Board(b.name, b.address, memory_bytes=1) for b in running.named]
+        process = running.boards[2].process
+        strike = process.kill if fault == "killed" else lambda: freeze(process)
+        try:
+            with Dispatcher(two_chains, boards) as chain:
+                expected.check(chain, expected.source(strike))
+                assert chain.route == "board1 -> board2 | board3"
+                deadline_s, pause = time.monotonic() + TIMEOUT_S, threading.Event()
+                while "1 of 2 chains open" not in repr(chain) and time.monotonic() < deadline_s:
+                    pause.wait(0.02)
+                assert "1 of 2 chains open" in repr(chain)
+                with pytest.raises(BoardUnavailableError, match="board3"):
+                    chain.infer(expected.inputs[0], chain_index=1)
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+
+def test_board_that_comes_back_with_an_empty_store_is_brought_its_stage(
+    store_root: Path, bundle: Bundle, expected: Expected
+) -> None:
+    with LocalBoards(2, store_root) as running, Dispatcher(bundle, [*running.named, running.named[0]]) as chain:
+        lost = running.boards[1]
+        expected.check(chain, expected.source(lost.process.kill))
+        lost.stop()
+        running.boards[1] = LocalBoard("board2", store_root / "new", ["--listen", lost.address, "--threads", "1"])
+        deadline_s, pause = time.monotonic() + 30, threading.Event()
+        while "board2" not in chain.route and time.monotonic() < deadline_s:
+            pause.wait(0.05)
+        assert chain.route == "board1 -> board2 -> board1"
+        expected.check(chain, expected.source(lambda: None))
+
+
+def test_break_while_the_sample_is_checked_is_mended(
+    store_root: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = random_inputs(bundle, 0)
+    with LocalBoards(4, store_root) as running:
+        check = Service._compare_sample
+
+        def strike(service: Service) -> None:
+            running.boards[1].process.kill()
+            running.boards[1].process.wait(TIMEOUT_S)
+            check(service)
+
+        monkeypatch.setattr(Service, "_compare_sample", strike)
+        with Dispatcher(bundle, with_spares(running, "board4"), reply_timeout_s=TIMEOUT_S) as chain:
+            assert chain.route == "board1 -> board4 -> board3"
+            assert named(chain, chain.infer(x)) == run_whole(bundle, x)

@@ -169,3 +169,10 @@ def test_spares_that_cannot_be_are_refused(tmp_path: Path, spares: str, line: in
         load_inventory(path)
     assert f"{path}:{line}:" in str(caught.value)
     assert words in str(caught.value)
+
+
+def test_boards_of_one_name_at_two_addresses_are_refused() -> None:
+    one, other = (Board("pi", Address("127.0.0.1", port)) for port in (1, 2))
+    assert load_boards([one, one]) == [one, one]
+    with pytest.raises(BoardsFileError, match=r"two boards are called pi, at 127\.0\.0\.1:1 and 127\.0\.0\.1:2"):
+        load_boards([one, other])

@@ -48,6 +48,9 @@ class Doubling:
     def standstill(self) -> StalledError | None:
         return self.stalled
 
+    def excuse(self, since_s: float, until_s: float) -> None:
+        pass
+
     def process(self, arriving: list[EncodedTensor], arrived_ns: int) -> FrameWork:
         self.begun.set()
         assert self.may_go.wait(20)

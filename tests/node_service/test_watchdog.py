@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from node_service.errors import StalledError
 from node_service.watchdog import Watchdog
 from tests.transport.message_stream.by_hand import comes_true
@@ -15,9 +17,13 @@ class Stream:
     def __init__(self) -> None:
         self.stalled: StalledError | None = None
         self.failed: list[Exception] = []
+        self.excused: list[tuple[float, float]] = []
 
     def standstill(self) -> StalledError | None:
         return self.stalled
+
+    def excuse(self, since_s: float, until_s: float) -> None:
+        self.excused.append((since_s, until_s))
 
     def fail(self, error: Exception) -> None:
         self.failed.append(error)
@@ -61,3 +67,18 @@ def test_look_that_comes_late_says_nothing() -> None:
     watchdog.stop()
     assert stream.failed == []
     assert next(looks) > 10, "it has looked"
+    assert stream.excused[:2] == [(pytest.approx(0.2), 10.0), (pytest.approx(20.2), 30.0)]
+
+
+def test_defect_in_a_look_does_not_end_it(caplog: pytest.LogCaptureFixture) -> None:
+    broken, stuck = Stream(), Stream()
+    broken.standstill = lambda: 1 // 0  # type: ignore[method-assign,assignment,return-value]
+    watchdog = watch(broken, stuck)
+    watchdog.start()
+    try:
+        assert comes_true(lambda: "a defect in looking" in caplog.text)
+        del broken.standstill
+        stuck.stalled = StalledError("stage 1 stands still")
+        assert comes_true(lambda: bool(stuck.failed))
+    finally:
+        watchdog.stop()
