@@ -344,7 +344,9 @@ class Dispatcher:
                 on_end=lambda: self._release.flush(),
             )
 
-        return run(frames) if journal is None else stream_new(frames, run, journal, JournalModel.of(self.manifest))
+        if journal is None:
+            return run(frames)
+        return stream_new(frames, run, journal, lambda: JournalModel.of(self.manifest))
 
     def compare_codecs(self, inputs: Iterable[Values], *, budget_s: float = 10.0) -> list[CodecEffect]:
         """What each lossy codec that is allowed changes of the answers, chain by chain; empty if none is lossy.

@@ -16,25 +16,33 @@ def stream_new(
     frames: Iterable[Values],
     run: Callable[[Iterable[Values]], Generator[Answer, None, None]],
     journal: Journal,
-    model: JournalModel,
+    model: Callable[[], JournalModel],
 ) -> Iterator[Answer]:
     """The answers that are not in the journal yet, each recorded before it is given.
 
     Args:
         frames: the same inputs as in the runs before, from the first one on.
         run: gives the answers in the inputs' order; takes inputs on another thread.
+        model: which serves at present. If it changes, the journal says from which answer on; an input that is sent at the very
+            moment of the change may count to the one before.
     Raises: JournalError: see `Journal.streaming` and `Journal.record`; or the inputs are others than those answered before.
     """
-    under_way: deque[int] = deque()  # checksums of inputs that have no answer yet; as many as the window allows
+    # Of inputs that have no answer yet, the checksum and the model; as many as the window allows.
+    under_way: deque[tuple[int, JournalModel]] = deque()
+    recorded = model()
 
     def noted() -> Iterator[Values]:
         for values in _left_out(frames, journal):
-            under_way.append(input_checksum(values))
+            under_way.append((input_checksum(values), model()))
             yield values
 
-    with journal.streaming(model), closing(run(noted())) as answers:
+    with journal.streaming(recorded), closing(run(noted())) as answers:
         for answer in answers:
-            journal.record(answer, under_way.popleft())
+            checksum, answered_by = under_way.popleft()
+            if answered_by != recorded:
+                journal.switch_model(answered_by)
+                recorded = answered_by
+            journal.record(answer, checksum)
             yield answer
 
 

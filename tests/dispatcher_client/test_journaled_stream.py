@@ -14,6 +14,7 @@ from dispatcher_client.journaled_stream import stream_new
 from dispatcher_client.values import Answer, Values
 
 MODEL = JournalModel("double", "a" * 64)
+OTHER = JournalModel("triple", "b" * 64)
 INPUTS = [np.array([index], np.int32) for index in range(6)]
 
 
@@ -52,7 +53,7 @@ def journal(tmp_path: Path) -> Generator[Journal, None, None]:
 
 
 def test_each_answer_is_recorded_before_it_is_given(journal: Journal) -> None:
-    for count, answer in enumerate(stream_new(INPUTS, Doubling(), journal, MODEL), 1):
+    for count, answer in enumerate(stream_new(INPUTS, Doubling(), journal, lambda: MODEL), 1):
         assert len(journal) == count
         assert numbers(journal)[-1] == int(np.asarray(answer)[0])
     assert numbers(journal) == [0, 2, 4, 6, 8, 10]
@@ -60,42 +61,55 @@ def test_each_answer_is_recorded_before_it_is_given(journal: Journal) -> None:
 
 def test_stream_goes_on_after_what_is_recorded(journal: Journal) -> None:
     chain = Doubling()
-    answers = stream_new(INPUTS, chain, journal, MODEL)
+    answers = stream_new(INPUTS, chain, journal, lambda: MODEL)
     assert numbers([next(answers), next(answers)]) == [0, 2]
     answers.close()  # type: ignore[attr-defined]
     assert chain.is_closed
     again = Doubling()
-    assert numbers(stream_new(iter(INPUTS), again, journal, MODEL)) == [4, 6, 8, 10]
+    assert numbers(stream_new(iter(INPUTS), again, journal, lambda: MODEL)) == [4, 6, 8, 10]
     assert again.asked == [2, 3, 4, 5]
     assert numbers(journal) == [0, 2, 4, 6, 8, 10]
     finished = Doubling()
-    assert list(stream_new(INPUTS, finished, journal, MODEL)) == []
+    assert list(stream_new(INPUTS, finished, journal, lambda: MODEL)) == []
     assert finished.asked == []
 
 
 def test_stream_goes_on_with_the_input_that_had_an_error(journal: Journal) -> None:
     with pytest.raises(TimeoutError):
-        list(stream_new(INPUTS, Doubling(fails_at=3), journal, MODEL))
+        list(stream_new(INPUTS, Doubling(fails_at=3), journal, lambda: MODEL))
     assert numbers(journal) == [0, 2]
-    assert numbers(stream_new(INPUTS, Doubling(), journal, MODEL)) == [4, 6, 8, 10]
+    assert numbers(stream_new(INPUTS, Doubling(), journal, lambda: MODEL)) == [4, 6, 8, 10]
 
 
 def test_source_that_gives_another_input_is_refused(journal: Journal) -> None:
-    list(stream_new(INPUTS[:3], Doubling(), journal, MODEL))
+    list(stream_new(INPUTS[:3], Doubling(), journal, lambda: MODEL))
     with pytest.raises(JournalError, match=r"input 1 is not the one that .* has the answer to"):
-        list(stream_new([INPUTS[0], INPUTS[4]], Doubling(), journal, MODEL))
+        list(stream_new([INPUTS[0], INPUTS[4]], Doubling(), journal, lambda: MODEL))
 
 
 def test_source_that_is_shorter_than_before_is_refused(journal: Journal) -> None:
-    list(stream_new(INPUTS[:3], Doubling(), journal, MODEL))
+    list(stream_new(INPUTS[:3], Doubling(), journal, lambda: MODEL))
     with pytest.raises(JournalError, match="the source ends after 2 inputs"):
-        list(stream_new(INPUTS[:2], Doubling(), journal, MODEL))
+        list(stream_new(INPUTS[:2], Doubling(), journal, lambda: MODEL))
     assert len(journal) == 3
 
 
 def test_other_model_is_refused_before_an_input_is_taken(journal: Journal) -> None:
-    list(stream_new(INPUTS[:3], Doubling(), journal, MODEL))
+    list(stream_new(INPUTS[:3], Doubling(), journal, lambda: MODEL))
     chain = Doubling()
     with pytest.raises(JournalError, match="has 3 answers of double"):
-        next(stream_new(INPUTS, chain, journal, JournalModel("triple", "b" * 64)))
+        next(stream_new(INPUTS, chain, journal, lambda: OTHER))
     assert chain.asked == []
+
+
+def test_journal_says_from_where_on_another_model_answered(journal: Journal) -> None:
+    serving = MODEL
+    chain = Doubling()  # is one input ahead of its answers
+    answers = stream_new(INPUTS, chain, journal, lambda: serving)
+    next(answers)
+    serving = OTHER
+    assert len(list(answers)) == 5
+    assert journal.models == [(0, MODEL), (2, OTHER)]
+    assert list(stream_new(INPUTS, Doubling(), journal, lambda: OTHER)) == []
+    with pytest.raises(JournalError, match="has 6 answers of triple"):
+        next(stream_new(INPUTS, Doubling(), journal, lambda: MODEL))
