@@ -54,16 +54,16 @@ def remount(place: Path, mode: str) -> None:
 
 
 def expect_refusal_and_service(
-    serving: Dispatcher, newer: Bundle, running: LocalBoards, x: dict[str, np.ndarray], message: str
+    serving: Dispatcher, older: Bundle, newer: Bundle, running: LocalBoards, x: dict[str, np.ndarray], message: str
 ) -> None:
     """The newer bundle is refused naming the board; the stream that is open, and a new one, answer as before."""
-    expected = run_whole(serving._bundle, x)
+    expected = run_whole(older, x)
     for _ in range(2):
         with pytest.raises(BoardRefusedError, match=message) as caught:
             Dispatcher(newer, running.named, recovers=False).open()
         assert caught.value.board.startswith("board")
         assert named(serving, serving.infer(x)) == expected
-    with Dispatcher(serving._bundle, running.named) as again:
+    with Dispatcher(older, running.named) as again:
         assert named(again, again.infer(x)) == expected
 
 
@@ -76,11 +76,13 @@ def test_old_deployment_serves_when_the_store_is(store_root: Path, zoo_bundle: M
             before = set(store_root.rglob("*")) | {store_root / "filler"}
             if trouble == "full":
                 fill(store_root)
-                expect_refusal_and_service(serving, newer, running, x, "store cannot be written: No space left")
+                expect_refusal_and_service(serving, older, newer, running, x, "store cannot be written: No space left")
                 (store_root / "filler").unlink()
             else:
                 remount(store_root, "ro")
-                expect_refusal_and_service(serving, newer, running, x, "store cannot be written: Read-only file system")
+                expect_refusal_and_service(
+                    serving, older, newer, running, x, "store cannot be written: Read-only file system"
+                )
                 remount(store_root, "rw")
             assert set(store_root.rglob("*")) <= before  # nothing half
         with Dispatcher(newer, running.named) as chain:  # there is room again: no restart is needed
@@ -109,7 +111,7 @@ def test_old_deployment_serves_when_files_may_not_grow(store_root: Path, zoo_bun
     with LocalBoards(3, store_root) as running, Dispatcher(older, running.named) as serving:
         for board in running.boards:
             resource.prlimit(board.process.pid, resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
-        expect_refusal_and_service(serving, newer, running, x, "store cannot be written: File too large")
+        expect_refusal_and_service(serving, older, newer, running, x, "store cannot be written: File too large")
         assert not list(store_root.rglob("*.tmp"))
 
 
