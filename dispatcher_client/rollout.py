@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dispatcher_client.deployment import OnUpload, store
 from dispatcher_client.entrance import Entrance
 from dispatcher_client.errors import VersionMisfitError
-from dispatcher_client.placement import StagePlacement
+from dispatcher_client.placement import ChainPlacement
 from dispatcher_client.release import Release
 from dispatcher_client.service import ServiceSettings
 from dispatcher_client.values import public_name
@@ -169,7 +169,7 @@ class Rollout:
     def _boards_short_of_memory(self) -> list[Board]:
         """Boards that cannot hold both. Raises: BoardRefusedError: a board that cannot hold even the new one alone."""
         short = []
-        for board, needed_bytes in self._needed_bytes():
+        for board, needed_bytes in _needed_bytes(self._new.placements, self._before):
             description = self._before.get(board.name)
             if description is None:
                 continue
@@ -187,22 +187,32 @@ class Rollout:
             short.append(board)
         return short
 
-    def _needed_bytes(self) -> list[tuple[Board, float]]:
-        """What each board must take that it does not hold."""
-        needed: dict[str, tuple[Board, float]] = {}
-        for placement in self._new.placements:
-            for stage in placement.stages:
-                if not self._holds(stage, placement.splitting.deployment_id):
-                    size = _partition_bytes(placement.splitting.partitions[stage.stage_index])
-                    before = needed.get(stage.board.name, (stage.board, 0.0))[1]
-                    needed[stage.board.name] = stage.board, before + size
-        return list(needed.values())
 
-    def _holds(self, stage: StagePlacement, deployment_id: str) -> bool:
-        description = self._before.get(stage.board.name)
-        return description is not None and any(
-            (s.deployment_id, s.stage_index) == (deployment_id, stage.stage_index) for s in description.stages
-        )
+def require_room_beside(placements: Sequence[ChainPlacement], held: Mapping[str, Description]) -> None:
+    """Raises BoardRefusedError: a board has no memory for these chains beside what it holds."""
+    for board, needed_bytes in _needed_bytes(placements, held):
+        room_bytes = _room_bytes(board, held[board.name]) if board.name in held else needed_bytes
+        if needed_bytes > room_bytes:
+            raise BoardRefusedError(
+                board.name,
+                f"has {max(room_bytes, 0.0) / _MIB:.1f} MiB for partitions beside those that it holds, "
+                f"{needed_bytes / _MIB:.1f} MiB are needed. Undeploy something, or copy the bundle into the directory of "
+                "versions by hand: who follows it then unloads the old version first.",
+            )
+
+
+def _needed_bytes(placements: Sequence[ChainPlacement], held: Mapping[str, Description]) -> list[tuple[Board, float]]:
+    """What each board must take that it does not hold."""
+    needed: dict[str, tuple[Board, float]] = {}
+    for placement in placements:
+        for stage in placement.stages:
+            described = held.get(stage.board.name, Description()).stages
+            key = placement.splitting.deployment_id, stage.stage_index
+            if key not in {(s.deployment_id, s.stage_index) for s in described}:
+                size = _partition_bytes(placement.splitting.partitions[stage.stage_index])
+                before = needed.get(stage.board.name, (stage.board, 0.0))[1]
+                needed[stage.board.name] = stage.board, before + size
+    return list(needed.values())
 
 
 async def describe_all(boards: Collection[Board], *, insecure: bool) -> dict[str, Description]:

@@ -13,7 +13,8 @@ from bundle import Bundle
 from dispatcher_client.deployment import DeployedStage, OnUpload
 from dispatcher_client.dispatcher import Dispatcher
 from dispatcher_client.model_watch import ModelWatch, WatchEvent
-from dispatcher_client.rollout import describe_all, unload_new
+from dispatcher_client.placement import place_chains
+from dispatcher_client.rollout import describe_all, require_room_beside, unload_new
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory, load_inventory, parse_boards
 
@@ -22,6 +23,8 @@ def try_out(
     bundle: Bundle, inventory: Inventory, *, insecure: bool, timeout_s: float, on_upload: OnUpload
 ) -> Sequence[DeployedStage]:
     """Loads a bundle, checks its sample and leaves it loaded; its stages. What fails is unloaded. Raises: as `Dispatcher.open`."""
+    held = run_in_loop(describe_all(inventory.boards, insecure=insecure))
+    require_room_beside(place_chains(bundle, inventory.serving), held)
     with _opened(bundle, inventory, insecure=insecure, timeout_s=timeout_s, on_upload=on_upload) as chain:
         return chain.stages
 

@@ -27,15 +27,18 @@ from dispatcher_client import (
     ReplyTimeoutError,
     VersionMisfitError,
 )
+from dispatcher_client.placement import place_in_order
 from dispatcher_client.release import Release
-from dispatcher_client.rollout import require_fit
+from dispatcher_client.rollout import require_fit, require_room_beside
 from dispatcher_client.status import drain_board, read_status
 from examples.local_boards import LocalBoards
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory
+from protos.v1.control_plane_pb2 import Description, LoadedStage
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole, with_a_wrong_answer
 from tests.node_service.stubs import TIMEOUT_S
 from tests.transport.message_stream.by_hand import comes_true
+from transport.address import Address
 
 MakeBundle = Callable[..., Bundle]
 LOCK = threading.Lock()
@@ -451,3 +454,16 @@ def test_deploy_is_refused_in_a_callback(boards: LocalBoards, one: Bundle, two: 
     with chain:
         chain.infer(random_inputs(one, 0))
     assert [type(error) for error in errors] == [CallbackError]
+
+
+def test_room_beside_is_what_a_board_has_without_what_it_holds(one: Bundle) -> None:
+    board = Board("pi1", Address("127.0.0.1", 1), memory_bytes=10_000_000)
+    placement = place_in_order(one, [board] * 3)
+    other = LoadedStage(deployment_id="other", stage_index=0, partition_bytes=9_990_000)
+    held = Description(memory_available_bytes=10**9, stages=[other])
+    require_room_beside([placement], {})  # a board that does not answer: opening says so
+    require_room_beside([placement], {"pi1": Description(memory_available_bytes=10**9)})
+    with pytest.raises(BoardRefusedError, match=r"has 0\.0 MiB for partitions beside those that it holds"):
+        require_room_beside([placement], {"pi1": held})
+    own = [LoadedStage(deployment_id=one.deployment_id, stage_index=i, partition_bytes=1) for i in range(3)]
+    require_room_beside([placement], {"pi1": Description(memory_available_bytes=0, stages=own)})
