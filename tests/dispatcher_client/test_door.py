@@ -67,7 +67,9 @@ def test_submit_beyond_those_that_may_wait_is_refused_at_once_and_the_others_are
         process = running.boards[0].process
         freeze(process)
         try:
-            first = [chain.submit(x) for _ in range(1 if batch == 1 else 3 * batch)]  # in flight, about to be, and in the making
+            first = [
+                chain.submit(x) for _ in range(1 if batch == 1 else 3 * batch)
+            ]  # in flight, about to be, and in the making
             waiting = [threading.Thread(target=lambda: answers.append(chain.infer(x))) for _ in range(3)]
             for thread in waiting:
                 thread.start()
