@@ -18,7 +18,14 @@ from dispatcher_client.deadlines import Deadline, Deadlines
 from dispatcher_client.errors import AbandonedError, ChainClosedError, DispatcherError, late, own_instance
 from dispatcher_client.placement import ChainPlacement
 from dispatcher_client.reply import Reply
-from fleet.errors import BoardError, BoardRefusedError, ComputeFailedError, FrameRejectedError
+from fleet.errors import (
+    BoardError,
+    BoardOverloadedError,
+    BoardRefusedError,
+    ComputeFailedError,
+    FrameDroppedError,
+    FrameRejectedError,
+)
 from fleet.event_loop import delivers_answers
 from transport.frame import EncodedTensor
 from transport.tensor_spec import Array
@@ -26,6 +33,8 @@ from transport.tensor_spec import Array
 # Chains that break one after the other with a request in flight: it may be what breaks them, and goes to no further boards.
 # The last time it goes alone among those that are sent again, so that they do not end with it.
 MOST_ATTEMPTS = 3
+# They say nothing of the chain, even of one that has broken meanwhile, and name no board that is gone.
+_OF_THE_FRAME = (ComputeFailedError, FrameRejectedError, FrameDroppedError, BoardOverloadedError)
 _numbers = itertools.count()  # of requests of all lanes: one may end in another lane
 
 
@@ -247,7 +256,7 @@ class Lane:
         if isinstance(error, BoardRefusedError):
             return True
         is_chains = isinstance(error, (BoardError, ChainClosedError)) and chain.failure is not None
-        return is_chains and not isinstance(error, (ComputeFailedError, FrameRejectedError))
+        return is_chains and not isinstance(error, _OF_THE_FRAME)
 
     def _lose(self, chain: Chain, request: _Request, error: DispatcherError) -> None:
         self._chain_broke(chain, error)

@@ -14,7 +14,14 @@ import pytest
 from dispatcher_client.deadlines import Deadline
 from dispatcher_client.errors import ChainClosedError, DispatcherError, ReplyTimeoutError
 from dispatcher_client.lane import MOST_ATTEMPTS, TRANSITIONS, Lane, LaneEvent, LaneState
-from fleet.errors import BoardRefusedError, BoardUnavailableError, ComputeFailedError
+from fleet.errors import (
+    BoardError,
+    BoardOverloadedError,
+    BoardRefusedError,
+    BoardUnavailableError,
+    ComputeFailedError,
+    FrameDroppedError,
+)
 from fleet.event_loop import run_in_loop
 from tests.dispatcher_client.fake_chain import FakeChain
 from tests.transport.message_stream.by_hand import comes_true
@@ -190,6 +197,20 @@ def test_error_of_a_frame_is_its_own_and_breaks_nothing() -> None:
     with pytest.raises(ComputeFailedError):
         request.result(SOON_S)
     assert (lane.state, lanes.breaks) == (LaneState.OPEN, [])
+    run_in_loop(lane.close())
+
+
+@pytest.mark.parametrize("kind", [ComputeFailedError, FrameDroppedError, BoardOverloadedError])
+def test_error_of_a_frame_blames_no_board_for_a_chain_that_breaks_meanwhile(kind: type[BoardError]) -> None:
+    chain = FakeChain()
+    lanes = Lanes(chain)
+    (lane,) = lanes.lanes
+    request = post(lane, 0)
+    chain.failure = GONE
+    chain.posted[0][1].set_exception(kind("innocent", "says so"))
+    with pytest.raises(kind):
+        request.result(SOON_S)
+    assert lanes.breaks == []
     run_in_loop(lane.close())
 
 
