@@ -45,8 +45,8 @@ class Dispatcher:
 
     Thread-safe. Opening deploys what the boards lack, opens a stream through each chain's boards and runs the bundle's
     sample on each; with lossy codecs raw, and with each of these alone, over further streams that end then. A request goes
-    to the chain with the fewest outstanding. If one of several chains breaks, the requests that it had end with its error,
-    and later ones go to the others.
+    to the chain with the fewest outstanding. When a board fails, what its chain had goes to another chain, unless `recovers`
+    is False.
 
     With a bundle that was split for a batch, inputs are passed one by one all the same: those that come close together
     share a frame. Who has a whole batch in one array may pass that, and gets its answers in one array.
