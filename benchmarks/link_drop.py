@@ -144,7 +144,9 @@ def _stream(bundle: Path, boards: Sequence[Board], started: str, seconds: float)
 
     splitting = next(s for s in opened.splittings if len(s.partitions) == 2)
     plan = chain_of(opened.manifest.model_name, boards, PlannedCuts(tuple(splitting.cut_indices), None))
-    with Dispatcher(opened, list(boards), plan=plan, insecure=True, open_timeout_s=120.0, on_reply=note) as chain:
+    with Dispatcher(
+        opened, list(boards), plan=plan, insecure=True, open_timeout_s=120.0, recovers=False, on_reply=note
+    ) as chain:
         for _ in range(20):
             chain.infer(values)
         frames.clear()

@@ -172,7 +172,7 @@ def _measure(bundle: Path, boards: Sequence[Board], plan: Plan, frames: int) -> 
     opened = open_bundle(bundle)
     values = opened.load_sample()[0]
     at_s = []
-    with Dispatcher(opened, list(boards), plan=plan, insecure=True, open_timeout_s=120.0) as chain:
+    with Dispatcher(opened, list(boards), plan=plan, insecure=True, open_timeout_s=120.0, recovers=False) as chain:
         for _ in chain.stream(itertools.repeat(values, frames)):
             at_s.append(time.perf_counter())
     return (len(at_s) - 1 - _WARM_UP_FRAMES) / (at_s[-1] - at_s[_WARM_UP_FRAMES])

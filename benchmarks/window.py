@@ -99,7 +99,7 @@ def _measure(bundle: Path, boards: Sequence[Board], model: str, given: int, fram
     opened, log = open_bundle(bundle), ReplyLog()
     values = opened.load_sample()[0]
     with Dispatcher(
-        opened, list(boards), insecure=True, open_timeout_s=120.0, window=given or None, on_reply=log
+        opened, list(boards), insecure=True, recovers=False, open_timeout_s=120.0, window=given or None, on_reply=log
     ) as chain:
         for _ in chain.stream(itertools.repeat(values, _WARM_UP_FRAMES)):
             pass

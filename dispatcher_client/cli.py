@@ -171,6 +171,7 @@ def infer(
         codec=codec,
         open_timeout_s=timeout_s,
         reply_timeout_s=timeout_s,
+        recovers=False,  # one answer is not worth warming spares; who asks wants to hear which board is gone
     ) as chain:
         answer = chain.infer(values)
         named = answer if isinstance(answer, dict) else {public_name(chain.manifest.outputs[0]): answer}
@@ -231,6 +232,7 @@ def bench(
             batch_wait_ms=batch_wait_ms,
             open_timeout_s=timeout_s,
             reply_timeout_s=timeout_s,
+            recovers=False,  # the chain that was asked for is measured, or none
             on_reply=log,
             on_upload=on_upload,
         ) as chain,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protos.v1.manifest_pb2 import RuntimeIdentity
 from runtime.identity import same_bits_promised
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,26 @@ class BitPromise:
     fleet_is_uniform: bool
     fleet_matches_bundle: bool
     text: str
+
+
+class RuntimeComparison:
+    """Says in the log, once of each board, that it may compute other bits than those that serve. One thread at a time."""
+
+    def __init__(self) -> None:
+        self.serving: RuntimeIdentity | None = None  # what the boards that serve run, once they have said it
+        self._unlike: set[str] = set()
+
+    def compare(self, name: str, identity: RuntimeIdentity) -> None:
+        """Hears what a board runs that may take part later."""
+        if self.serving is None or same_bits_promised(self.serving, identity) or name in self._unlike:
+            return
+        self._unlike.add(name)
+        _log.warning(
+            "board %s runs %s, those that serve %s: where it takes part, identical bits are not promised",
+            name,
+            _words(identity),
+            _words(self.serving),
+        )
 
 
 def judge_fleet(made_on: RuntimeIdentity, boards: Sequence[tuple[str, RuntimeIdentity]]) -> BitPromise:

@@ -16,12 +16,13 @@ from dispatcher_client.board_health import HealthBook
 from dispatcher_client.chain import Chain
 from dispatcher_client.deployment import deploy_stages
 from dispatcher_client.errors import DispatcherError
+from dispatcher_client.identity import RuntimeComparison
 from dispatcher_client.lane import Lane, LaneState
 from dispatcher_client.loop_work import LoopWork, WorkInterrupted
 from dispatcher_client.placement import ChainPlacement, StagePlacement
-from dispatcher_client.remedies import Room, find_remedy, needed_bytes, weight
+from dispatcher_client.remedies import Room, find_remedy, merit, needed_bytes, weight
 from fleet.board_control import BoardControl
-from fleet.errors import BoardError, BoardRefusedError
+from fleet.errors import BoardError, BoardRefusedError, BoardUnavailableError
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Board
 from fleet.together import together
@@ -106,18 +107,34 @@ class Recovery:
         self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name="boardline-recovery", daemon=True)
         self.failovers = 0
+        self.runtimes = RuntimeComparison()
 
     def serve(self, placements: Sequence[ChainPlacement]) -> list[Lane]:
         """A lane for each placement; its chain is yet to be opened. Called once."""
-        self._lanes = [Lane(self._make_chain(placement), self._broke, self._elsewhere) for placement in placements]
+        self._lanes = [self._lane(placement) for placement in placements]
         self._planned = dict(enumerate(placements))
         for placement in placements:
-            deployment_id = placement.splitting.deployment_id
-            for stage in placement.stages:
-                self._held.add((stage.board.name, deployment_id, stage.stage_index))
-                partition = placement.splitting.partitions[stage.stage_index]
-                self._needed_bytes[deployment_id, stage.stage_index] = needed_bytes(partition)
+            for index, partition in enumerate(placement.splitting.partitions):
+                self._needed_bytes[placement.splitting.deployment_id, index] = needed_bytes(partition)
         return self._lanes
+
+    def serve_without(self, error: BoardUnavailableError) -> list[Lane]:
+        """Lanes around a board that could not be reached when the first ones were opened, which are closed by now; before `start`.
+
+        Raises: BoardUnavailableError: this error, if no other boards can take its stages.
+        """
+        self._book.failed(error.board, str(error))
+        for index, lane in enumerate(self._lanes):
+            found = find_remedy(self._planned[index], self._book.gone, self._room(lane))
+            if found is None or error.board not in self._boards:
+                raise error
+            self._lanes[index] = self._lane(found)
+        self._forget_held(error.board)
+        return self._lanes
+
+    def _lane(self, placement: ChainPlacement) -> Lane:
+        self._held |= {(s.board.name, placement.splitting.deployment_id, s.stage_index) for s in placement.stages}
+        return Lane(self._make_chain(placement), self._broke, self._elsewhere)
 
     def start(self) -> None:
         """The lanes' chains are open: mends them from now on."""
@@ -278,6 +295,7 @@ class Recovery:
             name = stage.placement.board.name
             self._held.add((name, placement.splitting.deployment_id, stage.placement.stage_index))
             self._free_bytes[name] = _MEMORY_SHARE * stage.description.memory_available_bytes
+            self.runtimes.compare(name, stage.description.runtime)
 
     def _room(self, lane: Lane, unproved: Collection[str] = ()) -> Room:
         deployment_id = lane.placement.splitting.deployment_id
@@ -357,7 +375,7 @@ class Recovery:
             better = find_remedy(planned, set(self._book.gone) - set(unproved), self._room(lane, unproved))
             self._unproved_at_s = self._clock() + _UNPROVED_AGAIN_S
         if better is None or (
-            lane.state is LaneState.OPEN and _merit(better, planned) <= _merit(lane.placement, planned)
+            lane.state is LaneState.OPEN and merit(better, planned) <= merit(lane.placement, planned)
         ):
             return
         try:
@@ -377,9 +395,3 @@ class Recovery:
         thread = threading.Thread(target=lambda: run_in_loop(chain.close()), name="boardline-closing", daemon=True)
         self._closing = [*(t for t in self._closing if t.is_alive()), thread]
         thread.start()
-
-
-def _merit(placement: ChainPlacement, planned: ChainPlacement) -> tuple[int, int]:
-    """Chains to compare: how many stages are where the plan wants them, and how many boards share the work."""
-    boards = [stage.board.name for stage in placement.stages]
-    return sum(name == stage.board.name for name, stage in zip(boards, planned.stages)), len(set(boards))

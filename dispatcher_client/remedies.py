@@ -75,3 +75,9 @@ def needed_bytes(partition: Partition) -> float:
     """As the planner counts frames: twice, since the next has come while one is computed."""
     frames_bytes = boundary_bytes(partition.arriving) + boundary_bytes(partition.leaving)
     return float(partition.file.size_bytes + 2 * frames_bytes)
+
+
+def merit(placement: ChainPlacement, planned: ChainPlacement) -> tuple[int, int]:
+    """Chains to compare: how many stages are where the plan wants them, and how many boards share the work."""
+    boards = [stage.board.name for stage in placement.stages]
+    return sum(name == stage.board.name for name, stage in zip(boards, planned.stages)), len(set(boards))

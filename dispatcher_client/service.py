@@ -20,6 +20,7 @@ from dispatcher_client.placement import ChainPlacement
 from dispatcher_client.recovery import Recovery, RecoverySettings
 from dispatcher_client.sample_check import compare_samples, log_effects
 from dispatcher_client.windows import Windows
+from fleet.errors import BoardUnavailableError
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Board
 from transport.tensor_codec import CODECS, CodecSetting
@@ -66,6 +67,7 @@ class Service:
         self._placements = placements
         self._settings = settings
         self._on_reply = on_reply
+        self._windows = windows
         self._recovery: Recovery | None = None
         if settings.recovers:
             how = RecoverySettings(settings.insecure, settings.open_timeout_s)
@@ -79,9 +81,10 @@ class Service:
     def open(self, on_upload: OnUpload) -> None:
         """Deploys, opens the streams, checks the sample and warms the spares.
 
+        Stages of a board that cannot be reached go to others at once, as when it fails later.
         Raises: BoardError: naming the board. BitIdentityError: the sample's answer is not the whole model's.
         """
-        run_in_loop(self._open(on_upload))
+        self._open_somewhere(on_upload)
         try:
             if self._recovery is not None:
                 self._recovery.start()  # first: a chain may break at its sample
@@ -150,11 +153,23 @@ class Service:
             on_reply=self._on_reply,
         )
 
+    def _open_somewhere(self, on_upload: OnUpload) -> None:
+        while True:
+            try:
+                run_in_loop(self._open(on_upload))
+                return
+            except BoardUnavailableError as error:
+                if self._recovery is None:
+                    raise
+                run_in_loop(self._group.close())
+                self._group = ChainGroup(self._recovery.serve_without(error), self._windows)
+                _log.warning("opened without it, as %s: %s", ", ".join(p.route for p in self.placements), error)
+
     async def _open(self, on_upload: OnUpload) -> None:
         settings = self._settings
         stages = await deploy(
             self._bundle,
-            self._placements,
+            self.placements,
             insecure=settings.insecure,
             timeout_s=settings.open_timeout_s,
             on_upload=on_upload,
@@ -165,6 +180,8 @@ class Service:
             _log.warning("%s", promise.text)
         await self._group.open(settings.open_timeout_s)
         self.stages, self.promise = stages, promise
+        if self._recovery is not None:
+            self._recovery.runtimes.serving = stages[0].description.runtime
 
     def _compare_sample(self) -> None:
         """Has every chain answer the bundle's sample, without lossy codecs. Raises: BitIdentityError."""

@@ -101,6 +101,7 @@ def _open(request: RunRequest, log: ReplyTimes) -> Dispatcher:
         list(request.boards),
         plan=request.plan,
         insecure=True,
+        recovers=False,  # boards that a plan leaves out are not to be kept busy
         codec=request.codec,
         open_timeout_s=_OPEN_TIMEOUT_S,
         on_reply=log,

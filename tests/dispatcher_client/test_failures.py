@@ -42,7 +42,7 @@ MakeBundle = Callable[..., Bundle]
 
 def test_board_that_is_down_is_named(boards: LocalBoards, zoo_bundle: MakeBundle) -> None:
     places = [*boards.named[:2], Board("pi-in-the-attic", Address("127.0.0.1", 1))]
-    chain = Dispatcher(zoo_bundle("mlp", "float32"), places)
+    chain = Dispatcher(zoo_bundle("mlp", "float32"), places, recovers=False)
     with pytest.raises(BoardUnavailableError, match=r"pi-in-the-attic: 127\.0\.0\.1:1 does not answer") as caught:
         chain.open()
     assert caught.value.board == "pi-in-the-attic"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dispatcher_client.identity import judge_fleet
+from dispatcher_client.identity import RuntimeComparison, judge_fleet
 from protos.v1.manifest_pb2 import RuntimeIdentity
 
 PI = RuntimeIdentity(runtime="ai-edge-litert", version="2.3.0", architecture="aarch64", processor="Raspberry Pi 5")
@@ -28,3 +28,16 @@ def test_promise_holds_for_one_version_of_one_runtime_on_one_architecture(
     promise = judge_fleet(made_on, [(f"b{i}", identity) for i, identity in enumerate(boards)])
     assert (promise.fleet_is_uniform, promise.fleet_matches_bundle) == (uniform, matches)
     assert words in promise.text
+
+
+def test_board_with_another_runtime_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    comparison = RuntimeComparison()
+    comparison.compare("early", OLD)  # nothing to compare with yet
+    comparison.serving = PI
+    for _ in range(2):
+        comparison.compare("like", JETSON)
+        comparison.compare("unlike", OLD)
+    assert [record.message for record in caplog.records] == [
+        "board unlike runs tflite-runtime 2.14.0 on aarch64, those that serve ai-edge-litert 2.3.0 on aarch64: "
+        "where it takes part, identical bits are not promised"
+    ]

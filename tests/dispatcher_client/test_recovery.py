@@ -221,3 +221,25 @@ def test_break_while_the_sample_is_checked_is_mended(
         with Dispatcher(bundle, with_spares(running, "board4"), reply_timeout_s=TIMEOUT_S) as chain:
             assert chain.route == "board1 -> board4 -> board3"
             assert named(chain, chain.infer(x)) == run_whole(bundle, x)
+
+
+@pytest.mark.parametrize("n_spares", [0, 1])
+def test_board_that_is_down_at_the_opening_is_gone_around(
+    store_root: Path, bundle: Bundle, expected: Expected, n_spares: int
+) -> None:
+    with LocalBoards(3 + n_spares, store_root) as running:
+        inventory = with_spares(running, *["board4"][:n_spares])
+        running.boards[1].stop()
+        with Dispatcher(bundle, inventory) as chain:
+            assert "board2" not in chain.route
+            assert ("board4" in chain.route) == bool(n_spares)
+            expected.check(chain, expected.source(lambda: None))
+            assert [stage.placement.board.name for stage in chain.stages] == chain.route.split(" -> ")
+
+
+def test_opening_fails_when_no_other_board_can_be_reached(store_root: Path, bundle: Bundle) -> None:
+    with LocalBoards(1, store_root) as running:
+        boards = running.named * 3
+        running.boards[0].stop()
+        with pytest.raises(BoardUnavailableError, match="board1"):
+            Dispatcher(bundle, boards).open()

@@ -22,7 +22,7 @@ from dispatcher_client.recovery import Recovery, RecoverySettings
 from fleet.errors import BoardDefectError, BoardRefusedError, BoardUnavailableError
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Board
-from protos.v1.manifest_pb2 import ModelFile, Partition
+from protos.v1.manifest_pb2 import ModelFile, Partition, RuntimeIdentity
 from tests.dispatcher_client.fake_chain import FakeChain
 from tests.transport.message_stream.by_hand import comes_true
 from transport.address import Address
@@ -44,7 +44,9 @@ class Fleet:
         self.deploying = threading.Event()
 
     def describe(self, name: str) -> Any:
-        return SimpleNamespace(memory_available_bytes=self.free_mb.get(name, 1e6) * MB, draining=False)
+        return SimpleNamespace(
+            memory_available_bytes=self.free_mb.get(name, 1e6) * MB, draining=False, runtime=RuntimeIdentity()
+        )
 
     def make_chain(self, placement: ChainPlacement) -> FakeChain:
         def opens(chain: FakeChain) -> None:

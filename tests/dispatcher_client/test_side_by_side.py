@@ -161,7 +161,7 @@ def test_no_chain_stays_open_when_one_cannot_be_opened(store_root: Path, two_cha
             pass
         running.boards[2].stop()
         with pytest.raises(BoardUnavailableError, match="board3"):
-            Dispatcher(two_chains, running.named, open_timeout_s=5).open()
+            Dispatcher(two_chains, running.named, open_timeout_s=5, recovers=False).open()
         rows = run_in_loop(read_status(running.named[:2], insecure=False, timeout_s=5))
         assert [stage["streams"] for row in rows for stage in row["stages"]] == [0, 0]
 
