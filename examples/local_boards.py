@@ -52,6 +52,7 @@ class LocalBoard:
             self.log.append(line)
             if found := _SERVES_ON.search(line):
                 return found.group(1)
+        self.process.stderr.close()
         raise RuntimeError(f"node service {self.name} ended with {self.process.wait()}:\n{''.join(self.log)}")
 
     def _read_log(self) -> None:

@@ -40,6 +40,7 @@ class Deployments:
         self._silent = silent
         self._stages: dict[tuple[str, int], Stage] = {}
         self._loading = asyncio.Lock()  # one load at a time: two would double the peak of memory
+        self._in_work: tuple[str, asyncio.Task[Stage]] | None = None  # the last load, over or not
         self._retired_frames = 0
 
     def __iter__(self) -> Iterator[Stage]:
@@ -75,6 +76,8 @@ class Deployments:
         Raises: StoreError: it cannot be forgotten; it stays loaded.
         """
         check_deployment_id(deployment_id)
+        if self._in_work is not None and self._in_work[0] == deployment_id:
+            await asyncio.wait([self._in_work[1]])  # its client may be gone; it would be loaded after this
         keys = [key for key in self._stages if key[0] == deployment_id]
         for key in keys:
             await asyncio.to_thread(self._store.forget_stage, *key)
@@ -111,14 +114,16 @@ class Deployments:
 
     async def _load(self, request: LoadStageRequest) -> Stage:
         """Goes on if the client hangs up: a load cannot be interrupted, and until it is over it takes memory and Python's lock."""
+        check_deployment_id(request.deployment_id)
+        await self._loading.acquire()
         loading = asyncio.ensure_future(self._load_alone(request))
+        self._in_work = (request.deployment_id, loading)
         loading.add_done_callback(_retrieve)
         return await asyncio.shield(loading)
 
     async def _load_alone(self, request: LoadStageRequest) -> Stage:
-        check_deployment_id(request.deployment_id)
         key = (request.deployment_id, request.stage_index)
-        async with self._loading:
+        try:
             loaded = self._stages.get(key)
             if loaded is not None and loaded.request == request:
                 return loaded
@@ -133,6 +138,8 @@ class Deployments:
             if loaded is not None:
                 self._retire(loaded)
             self._stages[key] = stage
+        finally:
+            self._loading.release()
         _log.info("loaded stage %d of %s (%d bytes)", request.stage_index, request.deployment_id, stage.partition_bytes)
         return stage
 

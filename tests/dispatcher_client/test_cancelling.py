@@ -58,7 +58,7 @@ def serving(
 
 
 def all_free(chain: Dispatcher) -> bool:
-    return not any(chain._windows.outstanding)
+    return not any(chain._release.windows.outstanding)
 
 
 @pytest.mark.parametrize("recovers", [False, True])
@@ -75,12 +75,12 @@ def test_requests_cancelled_behind_a_board_that_stood_still_are_not_all_computed
         with frozen(board):
             answers = [chain.submit(x) for _ in range(WINDOW)]
             assert all(answer.cancel() for answer in answers)
-            assert sum(chain._windows.outstanding) == WINDOW  # the boards have them still
+            assert sum(chain._release.windows.outstanding) == WINDOW  # the boards have them still
         assert comes_true(lambda: all_free(chain))
         # What came in one read with the cancellation is dropped; the board works while it reads.
         assert frames(running.boards[2]) - before < WINDOW / 2
         chain.infer(x)
-        (service,) = [chain._service]
+        (service,) = [chain._release.service]
         assert service is not None and not service._group._open
 
 
@@ -121,7 +121,7 @@ def test_stream_that_is_left_early_is_not_computed_to_its_end(store_root: Path, 
         next(answers)
         with frozen(running.boards[0]):
             go_on.set()
-            assert comes_true(lambda: sum(chain._windows.outstanding) == WINDOW)
+            assert comes_true(lambda: sum(chain._release.windows.outstanding) == WINDOW)
             before = time.monotonic()
             answers.close()  # type: ignore[attr-defined]
             assert time.monotonic() - before < 1
@@ -139,7 +139,7 @@ def test_cancelled_requests_of_one_of_two_chains_leave_the_other_alone(store_roo
                 answer.cancel()
             for answer in going:
                 answer.result(TIMEOUT_S)
-            assert comes_true(lambda: chain._windows.outstanding == (8, 0))
+            assert comes_true(lambda: chain._release.windows.outstanding == (8, 0))
         assert comes_true(lambda: all_free(chain))
         for index in (0, 1):
             chain.infer(x, chain_index=index)
@@ -150,10 +150,10 @@ def test_frame_of_a_batch_is_cancelled_with_the_last_of_its_inputs(store_root: P
     x = {spec.name: np.zeros((1, *spec.shape[1:]), np.int8) for spec in bundle.manifest.inputs}
     with serving(bundle, store_root, 3, window=2) as (running, chain):
         chain.infer(x)
-        group = chain._service._group  # type: ignore[union-attr]
+        group = chain._release.service._group  # type: ignore[union-attr]
         with frozen(running.boards[0]):
             answers: list[Future[Any]] = [chain.submit(x) for _ in range(8)]
-            assert comes_true(lambda: sum(chain._windows.outstanding) == 2)
+            assert comes_true(lambda: sum(chain._release.windows.outstanding) == 2)
             for answer in answers[:7]:
                 assert answer.cancel()
             assert len(group._open) == 1  # of the second frame, whose last input somebody waits for
@@ -171,7 +171,7 @@ def test_requests_that_wait_while_a_chain_is_mended_are_dropped_when_they_are_ca
         for board in running.boards:
             freeze(board.process)
         answers = [chain.submit(x) for _ in range(4)]
-        (lane,) = chain._service._group._chains  # type: ignore[union-attr]
+        (lane,) = chain._release.service._group._chains  # type: ignore[union-attr]
         assert comes_true(lambda: len(lane._waiting) == 4)
         for answer in answers:
             assert answer.cancel()

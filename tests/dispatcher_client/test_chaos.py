@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import shutil
 import signal
 import threading
 import time
@@ -22,10 +21,10 @@ from bundle import Bundle
 from dispatcher_client import Dispatcher
 from dispatcher_client.errors import DispatcherError
 from dispatcher_client.values import Answer
-from examples.local_boards import LocalBoard, LocalBoards
 from fleet.inventory import Inventory
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 from tests.freezing import freeze
+from tests.lasting_boards import LastingBoards
 from tests.transport.message_stream.by_hand import comes_true
 
 MakeBundle = Callable[..., Bundle]
@@ -41,8 +40,8 @@ LONGEST_PROOF_S = 120.0
 class Striker:
     """Strikes a board, two or all at a time, and heals them, until it is stopped. What it does follows from the seed alone."""
 
-    def __init__(self, running: LocalBoards, store_root: Path, seed: int) -> None:
-        self._running, self._store_root = running, store_root
+    def __init__(self, running: LastingBoards, seed: int) -> None:
+        self._running = running
         self._random = random.Random(seed)
         self._stopped = threading.Event()
         self.done: Counter[str] = Counter()
@@ -77,22 +76,7 @@ class Striker:
             if fault == "freeze":
                 self._running.boards[index].process.send_signal(signal.SIGCONT)
             else:
-                self._restart(index, empties=fault != "kill")
-
-    def _restart(self, index: int, *, empties: bool) -> None:
-        lost = self._running.boards[index]
-        lost.stop()
-        store = self._store_root / lost.name
-        if empties:
-            shutil.rmtree(store, ignore_errors=True)
-        for tries_left in reversed(range(20)):  # another process may have the port for a moment
-            try:
-                self._running.boards[index] = LocalBoard(lost.name, store, ["--listen", lost.address, "--threads", "1"])
-                return
-            except RuntimeError:
-                if not tries_left:
-                    raise
-                time.sleep(0.5)
+                self._running.restart(index, empties=fault != "kill")
 
 
 class Oracle:
@@ -138,9 +122,9 @@ def test_every_input_has_its_answer_or_a_typed_error_whatever_befalls_the_boards
     print(f"--chaos-seed {seed}")
     bundle = zoo_bundle("residual", "float32")
     others = set(threading.enumerate())
-    with LocalBoards(N_BOARDS, store_root) as running:
+    with LastingBoards(N_BOARDS, store_root) as running:
         with Dispatcher(bundle, Inventory(tuple(running.named), spares=(f"board{N_BOARDS}",))) as chain:
-            oracle, striker = Oracle(chain, bundle), Striker(running, store_root, seed)
+            oracle, striker = Oracle(chain, bundle), Striker(running, seed)
             try:
                 end_s = time.monotonic() + duration_s
                 while time.monotonic() < end_s and striker.failure is None:

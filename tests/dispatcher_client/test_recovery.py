@@ -16,11 +16,12 @@ from bundle import Bundle
 from dispatcher_client import Board, Dispatcher
 from dispatcher_client.errors import ReplyTimeoutError
 from dispatcher_client.service import Service
-from examples.local_boards import LocalBoard, LocalBoards
+from examples.local_boards import LocalBoards
 from fleet.errors import BoardUnavailableError
 from fleet.inventory import Inventory
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 from tests.freezing import freeze
+from tests.lasting_boards import LastingBoards
 from tests.node_service.stubs import TIMEOUT_S
 from transport.address import Address
 
@@ -120,13 +121,13 @@ def test_requests_end_with_the_error_when_no_board_is_left(store_root: Path, bun
 def test_board_that_comes_back_serves_again_once_it_has_proved_well(
     store_root: Path, bundle: Bundle, expected: Expected
 ) -> None:
-    with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
+    with LastingBoards(3, store_root) as running, Dispatcher(bundle, running.named) as chain:
         planned = chain.route
         lost = running.boards[1]
         expected.check(chain, expected.source(lost.process.kill))
         assert chain.route != planned
         lost.process.wait(TIMEOUT_S)
-        running.boards[1] = LocalBoard("board2", store_root / "board2", ["--listen", lost.address, "--threads", "1"])
+        running.restart(1)
         deadline_s, pause = time.monotonic() + 30, threading.Event()
         while chain.route != planned and time.monotonic() < deadline_s:
             expected.check(chain, expected.source(lambda: None))
@@ -193,11 +194,11 @@ def test_chain_beside_answers_for_one_that_no_board_is_left_for(
 def test_board_that_comes_back_with_an_empty_store_is_brought_its_stage(
     store_root: Path, bundle: Bundle, expected: Expected
 ) -> None:
-    with LocalBoards(2, store_root) as running, Dispatcher(bundle, [*running.named, running.named[0]]) as chain:
+    with LastingBoards(2, store_root) as running, Dispatcher(bundle, [*running.named, running.named[0]]) as chain:
         lost = running.boards[1]
         expected.check(chain, expected.source(lost.process.kill))
         lost.stop()
-        running.boards[1] = LocalBoard("board2", store_root / "new", ["--listen", lost.address, "--threads", "1"])
+        running.restart(1, empties=True)
         deadline_s, pause = time.monotonic() + 30, threading.Event()
         while "board2" not in chain.route and time.monotonic() < deadline_s:
             pause.wait(0.05)

@@ -165,6 +165,7 @@ def test_board_with_tflite_runtime_serves_the_same_bundle(wheel: Path, tmp_path:
         "tflite-runtime==2.14.0",
         "numpy<2",
         "flatbuffers",
+        "prometheus-client",
     )
     for choice in ("auto", "tflite"):
         runtimes = serve_and_compare(python, bundle, tmp_path / choice, ["--threads", "1", "--runtime", choice])

@@ -21,7 +21,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield here, there
 
 
-def no_silence(times: int) -> None:
+def no_silence(times: int) -> bool:
     raise AssertionError(times)
 
 
@@ -72,10 +72,11 @@ def test_silences_are_counted_anew_after_every_byte(pair: tuple[socket.socket, s
     here, there = pair
     heard: list[int] = []
 
-    def on_silence(times: int) -> None:
+    def on_silence(times: int) -> bool:
         heard.append(times)
         if times == 2:
             there.sendall(b"x")
+        return True
 
     reader = SocketReader(here, 0.02, on_silence)
     reader.into(memoryview(bytearray(3)))
