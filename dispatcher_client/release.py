@@ -73,10 +73,10 @@ class Release:
         """The bundle in service; None while that is closed."""
         return self._service
 
-    def open(self, on_upload: OnUpload) -> None:
-        """Deploys, opens the streams, checks the sample. Raises: BoardError, BitIdentityError."""
+    def open(self, on_upload: OnUpload, *, goes_around: bool = True) -> None:
+        """Deploys, opens the streams, checks the sample; see `Service.open`. Raises: BoardError, BitIdentityError."""
         service = Service(self.bundle, self._boards, self.placements, self.windows, self._settings, self._hear)
-        service.open(on_upload)
+        service.open(on_upload, goes_around=goes_around)
         self.stages, self.promise = service.stages, service.promise
         if self.bundle.batch > 1:
             self._micro_batches = MicroBatches(

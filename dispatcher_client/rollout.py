@@ -148,7 +148,7 @@ class Rollout:
 
     def _open_new(self, on_upload: OnUpload) -> None:
         try:
-            self._new.open(on_upload)
+            self._new.open(on_upload, goes_around=False)  # the old one serves: better back to it than to half a fleet
         except BaseException as error:
             _log.error("the version that served goes on: %s", error)
             unwanted = set(self._new.deployment_ids) - set(self._old.deployment_ids)

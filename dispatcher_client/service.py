@@ -78,13 +78,13 @@ class Service:
         self.stages: list[DeployedStage] = []
         self.promise: BitPromise | None = None
 
-    def open(self, on_upload: OnUpload) -> None:
+    def open(self, on_upload: OnUpload, *, goes_around: bool = True) -> None:
         """Deploys, opens the streams, checks the sample and warms the spares.
 
-        Stages of a board that cannot be reached go to others at once, as when it fails later.
+        Args: goes_around: have the stages of a board that cannot be reached go to others at once, as when it fails later.
         Raises: BoardError: naming the board. BitIdentityError: the sample's answer is not the whole model's.
         """
-        self._open_somewhere(on_upload)
+        self._open_somewhere(on_upload, goes_around=goes_around)
         try:
             if self._recovery is not None:
                 self._recovery.start()  # first: a chain may break at its sample
@@ -153,13 +153,13 @@ class Service:
             on_reply=self._on_reply,
         )
 
-    def _open_somewhere(self, on_upload: OnUpload) -> None:
+    def _open_somewhere(self, on_upload: OnUpload, *, goes_around: bool) -> None:
         while True:
             try:
                 run_in_loop(self._open(on_upload))
                 return
             except BoardUnavailableError as error:
-                if self._recovery is None:
+                if self._recovery is None or not goes_around:
                     raise
                 run_in_loop(self._group.close())
                 self._group = ChainGroup(self._recovery.serve_without(error), self._windows)

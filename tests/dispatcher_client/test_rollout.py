@@ -353,10 +353,10 @@ def test_deadline_holds_while_versions_change_place(
     entered, go_on = threading.Event(), threading.Event()
     opened = Release.open
 
-    def slow(self: Release, on_upload: Callable[[str, int, int], None]) -> None:
+    def slow(self: Release, on_upload: Callable[[str, int, int], None], **how: bool) -> None:
         entered.set()
         assert go_on.wait(TIMEOUT_S)
-        opened(self, on_upload)
+        opened(self, on_upload, **how)
 
     with LocalBoards(3, store_root) as running, Dispatcher(one, tight(running.named, one, two)) as chain:
         monkeypatch.setattr(Release, "open", slow)
@@ -397,7 +397,7 @@ def test_dispatcher_is_closed_when_neither_version_can_be_opened_and_opens_again
 ) -> None:
     monkeypatch.setattr("dispatcher_client.rollout.boundary_bytes", lambda specs: 0)
 
-    def fail(self: Release, on_upload: object) -> None:
+    def fail(self: Release, on_upload: object, **how: bool) -> None:
         raise BoardUnavailableError("board1", f"no power for {self.deployment_ids}")
 
     with LocalBoards(3, store_root) as running, Dispatcher(one, tight(running.named, one, two)) as chain:
