@@ -24,6 +24,7 @@ from examples.local_boards import LocalBoards
 from fleet.event_loop import run_in_loop
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 from tests.node_service.stubs import TIMEOUT_S
+from tests.transport.message_stream.by_hand import comes_true
 
 MakeBundle = Callable[..., Bundle]
 # Every way that tensors cross: residual sums, long skips, three outputs, two inputs, inner state, hybrid kernels.
@@ -219,7 +220,7 @@ def test_concurrent_opening_leaves_one_stream_and_closing_none(store_root: Path,
             thread.join(TIMEOUT_S)
         assert streams() == [1, 1, 1]
         chain.close()
-        assert streams() == [0, 0, 0]
+        assert comes_true(lambda: streams() == [0, 0, 0])  # a board says that all is answered before it has let go
 
 
 @pytest.mark.parametrize("window", [0, -1])

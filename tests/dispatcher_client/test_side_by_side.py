@@ -31,6 +31,7 @@ from fleet.event_loop import run_in_loop
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 from tests.freezing import PATIENCE_S, PATIENT, freeze, is_frozen
 from tests.node_service.stubs import TIMEOUT_S
+from tests.transport.message_stream.by_hand import comes_true
 
 MakeBundle = Callable[..., Bundle]
 
@@ -162,8 +163,12 @@ def test_no_chain_stays_open_when_one_cannot_be_opened(store_root: Path, two_cha
         running.boards[2].stop()
         with pytest.raises(BoardUnavailableError, match="board3"):
             Dispatcher(two_chains, running.named, open_timeout_s=5, recovers=False).open()
-        rows = run_in_loop(read_status(running.named[:2], insecure=False, timeout_s=5))
-        assert [stage["streams"] for row in rows for stage in row["stages"]] == [0, 0]
+
+        def streams() -> list[int]:
+            rows = run_in_loop(read_status(running.named[:2], insecure=False, timeout_s=5))
+            return [stage["streams"] for row in rows for stage in row["stages"]]
+
+        assert comes_true(lambda: streams() == [0, 0])
 
 
 def test_explicit_plan_counts_before_the_bundles(boards: LocalBoards, two_chains: Bundle) -> None:
