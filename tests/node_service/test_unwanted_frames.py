@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from protos.v1.data_plane_pb2 import Error, Header
-from tests.node_service.test_stage_stream import (
+from tests.node_service.served_streams import (
     Board,
     Sender,
     board,

@@ -15,7 +15,6 @@ from hyperframe.frame import (
     HeadersFrame,
     PingFrame,
     RstStreamFrame,
-    SettingsFrame,
     WindowUpdateFrame,
 )
 from hypothesis import given, settings
@@ -42,7 +41,7 @@ from tests.transport.message_stream.by_hand import (
 )
 from transport.errors import StreamBrokenError, StreamStalledError
 from transport.frame import ALIGNMENT_BYTES
-from transport.message_stream import MessageStream, StreamLimits, wire
+from transport.message_stream import MessageStream, StreamLimits
 from transport.message_stream.stream import MessageTooLargeError
 
 QUICK = StreamLimits(2**24, silence_s=0.6)
@@ -264,90 +263,6 @@ def test_peer_that_asks_for_answers_and_takes_none_is_given_up() -> None:
         else:
             raise AssertionError("it took 34 MB of pings")
         assert ended(reading)
-
-
-@pytest.mark.parametrize("full", [False, True])
-def test_frozen_peer_is_given_up_after_the_silence(full: bool) -> None:
-    with server_and_peer(QUICK, buffer_bytes=2**14) as (stream, peer):
-        peer.send(
-            SettingsFrame(0, settings={4: 2**30}).serialize(), WindowUpdateFrame(0, window_increment=2**30).serialize()
-        )
-        peer.send(data(grpc_message(b"x")))
-        assert stream.receive(5)
-        stuck = breaks_later(lambda: stream.send([bytes(2**23)])) if full else None
-        began_s = time.monotonic()
-        with pytest.raises(StreamBrokenError, match=r"no sign of life for 0\.[68] s"):
-            stream.run(lambda m: None)
-        assert 0.55 < time.monotonic() - began_s < 3
-        assert stuck is None or ended(stuck)
-
-
-def test_one_lost_ping_drops_no_peer() -> None:
-    with server_and_peer(QUICK) as (stream, peer):
-        reading = breaks_later(lambda: stream.run(lambda m: None))
-        pings = (f for f in peer.frames() if isinstance(f, PingFrame))
-        for _ in range(3):
-            assert next(pings)  # lost
-            assert next(pings)
-            peer.send(PingFrame(0, opaque_data=b"boardlin", flags=["ACK"]).serialize())
-        assert reading.is_alive()
-        peer.close()
-        assert ended(reading)
-
-
-@pytest.mark.parametrize("is_taken_back", [False, True])
-def test_silence_that_was_announced_is_borne_and_no_longer(is_taken_back: bool) -> None:
-    with server_and_peer(QUICK) as (stream, peer):
-        began_s = time.monotonic()
-        reading = breaks_later(lambda: stream.run(lambda m: None))
-        peer.send(wire.ping(wire.announced_silence(1.2), is_answer=False))
-        if is_taken_back:
-            peer.send(wire.ping(wire.announced_silence(0.0), is_answer=False))
-        assert ended(reading)
-        lasted_s = time.monotonic() - began_s
-        assert (0.55 < lasted_s < 1.2) if is_taken_back else (1.5 < lasted_s < 3.5)
-
-
-def test_silence_is_announced_to_the_peer() -> None:
-    with client_and_peer() as (stream, peer):
-        stream.announce_silence(2.5)
-        ping = next(f for f in peer.frames() if isinstance(f, PingFrame))
-        assert wire.read_announced_silence(ping.opaque_data) == 2.5
-
-
-def test_slow_peer_that_lives_is_not_given_up() -> None:
-    with server_and_peer(QUICK) as (stream, peer):
-        reading = breaks_later(lambda: stream.run(lambda m: None))
-        frames, pause = peer.frames(), threading.Event()
-        for _ in range(3):
-            assert next(f for f in frames if isinstance(f, PingFrame))
-            peer.send(PingFrame(0, opaque_data=b"boardlin", flags=["ACK"]).serialize())
-        slow = data(grpc_message(bytes(8)))
-        for n in range(len(slow)):  # a byte of a frame after each silence
-            pause.wait(0.25)
-            peer.send(slow[n : n + 1])
-            if n > 6:
-                break
-        assert reading.is_alive()
-        peer.close()
-        assert ended(reading)
-
-
-def test_peer_on_a_slow_link_is_not_given_up_while_it_takes_bytes() -> None:
-    with server_and_peer(StreamLimits(2**24, silence_s=0.3), buffer_bytes=2**13) as (stream, peer):
-        peer.send(
-            SettingsFrame(0, settings={4: 2**30}).serialize(), WindowUpdateFrame(0, window_increment=2**30).serialize()
-        )
-        peer.send(data(grpc_message(b"x")))
-        assert stream.receive(5)
-        reading = breaks_later(lambda: stream.run(lambda m: None))
-        stream.post([bytes(2**20)], 1)
-        pause, until_s = threading.Event(), time.monotonic() + 1.2
-        while time.monotonic() < until_s:  # it takes, and says nothing
-            peer.socket.recv(2**13)
-            pause.wait(0.03)
-        assert reading.is_alive()
-        assert ended(reading)  # and is given up once it does not
 
 
 @pytest.mark.parametrize("waits_in", ["receive", "run", "send", "post", "half_close"])
