@@ -68,7 +68,15 @@ def _tried(
             cpu_s = statistics.median(trial.cpu_s for trial in trials)
             invoke_s = statistics.median(trial.invoke_cpu_s for trial in trials)
             frame_s, bytes_s = _moving_s(model, ops, transport[name])
-            yield _Tried(record.profiles[ops].run_cpu_s, invoke_s, cpu_s - invoke_s, frame_s, bytes_s)
+            yield _Tried(_run_cpu_s(record, ops, records), invoke_s, cpu_s - invoke_s, frame_s, bytes_s)
+
+
+def _run_cpu_s(record: BoardRecord, ops: Range, records: Mapping[str, BoardRecord]) -> float:
+    """Of the partition's run alone: as this board measured it, else as the boards of its group did, for whom it is tried here."""
+    if ops in record.profiles:
+        return record.profiles[ops].run_cpu_s
+    group = [other for other in records.values() if other.board.group == record.board.group and ops in other.profiles]
+    return statistics.median(other.profiles[ops].run_cpu_s for other in group)
 
 
 def _moving_s(model: PlannerModel, ops: Range, cost: TransportCost) -> tuple[float, float]:

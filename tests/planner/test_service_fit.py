@@ -59,6 +59,16 @@ def test_stages_of_several_boards_tell_all(model: PlannerModel) -> None:
     assert (fit.run, fit.frame, fit.byte) == pytest.approx((1.1, 6.0, 0.5))
 
 
+def test_stage_counts_on_a_board_whose_like_has_measured_it_alone(model: PlannerModel) -> None:
+    """Boards of a group share their measurements, so a plan may move a stage to one that has tried it in service only."""
+    cost = in_service(model, (0, 2), 2e-3, run=1.2, frame=5.0, byte=1.0)
+    first, second = (record(name, model, 1e-3, group="alike") for name in ("a", "b"))
+    first.profiles[0, 2] = profile(2e-3)
+    second.in_service[0, 2] = [cost]
+    fit = fit_service(model, {"a": first, "b": second}, dict.fromkeys("ab", _COST))
+    assert fit.run == pytest.approx(1.2)
+
+
 def test_fit_that_makes_no_sense_is_not_taken(model: PlannerModel) -> None:
     """Noise: the stage that moves less takes longer beside its run."""
     stages = {(0, 2): ServiceCost(2.1e-3, 2e-3), (2, 4): ServiceCost(2.1e-3, 2e-3), (4, _END): ServiceCost(9e-3, 2e-3)}
