@@ -57,13 +57,13 @@ def step_of(fleet: FleetDirectory) -> Step:
 
 
 def what_next(fleet: FleetDirectory) -> str:
-    """What to do, in a sentence; empty where nothing is to be done. Raises: as `FleetDirectory.credentials`."""
+    """What to do, ending with the command; empty where nothing is to be done. Raises: as `FleetDirectory.credentials`."""
     command = _rotate(fleet)
-    copy = "copy every directory but authority/ to its machine, then"
+    copy = "copy every directory but authority/ to its machine, then:"
     soon = fleet.ending_soon()
     return {
-        Step.SETTLED: f"{command} (renews {', '.join(soon)}), then copy what it names to its machine" if soon else "",
-        Step.BEGINNING: f"{command} --authority (it was interrupted)",
+        Step.SETTLED: f"renew {', '.join(soon)} and copy what is named to its machine: {command}" if soon else "",
+        Step.BEGINNING: f"do the step that was interrupted again: {command} --authority",
         Step.BEGUN: f"{copy} {command} --authority --finish",
         Step.FINISHED: f"{copy} {command} --forget-old",
     }[step_of(fleet)]
