@@ -30,7 +30,7 @@ class Building:
     def __init__(self, out: Path) -> None:
         """Raises: OSError."""
         self._out = out.absolute()
-        _make_directories(self._out.parent)
+        make_directories(self._out.parent)
         prefix = f".{self._out.name}.boardline-"
         with _turn(self._out.parent):
             self._clear_leftovers(prefix)
@@ -123,7 +123,8 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _make_directories(directory: Path) -> None:
+def make_directories(directory: Path) -> None:
+    """Makes a directory and those above it that are missing, for good. Raises: OSError."""
     missing = []
     while not directory.is_dir():
         missing.append(directory)

@@ -1,4 +1,4 @@
-"""The client's command line: deploy, infer, bench, profile, status, undeploy, drain, watch."""
+"""The client's command line: deploy, infer, bench, profile, status, undeploy, drain, watch, certs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from bundle import BundleError, open_bundle
 from dispatcher_client.bench import ReplyLog, run_bench
 from dispatcher_client.bench_inputs import inputs_to_compare, split_inputs
 from dispatcher_client.bench_table import show_effects, show_figures
+from dispatcher_client.certs_command import certs
 from dispatcher_client.deployment import deploy as deploy_bundle
 from dispatcher_client.dispatcher import Dispatcher
 from dispatcher_client.drain_command import drain
@@ -326,6 +327,7 @@ def undeploy(
 
 app.command()(drain)
 app.command()(watch)
+app.add_typer(certs, name="certs")
 
 
 def main() -> None:

@@ -152,6 +152,9 @@ def test_application_needs_neither_tensorflow_nor_a_runtime(
     (answer,) = np.load(out).values()
     (expected,) = bundle.load_sample()[1].values()
     assert answer.tobytes() == expected.tobytes()
+    run(client, "certs", "init", "fleet", "--fleet", "green", cwd=tmp_path)
+    run(client, "certs", "issue", "fleet", "camera", "--right", "stream", cwd=tmp_path)
+    assert "certificates of green" in run(client, "certs", "show", "fleet/camera", cwd=tmp_path)
 
 
 def test_board_with_tflite_runtime_serves_the_same_bundle(wheel: Path, tmp_path: Path) -> None:

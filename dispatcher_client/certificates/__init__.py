@@ -1,0 +1,18 @@
+"""A fleet's own small certificate authority: who may speak with boards, and who is a board."""
+
+from dispatcher_client.certificates.credentials import Credentials, read_credentials
+from dispatcher_client.certificates.errors import CertificatesError
+from dispatcher_client.certificates.fleet_directory import FleetDirectory
+from dispatcher_client.certificates.holder import Holder, Kind, Right
+from dispatcher_client.certificates.on_the_spot import make_fleet
+
+__all__ = [
+    "CertificatesError",
+    "Credentials",
+    "FleetDirectory",
+    "Holder",
+    "Kind",
+    "Right",
+    "make_fleet",
+    "read_credentials",
+]
