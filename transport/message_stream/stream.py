@@ -166,11 +166,11 @@ class MessageStream:
     def receive(self, timeout_s: float) -> memoryview | None:
         """The next message, taken at once; None at the end of the stream.
 
-        Raises: StreamBrokenError: the stream broke. TimeoutError: it did not come in time, and may have come in part: nothing
-            can be received after it.
+        Raises: StreamBrokenError: the stream broke, or the peer gives no sign of life. TimeoutError: it did not come in time, and
+            may have come in part: nothing can be received after it.
         """
         try:
-            with self._reader.within(timeout_s):
+            with self._reader.within(timeout_s, asks=True):
                 while not self._early and not self._peer_done:
                     self._step(self._early.append)
         except EOFError:
@@ -252,6 +252,10 @@ class MessageStream:
     def _control(self, frame: bytes) -> None:
         with contextlib.suppress(StreamBrokenError):  # the reader will see it, and knows why
             self._writer.control(frame)
+
+    def show_life(self) -> None:
+        """Says to the peer, unasked, that this end lives: for who does not read at the time, and so hears no question."""
+        self._control(_PING)
 
     def announce_silence(self, seconds: float) -> None:
         """Tells the peer that this end may be unable to answer for so long, 0: that it is over. Peers of another make ignore it."""

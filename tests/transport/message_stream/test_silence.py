@@ -36,7 +36,7 @@ from transport.message_stream.tcp_info import acked_bytes
 QUICK = StreamLimits(2**24, silence_s=0.6)
 END = data(b"", "END_STREAM")
 PING = wire.ping(b"boardlin", is_answer=False)
-_IN_SYSTEM_BYTES = 10**5
+_IN_SYSTEM_BYTES = 250_000
 # A process that serves a stream and takes what comes.
 _SERVE = f"""
 from transport.address import Address
@@ -65,6 +65,44 @@ def test_frozen_peer_is_given_up_after_the_silence(full: bool) -> None:
             stream.run(lambda m: None)
         assert 0.55 < time.monotonic() - began_s < 3
         assert stuck is None or ended(stuck)
+
+
+def test_frozen_peer_is_given_up_while_a_message_is_waited_for() -> None:
+    with server_and_peer(QUICK) as (stream, _peer):
+        began_s = time.monotonic()
+        with pytest.raises(StreamBrokenError, match="no sign of life"):
+            stream.receive(30)
+        assert 0.55 < time.monotonic() - began_s < 3
+
+
+@pytest.mark.parametrize("how", ["answers", "shows life"])
+def test_peer_that_lives_is_waited_for_until_the_time_out(how: str) -> None:
+    with server_and_peer(QUICK) as (stream, peer):
+        over = threading.Event()
+
+        def live() -> None:
+            with contextlib.suppress(OSError):  # closed at last
+                if how == "answers":
+                    for frame in peer.frames():
+                        if isinstance(frame, PingFrame):
+                            peer.send(PingFrame(0, opaque_data=frame.opaque_data, flags=["ACK"]).serialize())
+                while not over.wait(0.2):
+                    peer.send(PING)
+
+        living = in_thread(live)
+        began_s = time.monotonic()
+        with pytest.raises(TimeoutError):
+            stream.receive(2)
+        assert time.monotonic() - began_s >= 2
+        over.set()
+        peer.close()
+        assert ended(living)
+
+
+def test_life_is_shown_without_being_asked() -> None:
+    with client_and_peer() as (stream, peer):
+        stream.show_life()
+        assert peer.until(PingFrame).opaque_data == b"boardlin"
 
 
 def test_one_lost_ping_drops_no_peer() -> None:
@@ -120,7 +158,7 @@ def test_slow_peer_that_lives_is_not_given_up() -> None:
 
 def test_peer_that_has_not_got_the_ping_yet_is_kept() -> None:
     """It is behind what this system holds: nothing waits unsent here, and the peer takes bytes, but slowly."""
-    with server_and_peer(StreamLimits(2**24, silence_s=0.3), buffer_bytes=2**13) as (stream, peer):
+    with server_and_peer(QUICK, buffer_bytes=2**13) as (stream, peer):
         stream._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**20)
         peer.send(
             SettingsFrame(0, settings={4: 2**30}).serialize(), WindowUpdateFrame(0, window_increment=2**30).serialize()
@@ -130,11 +168,12 @@ def test_peer_that_has_not_got_the_ping_yet_is_kept() -> None:
         reading = breaks_later(lambda: stream.run(lambda m: None))
         stream.post([bytes(_IN_SYSTEM_BYTES)], 1)
         assert comes_true(stream._writer.has_given_all)
-        pause, came = threading.Event(), bytearray()
+        pause, came, began_s = threading.Event(), bytearray(), time.monotonic()
         while PING not in came:
             came += peer.socket.recv(2**12)
-            pause.wait(0.05)
+            pause.wait(0.02)
         assert len(came) > _IN_SYSTEM_BYTES
+        assert time.monotonic() - began_s > 2 * QUICK.silence_s
         assert reading.is_alive()
         peer.send(PingFrame(0, opaque_data=b"boardlin", flags=["ACK"]).serialize())
         assert ended(reading)  # it says nothing more
