@@ -21,8 +21,9 @@ _SEED = 2026
 # TensorFlow stays out of this process, as it does everywhere else in the project.
 _SAVE = """
 import sys, keras
-keras.utils.set_random_seed(0)
-getattr(keras.applications, sys.argv[1])(weights=None).save(sys.argv[2])
+name, _, seed = sys.argv[1].partition(" ")
+keras.utils.set_random_seed(int(seed))
+getattr(keras.applications, name)(weights=None).save(sys.argv[2])
 """
 
 # A residual block between convolutions: of small images, small enough for a hundred thousand frames in minutes.
@@ -41,9 +42,9 @@ keras.Model(inputs, outputs).save(sys.argv[2])
 """
 
 
-def keras_file(name: str) -> Path:
-    """The Keras file of a network, "ResNet50" for instance; some seconds the first time."""
-    return save_keras(_SAVE, name, DIRECTORY / f"{name.lower()}.keras")
+def keras_file(name: str, seed: int = 0) -> Path:
+    """The Keras file of a network, "ResNet50" for instance; some seconds the first time. Args: seed: of its weights."""
+    return save_keras(_SAVE, f"{name} {seed}", DIRECTORY / f"{_stem(name, seed)}.keras")
 
 
 def save_keras(program: str, argument: str, path: Path) -> Path:
@@ -61,15 +62,21 @@ def save_keras(program: str, argument: str, path: Path) -> Path:
     return path
 
 
-def tflite_file(name: str, dtype: str = "float32") -> Path:
+def tflite_file(name: str, dtype: str = "float32", seed: int = 0) -> Path:
     """The file of a network; some seconds to minutes the first time.
 
-    Args: dtype: float32, or int8: inputs, outputs and all between as integers, calibrated on photographs.
+    Args:
+        dtype: float32, or int8: inputs, outputs and all between as integers, calibrated on photographs.
+        seed: of its weights; another one is another version of the model.
     """
-    path = DIRECTORY / f"{name.lower()}{'' if dtype == 'float32' else f'-{dtype}'}.tflite"
+    path = DIRECTORY / f"{_stem(name, seed)}{'' if dtype == 'float32' else f'-{dtype}'}.tflite"
     if not path.exists():
-        convert(keras_file(name), dtype, path, _INPUT)
+        convert(keras_file(name, seed), dtype, path, _INPUT)
     return path
+
+
+def _stem(name: str, seed: int) -> str:
+    return name.lower() + (f"-seed{seed}" if seed else "")
 
 
 def small_tflite_file(dtype: str = "float32", image_size: int = 32) -> Path:

@@ -238,7 +238,8 @@ class Dispatcher:
             if old is None:
                 raise _not_open()
             require_fit(old.manifest, new.manifest)
-            Rollout(old, new, self._inventory.boards, self._settings, self._entrance, self._switch).run(self._on_upload)
+            boards = self._inventory.boards
+            Rollout(old, new, boards, self._settings, self._entrance, self._switch, self._on_upload).run()
 
     def watch(
         self,

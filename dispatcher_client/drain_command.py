@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import typer
 
 from dispatcher_client.errors import OptionError
 from dispatcher_client.status import drain_board
 from fleet.event_loop import run_in_loop
 from fleet.inventory import load_boards, parse_boards
-from terminal import print_json
+from terminal import print_json, stderr
 
 
 def drain(
@@ -21,8 +23,9 @@ def drain(
 ) -> None:
     """Take one board out of service: it answers what it has, takes nothing new, and stays reachable.
 
-    Applications whose dispatcher recovers go on with other boards, and lose nothing. A restart takes it back, too. Exit
-    status 1 if it still has streams after the time-out.
+    Applications whose dispatcher recovers go on with other boards, and lose nothing. It stays out of service over a restart,
+    until --undo; a board whose store cannot be written says that it will not. Exit status 1 if it still has streams after the
+    time-out.
 
     Example: python -m dispatcher_client drain pi2 --boards boards.yaml
     """
@@ -30,11 +33,14 @@ def drain(
     chosen = next((b for b in listed if board in (b.name, str(b.address))), None)
     if chosen is None:
         raise OptionError(f"{board} is not among the boards given: {', '.join(b.name for b in listed)}.")
-    streams = run_in_loop(drain_board(chosen, undo=undo, insecure=insecure, timeout_s=timeout_s))
+    result = run_in_loop(drain_board(chosen, undo=undo, insecure=insecure, timeout_s=timeout_s))
     state = "serving" if undo else "draining"
     if as_json:
-        print_json({"board": chosen.name, "state": state, "streams": streams})
+        print_json({"board": chosen.name, "state": state, **asdict(result)})
     else:
-        print(f"{chosen.name}: {state}" + (f", {streams} streams are still open" if streams else ""))
-    if streams:
+        print(f"{chosen.name}: {state}" + (f", {result.streams} streams are still open" if result.streams else ""))
+    if not result.is_kept:
+        why = result.why_not_kept or "it is of a version that keeps nothing."
+        stderr.print(f"A restart of its service undoes that: {why}", soft_wrap=True)
+    if result.streams:
         raise typer.Exit(1)

@@ -12,6 +12,7 @@ from dispatcher_client.entrance import Entrance
 from dispatcher_client.errors import VersionMisfitError
 from dispatcher_client.placement import ChainPlacement
 from dispatcher_client.release import Release
+from dispatcher_client.rollout_states import ENDS, REQUESTS_WAIT, TRANSITIONS, RolloutEvent, RolloutState
 from dispatcher_client.service import ServiceSettings
 from dispatcher_client.values import public_name
 from fleet.board_control import BoardControl
@@ -71,7 +72,7 @@ def _form(spec: TensorSpec) -> tuple[int, tuple[int, ...], bool]:
 
 
 class Rollout:
-    """One change from `old`, which serves, to `new`, which is not open yet."""
+    """One change from `old`, which serves, to `new`, which is not open yet. Runs once, by the table of `rollout_states.py`."""
 
     def __init__(
         self,
@@ -81,6 +82,7 @@ class Rollout:
         settings: ServiceSettings,
         entrance: Entrance[Release],
         switch: Callable[[Release], None],
+        on_upload: OnUpload,
     ) -> None:
         """Args: boards: all that may hold either. switch: has requests go to this one from now on."""
         self._old, self._new = old, new
@@ -88,31 +90,64 @@ class Rollout:
         self._settings = settings
         self._entrance = entrance
         self._switch = switch
+        self._on_upload = on_upload
         self._before: dict[str, Description] = {}
+        self._short: list[Board] = []  # of memory for both versions
+        self._error: BaseException | None = None  # the first
+        self.state = RolloutState.ASKING
+        self._works: dict[RolloutState, Callable[[], RolloutEvent]] = {
+            RolloutState.ASKING: self._ask,
+            RolloutState.OPENING: self._go_over,
+            RolloutState.RETIRING: self._retire,
+            RolloutState.STORING: self._store,
+            RolloutState.PAUSING: self._pause,
+            RolloutState.REPLACING: self._go_over,
+            RolloutState.RETURNING: self._return,
+            RolloutState.UNLOADING: self._unload_old,
+        }
 
-    def run(self, on_upload: OnUpload) -> None:
+    def run(self) -> None:
         """Opens the new one, switches, lets the old one answer what it has, and unloads it.
 
         Where a board has no memory for both, requests wait from when the old one has answered until the new one is open.
         Raises: what opening the new one raises; the old one serves on, and nothing of the new one stays loaded.
         """
+        while self.state not in ENDS:
+            if self.state not in REQUESTS_WAIT:
+                self._step()
+                continue
+            with self._entrance.shut():
+                while self.state in REQUESTS_WAIT:
+                    self._step()
+        if self._error is not None:
+            raise self._error
+
+    def _step(self) -> None:
+        try:
+            event = self._works[self.state]()
+        except BaseException as error:  # an interruption, too: requests must not be left waiting
+            self._error = self._error or error
+            event = RolloutEvent.FAILED
+        self.state = TRANSITIONS[self.state, event]
+
+    def _ask(self) -> RolloutEvent:
         self._before = run_in_loop(describe_all(self._boards, insecure=self._settings.insecure))
-        short = self._boards_short_of_memory()
-        if short:
-            self._in_place(short, on_upload)
-        else:
-            self._beside(on_upload)
-        self._unload(self._old.deployment_ids, self._new.deployment_ids, self._boards)
+        self._short = self._boards_short_of_memory()
+        return RolloutEvent.SHORT if self._short else RolloutEvent.ROOM
 
-    def _beside(self, on_upload: OnUpload) -> None:
-        self._open_new(on_upload)
+    def _go_over(self) -> RolloutEvent:
+        self._open_new()
         self._switch(self._new)
-        self._retire()
+        return RolloutEvent.OPENED
 
-    def _in_place(self, short: Collection[Board], on_upload: OnUpload) -> None:
+    def _retire(self) -> RolloutEvent:
+        self._finish_old()
+        return RolloutEvent.LEFT
+
+    def _store(self) -> RolloutEvent:
         _log.warning(
             "no memory for two versions on %s: requests wait while one takes the other's place",
-            ", ".join(board.name for board in short),
+            ", ".join(board.name for board in self._short),
         )
         settings = self._settings
         run_in_loop(
@@ -121,49 +156,54 @@ class Rollout:
                 self._new.placements,
                 insecure=settings.insecure,
                 timeout_s=settings.open_timeout_s,
-                on_upload=on_upload,
+                on_upload=self._on_upload,
             )
         )
-        with self._entrance.shut():
-            try:
-                self._retire()
-                kept = self._unload(self._old.deployment_ids, self._new.deployment_ids, short)
-                if kept:
-                    raise BoardRefusedError(
-                        kept[0], "has no memory for two versions, and other applications use the one that serves."
-                    )
-                self._open_new(on_upload)
-            except BaseException:
-                self._return(on_upload)
-                raise
-            self._switch(self._new)
+        return RolloutEvent.STORED
 
-    def _return(self, on_upload: OnUpload) -> None:
+    def _pause(self) -> RolloutEvent:
+        self._finish_old()
+        kept = self._unload(self._short)
+        if kept:
+            raise BoardRefusedError(
+                kept[0], "has no memory for two versions, and other applications use the one that serves."
+            )
+        return RolloutEvent.LEFT
+
+    def _return(self) -> RolloutEvent:
         """Loads again what was unloaded."""
         try:
-            self._old.open(on_upload)
+            self._old.open(self._on_upload)
         except BaseException as error:
             self._entrance.exchange(None)  # who comes hears that nothing is open; `open` may be tried
             _log.error("the version that served cannot be opened again: %s", error)
+            raise
+        return RolloutEvent.OPENED
 
-    def _open_new(self, on_upload: OnUpload) -> None:
+    def _unload_old(self) -> RolloutEvent:
+        self._unload(self._boards)
+        return RolloutEvent.UNLOADED
+
+    def _open_new(self) -> None:
         try:
-            self._new.open(on_upload, goes_around=False)  # the old one serves: better back to it than to half a fleet
+            # The old one serves: better back to it than to half a fleet.
+            self._new.open(self._on_upload, goes_around=False)
         except BaseException as error:
             _log.error("the version that served goes on: %s", error)
             unwanted = set(self._new.deployment_ids) - set(self._old.deployment_ids)
             run_in_loop(unload_new(self._boards, unwanted, self._before, insecure=self._settings.insecure))
             raise
 
-    def _retire(self) -> None:
+    def _finish_old(self) -> None:
         try:
             self._entrance.wait_until_left(self._old)
             self._old.finish()
         finally:
             self._old.close()
 
-    def _unload(self, deployment_ids: Collection[str], but: Collection[str], boards: Collection[Board]) -> list[str]:
-        unwanted = [name for name in deployment_ids if name not in but]
+    def _unload(self, boards: Collection[Board]) -> list[str]:
+        """Unloads the old version, but for what the new one uses, too; names of boards that keep some for others."""
+        unwanted = [name for name in self._old.deployment_ids if name not in self._new.deployment_ids]
         return run_in_loop(unload_unused(boards, unwanted, insecure=self._settings.insecure))
 
     def _boards_short_of_memory(self) -> list[Board]:

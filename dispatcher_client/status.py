@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fleet.board_control import BoardControl
@@ -40,21 +41,32 @@ async def undeploy_everywhere(
     return list(await asyncio.gather(*(undeploy(board) for board in distinct.values())))
 
 
-async def drain_board(board: Board, *, undo: bool, insecure: bool, timeout_s: float) -> int:
-    """Takes a board out of service, or back; streams that it still has when none is left or the time is over.
+@dataclass(frozen=True)
+class DrainResult:
+    """A board that was taken out of service, or back.
 
-    Raises: BoardError.
+    Attributes:
+        streams: that it still has when none should be left or the time is over.
+        is_kept: a restart of its service finds it so, too.
+        why_not_kept: else: why.
     """
+
+    streams: int
+    is_kept: bool
+    why_not_kept: str
+
+
+async def drain_board(board: Board, *, undo: bool, insecure: bool, timeout_s: float) -> DrainResult:
+    """Takes a board out of service, and waits until it has no streams, or takes it back. Raises: BoardError."""
     stop_s = time.monotonic() + timeout_s
     async with BoardControl(board, insecure=insecure, timeout_s=timeout_s) as control:
-        await control.drain(undo=undo)
-        if undo:
-            return 0
-        while n_streams := sum(stage.streams for stage in (await control.describe()).stages):
+        reply = await control.drain(undo=undo)
+        n_streams = 0
+        while not undo and (n_streams := sum(stage.streams for stage in (await control.describe()).stages)):
             if time.monotonic() > stop_s:
                 break
             await asyncio.sleep(_LOOK_AGAIN_S)
-        return n_streams
+        return DrainResult(n_streams, reply.kept, reply.why_not_kept)
 
 
 async def _status(board: Board, insecure: bool, timeout_s: float) -> dict[str, Any]:

@@ -82,9 +82,13 @@ class BoardControl:
         reply = await self._call(self._stub.UnloadDeployment, request, self._timeout_s)
         return int(reply.unloaded_stages)
 
-    async def drain(self, *, undo: bool = False) -> None:
-        """Takes the board out of service, or back; it stays reachable, and may have streams for a moment."""
-        await self._call(self._stub.Drain, messages.DrainRequest(undo=undo), self._timeout_s)
+    async def drain(self, *, undo: bool = False) -> messages.DrainReply:
+        """Takes the board out of service, or back; it stays reachable, and may have streams for a moment.
+
+        Returns: whether that outlasts a restart of its service.
+        """
+        request = messages.DrainRequest(undo=undo)
+        return await self._call(self._stub.Drain, request, self._timeout_s)  # type: ignore[no-any-return]
 
     async def find_profiles(self, keys: Iterable[messages.ProfileKey]) -> list[messages.Profile]:
         """The profiles that the board has kept of these partitions, for its present configuration, in the order asked for."""

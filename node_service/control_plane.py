@@ -61,9 +61,9 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
         profiler: Profiler,
         turn: MeasuringTurn,
         draining: asyncio.Event,
-        set_drained: Callable[[bool], Awaitable[None]],
+        set_drained: Callable[[bool], Awaitable[str]],
     ) -> None:
-        """Args: set_drained: takes the board out of service, or back."""
+        """Args: set_drained: takes the board out of service, or back; why a restart will not find it so."""
         self._config = config
         self._runtime = runtime
         self._store = store
@@ -129,8 +129,8 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
     @_translating_errors
     async def Drain(self, request: messages.DrainRequest, _call: Any) -> messages.DrainReply:
         """Takes the board out of service, or back."""
-        await self._set_drained(not request.undo)
-        return messages.DrainReply()
+        why_not = await self._set_drained(not request.undo)
+        return messages.DrainReply(kept=not why_not, why_not_kept=why_not)
 
     @_translating_errors
     async def FindProfiles(self, request: messages.FindProfilesRequest, _call: Any) -> messages.FindProfilesReply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -31,7 +32,7 @@ from transport.coding_costs import BoardLoad
 from transport.errors import CodecUnavailableError, FrameError, StreamBrokenError, StreamStalledError
 from transport.frame import frame_parts, unpack_frame
 from transport.link_coding import LinkCoding
-from transport.message_stream import MessageStream, StreamLimits, StreamListener
+from transport.message_stream import SILENCE_S, MessageStream, StreamLimits, StreamListener
 from transport.tensor_codec import CodecSetting, available_codecs, codec_name
 
 _log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ _log = logging.getLogger(__name__)
 _FIRST_MESSAGE_TIMEOUT_S = 10.0
 _REFUSAL_TIMEOUT_S = 5.0
 _MAX_OPEN_TIMEOUT_S = 120.0
+# Of life, in each silence after which a peer is given up: whoever sent the opening may be less patient than this board.
+_SIGNS = 3
 # It decodes beside the application's work.
 _DISPATCHER = BoardLoad(0.0, 1.0, has_spare_core=True)
 
@@ -129,7 +132,8 @@ class DataPlane:
                 opened = Opened(boards=[this.board], decodes=available_codecs(), cores=cores, takes_cancellations=True)
                 decodable, receiver = opening.dispatcher_decodes, _DISPATCHER
                 if next_board is not None:
-                    behind = next_board.open(_onward(opening))
+                    with _showing_life(upstream, min(SILENCE_S, self._limits.silence_s) / _SIGNS):
+                        behind = next_board.open(_onward(opening))
                     opened.boards.extend(behind.boards)
                     decodable, receiver = behind.decodes, BoardLoad(0.0, behind.cores or cores, has_spare_core=False)
                 upstream.post(frame_parts(Header(opened=opened)), opening.timeout_s)
@@ -182,6 +186,24 @@ class DataPlane:
         if len(opening.hops) == 1:
             return None
         return NextBoard(opening.hops[1], insecure=self._config.insecure, limits=self._limits)
+
+
+@contextlib.contextmanager
+def _showing_life(upstream: MessageStream, every_s: float) -> Iterator[None]:
+    """Tells the sender of a stream that this board lives, while the hops behind are opened and nobody reads the stream."""
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(every_s):
+            upstream.show_life()
+
+    thread = threading.Thread(target=tell, name="boardline-life", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _codecs_here(opening: OpenStream) -> list[CodecSetting]:

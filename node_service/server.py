@@ -17,7 +17,7 @@ from node_service.config import NodeConfig
 from node_service.control_plane import ControlPlane
 from node_service.data_plane import DataPlane
 from node_service.deployments import Deployments
-from node_service.errors import NodeServiceError, RefusedError
+from node_service.errors import NodeServiceError, RefusedError, StoreError
 from node_service.machine import machine_identity
 from node_service.measuring_turn import MeasuringTurn
 from node_service.metrics import FrameStatistics, MetricsServer, NodeCollector, NodeSources
@@ -57,9 +57,10 @@ class NodeServer:
         require_plaintext_allowed(config.listen, config.insecure)
         self._config = config
         self._draining = asyncio.Event()
+        self._changing = asyncio.Lock()  # of being drained: what is remembered is what was said last
         self._is_stopping = False
         runtime = load_runtime(config.runtime)
-        store = Store(config.store)
+        store = self._store = Store(config.store)
         streams = OpenStreams()
         self._frames = FrameStatistics()
         self._deployments = Deployments(store, runtime, config.threads, streams.silent, self._frames.forget)
@@ -106,13 +107,19 @@ class NodeServer:
     async def start(self) -> Address:
         """Loads what was loaded before, then listens; the address, with the port that the system chose for port 0.
 
+        A board that was out of service stays so.
         Raises: ListenError: the address is taken or is not this machine's.
         """
         await self._deployments.restore()
+        await self._enter_service(not self._store.is_drained)
+        if self._store.is_drained:
+            name = self._config.name
+            _log.warning(
+                "out of service, as before; to have it back: python -m dispatcher_client drain %s --undo", name
+            )
         address = self._listen()
         await self._server.start()
         self._data.start()
-        await self._set_health(_SERVING)
         self._serve_metrics()
         return address
 
@@ -149,18 +156,32 @@ class NodeServer:
                     ) from error
         raise AssertionError("the last try returns or raises")
 
-    async def set_drained(self, is_drained: bool) -> None:
-        """Takes the board out of service while it stays reachable, or back. Raises: RefusedError: it shuts down."""
-        if self._is_stopping:
-            raise RefusedError(f"board {self._config.name} is draining because it shuts down.")
-        if is_drained:
-            self._draining.set()
-            self._data.pause()
-        else:
+    async def set_drained(self, is_drained: bool) -> str:
+        """Takes the board out of service while it stays reachable, or back, now and after a restart.
+
+        Returns: why a restart will not find it so; empty: it will.
+        Raises: RefusedError: it shuts down.
+        """
+        async with self._changing:
+            if self._is_stopping:
+                raise RefusedError(f"board {self._config.name} is draining because it shuts down.")
+            await self._enter_service(not is_drained)
+            _log.info("taken out of service" if is_drained else "back in service")
+            try:
+                await asyncio.to_thread(self._store.save_drained, is_drained)
+            except StoreError as error:
+                _log.warning("a restart will find the board as it was before: %s", error)
+                return str(error)
+            return ""
+
+    async def _enter_service(self, serves: bool) -> None:
+        if serves:
             self._data.resume()
             self._draining.clear()
-        await self._set_health(_NOT_SERVING if is_drained else _SERVING)
-        _log.info("taken out of service" if is_drained else "back in service")
+        else:
+            self._draining.set()
+            self._data.pause()
+        await self._set_health(_SERVING if serves else _NOT_SERVING)
 
     async def drain(self) -> None:
         """Takes no more work, answers what was received, and stops; at the latest after the configured time-out."""

@@ -1,4 +1,4 @@
-"""The board's disk: partitions named by their content's hash, and the stages to load again after a restart."""
+"""The board's disk: partitions named by their content's hash, and what a restart must find: stages to load, a drain."""
 
 from __future__ import annotations
 
@@ -38,11 +38,12 @@ class Store:
         """A read-only disk serves what it holds. Raises: StoreError: the directory cannot be made, or another service uses it."""
         self._partitions = directory / "partitions"
         self._stages = directory / "stages"
+        self._drained = directory / "drained"
         try:
             for path in (self._partitions, self._stages):
                 make_directories(path)
             self._lock = _lock_directory(directory)
-            for path in (self._partitions, self._stages):
+            for path in (directory, self._partitions, self._stages):
                 remove_leftovers(path)
         except OSError as error:
             raise StoreError(f"the store {directory} cannot be used: {error}. Choose a writable --store.") from error
@@ -105,6 +106,20 @@ class Store:
         for path in sorted(self._stages.glob("*.json")):
             found.append((path, _read_stage(path)))
         return found
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether the board was taken out of service, and not back."""
+        return self._drained.exists()
+
+    def save_drained(self, is_drained: bool) -> None:
+        """Remembers across restarts whether the board is out of service; what is so already is not written. Raises: StoreError."""
+        if is_drained == self.is_drained:
+            sync_directory(self._drained.parent)  # who wrote it may have been killed before it did that
+        elif is_drained:
+            replace_file(self._drained, b"out of service\n")
+        else:
+            remove_file(self._drained)
 
     def _partition(self, sha256: str) -> Path:
         check_sha256(sha256)

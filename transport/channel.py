@@ -17,6 +17,9 @@ DEFAULT_MAX_FRAME_BYTES = 256 * 2**20
 HEADER_ROOM_BYTES = 2**16
 # A peer that vanished or froze is noticed after a silence of this length and as long again for its answer to a ping.
 _KEEPALIVE_MS = 5_000
+# A process that stands still lets its system take the connection and says nothing: so long it has for its first words. gRPC's
+# threads answer without Python's lock.
+_CONNECT_MS = 1_500
 # Of the time to open a chain, what each board leaves to the boards behind it.
 OPENING_SHARE = 0.8
 
@@ -32,6 +35,7 @@ def grpc_options(max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES) -> list[tuple[s
     return [
         ("grpc.max_receive_message_length", limit),
         ("grpc.max_send_message_length", limit),
+        ("grpc.min_reconnect_backoff_ms", _CONNECT_MS),  # it is that limit, too
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_MS),
         ("grpc.http2.ping_timeout_ms", _KEEPALIVE_MS),  # the default of 60 s overrides keepalive_timeout_ms

@@ -10,17 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.faults.faults import FAULTS, Target
-from bundle import Bundle, open_bundle
+from benchmarks.whole_answers import INPUTS, bits, inputs_and_answers
+from bundle import open_bundle
 from dispatcher_client import Dispatcher
 from dispatcher_client.values import Values
 from fleet.inventory import Inventory
-from runtime import Runner, load_runtime
-from runtime.random_inputs import random_inputs
 
-_INPUTS, _SHIFT = 16, 37
 _WARM_UP_S = 1.0
 _STRIKE_WITHIN_S = 1.0
 _OPEN_TIMEOUT_S = 60.0
@@ -65,7 +61,7 @@ def run_trial(request: TrialRequest) -> TrialResult:
     chance = random.Random(request.seed)
     struck = chance.sample(list(request.targets), request.n_struck)
     bundle = open_bundle(request.bundle)
-    inputs, expected = _inputs(bundle)
+    inputs, expected = inputs_and_answers(bundle)
     source = _Source(inputs, chance.uniform(0, _STRIKE_WITHIN_S) + _WARM_UP_S, request, struck)
     at_s: list[float] = []
     answers: list[bytes] = []
@@ -74,12 +70,12 @@ def run_trial(request: TrialRequest) -> TrialResult:
         try:
             for answer in chain.stream(source, timeout_s=_MOST_S):
                 at_s.append(time.monotonic())
-                answers.append(np.asarray(answer).tobytes())
+                answers.append(bits(answer))
         except Exception as lost:  # it is what is measured
             error = f"{type(lost).__name__}: {lost}"
         route = chain.route
     places = {answer: index for index, answer in enumerate(expected)}
-    right = [answer == expected[index % _INPUTS] for index, answer in enumerate(answers)]
+    right = [answer == expected[index % INPUTS] for index, answer in enumerate(answers)]
     return TrialResult(
         struck=tuple(target.name for target in struck),
         gap_s=_longest_gap_s(at_s, source.struck_s),
@@ -123,15 +119,6 @@ class _Source:
         self.struck_s = time.monotonic()
         if self._request.started:
             Path(self._request.started).write_text(" ".join(target.name for target in self._struck))
-
-
-def _inputs(bundle: Bundle) -> tuple[list[Values], list[bytes]]:
-    """Inputs, and the whole model's answers."""
-    runner = Runner(load_runtime(), bundle.file_path(bundle.manifest.whole))
-    first = random_inputs(runner.inputs)
-    arrays = [[np.roll(array, _SHIFT * index) for array in first] for index in range(_INPUTS)]
-    names = [spec.name for spec in bundle.manifest.inputs]
-    return [dict(zip(names, one)) for one in arrays], [runner.run(one)[0].tobytes() for one in arrays]
 
 
 def _longest_gap_s(at_s: Sequence[float], struck_s: float) -> float:

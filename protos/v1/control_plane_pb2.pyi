@@ -136,8 +136,12 @@ class DrainRequest(_message.Message):
     def __init__(self, undo: bool = ...) -> None: ...
 
 class DrainReply(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("kept", "why_not_kept")
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    WHY_NOT_KEPT_FIELD_NUMBER: _ClassVar[int]
+    kept: bool
+    why_not_kept: str
+    def __init__(self, kept: bool = ..., why_not_kept: _Optional[str] = ...) -> None: ...
 
 class ProfileKey(_message.Message):
     __slots__ = ("sha256", "threads")

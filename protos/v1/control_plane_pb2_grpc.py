@@ -120,7 +120,7 @@ class ControlPlaneServicer(object):
 
     def Drain(self, request, context):
         """Takes the board out of service, or back. Drained, it takes no new streams and loads nothing, answers what it has received,
-        ends its streams with REFUSED and stays reachable. Draining what is drained changes nothing; a restart undoes it.
+        ends its streams with REFUSED and stays reachable. Draining what is drained changes nothing; a restart neither.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -14,18 +14,24 @@ import pytest
 
 from bundle import Bundle
 from dispatcher_client import Dispatcher
+from dispatcher_client.chain import Chain
+from dispatcher_client.placement import place_in_order
 from dispatcher_client.status import read_status
 from examples.local_boards import LocalBoards
 from fleet.errors import BoardError, BoardStalledError, BoardUnavailableError
 from fleet.event_loop import run_in_loop
+from fleet.inventory import Inventory
 from tests.bundles import split_file
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 from tests.freezing import PATIENCE_S, PATIENT, freeze
 from tests.node_service.stubs import TIMEOUT_S
 from tests.partitioning import sample_models
+from transport.codec_setting import RAW
 
 # Nominally 0.75; the machine may be busy.
 NOTICED_S = 3.0
+# Nominally 1.5.
+OPENED_S = 6.0
 MakeBundle = Callable[..., Bundle]
 
 
@@ -71,6 +77,55 @@ def test_board_that_is_gone_is_named_within_a_second(
         assert found.after_s < NOTICED_S
         if fault == "frozen":
             assert "no sign of life" in str(found.error)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_board_that_stood_still_before_is_named_or_gone_around_when_the_dispatcher_opens(
+    store_root: Path, zoo_bundle: MakeBundle, index: int
+) -> None:
+    bundle = zoo_bundle("residual", "float32")
+    x = random_inputs(bundle, 0)
+    with LocalBoards(4, store_root) as running:
+        inventory = Inventory(tuple(running.named), spares=("board4",))
+        process = running.boards[index].process
+        freeze(process)
+        try:
+            began_s = time.monotonic()
+            with pytest.raises(BoardUnavailableError) as caught:
+                Dispatcher(bundle, inventory, recovers=False).open()
+            assert caught.value.board == f"board{index + 1}"
+            assert time.monotonic() - began_s < OPENED_S
+            with Dispatcher(bundle, inventory) as chain:
+                assert f"board{index + 1}" not in chain.route
+                assert named(chain, chain.infer(x)) == run_whole(bundle, x)
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize("patience_s", [0.75, 2.0])
+def test_board_that_stood_still_before_is_named_when_a_chain_opens(
+    store_root: Path, zoo_bundle: MakeBundle, index: int, patience_s: float
+) -> None:
+    """Boards that wait for it say meanwhile that they live, even those that are more patient than who waits for them."""
+    bundle = zoo_bundle("residual", "float32")
+    arguments = ["--threads", "1", "--peer-silence-s", str(patience_s)]
+    with LocalBoards(3, store_root, arguments) as running:
+        with Dispatcher(bundle, running.named):
+            pass
+        process = running.boards[index].process
+        freeze(process)
+        placement = place_in_order(bundle, running.named)
+        chain = Chain(placement, [RAW], insecure=False, on_reply=lambda report: None)
+        try:
+            began_s = time.monotonic()
+            with pytest.raises(BoardUnavailableError, match="no sign of life") as caught:
+                run_in_loop(chain.open(30))
+            assert caught.value.board == f"board{index + 1}"
+            assert time.monotonic() - began_s < NOTICED_S + patience_s
+        finally:
+            process.send_signal(signal.SIGCONT)
+            run_in_loop(chain.close())
 
 
 def test_idle_chain_notices_as_well(store_root: Path, zoo_bundle: MakeBundle) -> None:

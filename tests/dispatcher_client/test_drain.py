@@ -15,7 +15,7 @@ import pytest
 
 from bundle import Bundle
 from dispatcher_client import Board, BoardRefusedError, BoardUnavailableError, Dispatcher
-from dispatcher_client.status import drain_board, read_status
+from dispatcher_client.status import DrainResult, drain_board, read_status
 from examples.local_boards import LocalBoards
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory
@@ -25,6 +25,7 @@ from tests.transport.message_stream.by_hand import comes_true
 from transport.address import Address
 
 MakeBundle = Callable[..., Bundle]
+KEPT = DrainResult(streams=0, is_kept=True, why_not_kept="")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def bundle(zoo_bundle: MakeBundle) -> Bundle:
     return zoo_bundle("residual", "float32")
 
 
-def drain(board: Board, *, undo: bool = False) -> int:
+def drain(board: Board, *, undo: bool = False) -> DrainResult:
     return run_in_loop(drain_board(board, undo=undo, insecure=False, timeout_s=5))
 
 
@@ -74,12 +75,12 @@ def test_drained_board_hands_over_without_a_failed_request_and_comes_back(
             thread = threading.Thread(target=stream)
             thread.start()
             assert goes_on()
-            assert drain(board) == 0
+            assert drain(board) == KEPT
             assert states(running.named)[index] == "draining"
             assert goes_on()
             assert board.name not in chain.route
             assert all(spare in chain.route for spare in spares)
-            assert drain(board) == 0, "draining what is drained changes nothing"
+            assert drain(board) == KEPT, "draining what is drained changes nothing"
             drain(board, undo=True)
             assert states([board]) == ["serving"]
             assert comes_true(lambda: chain.route == planned, 30)
@@ -101,6 +102,27 @@ def test_drained_board_takes_no_chain_and_loads_nothing(store_root: Path, bundle
             chain.infer(random_inputs(bundle, 0))
 
 
+def test_drained_board_stays_so_over_restarts_until_undo(store_root: Path, bundle: Bundle) -> None:
+    x = random_inputs(bundle, 0)
+    with LocalBoards(3, store_root) as running:
+        with Dispatcher(bundle, running.named) as chain:
+            expected = named(chain, chain.infer(x))
+        assert drain(running.named[1]) == KEPT
+    with LocalBoards(3, store_root) as running:
+        assert states(running.named) == ["serving", "draining", "serving"]
+        assert any("out of service, as before" in line for line in running.boards[1].log)
+        with pytest.raises(BoardRefusedError, match=r"board2: is draining"):
+            Dispatcher(bundle, running.named).open()
+        running.boards[1].process.kill()
+    with LocalBoards(3, store_root) as running:
+        assert states(running.named) == ["serving", "draining", "serving"]
+        assert drain(running.named[1], undo=True) == KEPT
+        with Dispatcher(bundle, running.named) as chain:
+            assert named(chain, chain.infer(x)) == expected
+    with LocalBoards(3, store_root) as running:
+        assert states(running.named) == ["serving"] * 3
+
+
 def test_board_that_is_gone_cannot_be_drained() -> None:
     with pytest.raises(BoardUnavailableError, match="attic"):
         drain(Board("attic", Address("127.0.0.1", 1)))
@@ -117,7 +139,13 @@ def test_drain_command_says_what_it_did(store_root: Path, tmp_path: Path) -> Non
         assert (done.returncode, done.stdout) == (0, f"{running.addresses[1]}: draining\n")
         assert states(running.named) == ["serving", "draining"]
         done = run("drain", running.addresses[1], "--boards", addresses, "--undo", "--json")
-        assert json.loads(done.stdout) == {"board": running.addresses[1], "state": "serving", "streams": 0}
+        assert json.loads(done.stdout) == {
+            "board": running.addresses[1],
+            "state": "serving",
+            "streams": 0,
+            "is_kept": True,
+            "why_not_kept": "",
+        }
         assert states(running.named) == ["serving", "serving"]
         done = run("drain", "attic", "--boards", addresses)
         assert done.returncode == 1

@@ -74,6 +74,19 @@ def look_for_stage(place: Path) -> str:
     return "old" if saved else "new"
 
 
+def save_drained(place: Path, is_drained: bool) -> None:
+    store = Store(place / "store")
+    store.save_drained(is_drained)
+    store.close()
+
+
+def look_whether_drained(place: Path) -> bool:
+    store = Store(place / "store")
+    is_drained = store.is_drained
+    store.close()
+    return is_drained
+
+
 def keep_profile(place: Path, board: str) -> None:
     cache = ProfileCache(place / "profiles", HERE)
     cache.keep(Profile(key=KEY, board=board * 3000, runtime=HERE.runtime))
@@ -90,6 +103,17 @@ PUT_PARTITION = KillCase(open_store, put_partition, look_for_partition, step_byt
 NEW_STORE = KillCase(lambda place: None, put_partition, look_for_partition, step_bytes=10_007)
 SAVE_STAGE = KillCase(lambda place: save_stage(place, "old"), lambda place: save_stage(place, "new"), look_at_stage)
 FORGET_STAGE = KillCase(lambda place: save_stage(place, "old"), forget_stage, look_for_stage)
+DRAIN = KillCase(
+    open_store,
+    lambda place: save_drained(place, True),
+    lambda place: "new" if look_whether_drained(place) else "old",
+    step_bytes=5,
+)
+UNDO_DRAIN = KillCase(
+    lambda place: save_drained(place, True),
+    lambda place: save_drained(place, False),
+    lambda place: "old" if look_whether_drained(place) else "new",
+)
 KEEP_PROFILE = KillCase(
     lambda place: keep_profile(place, "old"), lambda place: keep_profile(place, "new"), look_at_profile
 )

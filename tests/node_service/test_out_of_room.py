@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,10 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from bundle import Bundle
-from dispatcher_client import BoardRefusedError, Dispatcher
+from dispatcher_client import Board, BoardRefusedError, Dispatcher
+from dispatcher_client.status import DrainResult, drain_board, read_status
 from examples.local_boards import LocalBoards
+from fleet.event_loop import run_in_loop
 from tests.bundles import split_file
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 from tests.partitioning.graph_builder import ModelBuilder
@@ -88,6 +91,57 @@ def test_old_deployment_serves_when_the_store_is(store_root: Path, zoo_bundle: M
         with Dispatcher(newer, running.named) as chain:  # there is room again: no restart is needed
             y = random_inputs(newer, 0)
             assert named(chain, chain.infer(y)) == run_whole(newer, y)
+
+
+def drain(board: Board, *, undo: bool = False) -> DrainResult:
+    return run_in_loop(drain_board(board, undo=undo, insecure=False, timeout_s=5))
+
+
+def state(board: Board) -> str:
+    (row,) = run_in_loop(read_status([board], insecure=False, timeout_s=5))
+    return str(row["state"])
+
+
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_drain_holds_and_says_that_it_is_not_kept_when_the_store_is(store_root: Path, trouble: str) -> None:
+    with small_disk(store_root):
+        with LocalBoards(1, store_root) as running:
+            (board,) = running.named
+            if trouble == "full":
+                fill(store_root)
+            else:
+                remount(store_root, "ro")
+            result = drain(board)
+            assert not result.is_kept
+            assert "the store cannot be written" in result.why_not_kept
+            assert state(board) == "draining"
+        with LocalBoards(1, store_root) as running:
+            assert state(running.named[0]) == "serving"
+
+
+def test_board_that_was_drained_serves_again_from_a_read_only_store_until_it_restarts(store_root: Path) -> None:
+    with small_disk(store_root):
+        with LocalBoards(1, store_root) as running:
+            (board,) = running.named
+            assert drain(board).is_kept
+            remount(store_root, "ro")
+            assert drain(board).is_kept  # nothing to write
+            result = drain(board, undo=True)
+            assert not result.is_kept
+            assert "Read-only file system" in result.why_not_kept
+            assert state(board) == "serving"
+        with LocalBoards(1, store_root) as running:
+            assert state(running.named[0]) == "draining"
+
+
+def test_drain_command_says_that_a_restart_undoes_it_when_files_may_not_grow(store_root: Path) -> None:
+    with LocalBoards(1, store_root) as running:
+        resource.prlimit(running.boards[0].process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        (address,) = running.addresses
+        command = [sys.executable, "-m", "dispatcher_client", "drain", address, "--boards", address]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout) == (0, f"{address}: draining\n")
+        assert "A restart of its service undoes that: the store cannot be written: File too large." in done.stderr
 
 
 def test_board_starts_and_serves_what_it_holds_when_its_store_is_read_only(

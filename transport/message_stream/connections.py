@@ -15,6 +15,8 @@ from transport.message_stream.stream import MessageStream, StreamLimits
 
 _log = logging.getLogger(__name__)
 _REQUEST_TIMEOUT_S = 10.0
+# Of the silence, for a connection: the system, which makes it, tries again after a second if the first packet was lost.
+_CONNECT_SHARE = 2.0
 _BACKLOG = 128
 # Out of descriptors or memory: others may give some back.
 _PAUSE_S = 0.2
@@ -30,6 +32,7 @@ def open_stream(
     Raises: PlaintextRefusedError: off loopback without `insecure`. ConnectError: nobody answers there.
     """
     require_plaintext_allowed(address, insecure)
+    timeout_s = min(timeout_s, _CONNECT_SHARE * limits.silence_s)
     try:
         sock = socket.create_connection((address.host, address.port), timeout_s)
     except (OSError, UnicodeError) as error:  # a name that is none in the internet is a UnicodeError

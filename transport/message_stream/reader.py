@@ -26,22 +26,26 @@ class SocketReader:
         self._silence_s = silence_s
         self._on_silence = on_silence
         self._deadline_s: float | None = None
+        self._asks = True  # a peer that is silent for a sign of life
         self._buffer = memoryview(bytearray(_AHEAD_BYTES))
         self._start = self._stop = 0
         self._timeout_s = 0.0  # of the socket
 
     @contextlib.contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
-        """What is read meanwhile must come within that time, else TimeoutError."""
-        self._deadline_s = time.monotonic() + seconds
+    def within(self, seconds: float, *, asks: bool = False) -> Iterator[None]:
+        """What is read meanwhile must come within that time, else TimeoutError.
+
+        Args: asks: `on_silence` is called as without a limit.
+        """
+        self._deadline_s, self._asks = time.monotonic() + seconds, asks
         try:
             yield
         finally:
-            self._deadline_s = None
+            self._deadline_s, self._asks = None, True
 
     def end_within(self, seconds: float) -> None:
         """From now on the peer has that time: what comes later is a TimeoutError. For any thread; a wait for it ends soon after."""
-        self._deadline_s = time.monotonic() + seconds
+        self._deadline_s, self._asks = time.monotonic() + seconds, False
 
     def discard(self) -> None:
         """Reads whatever comes until the peer closes. Raises: StreamBrokenError: the connection broke."""
@@ -90,11 +94,12 @@ class SocketReader:
             left_s = self._silence_s if self._deadline_s is None else self._deadline_s - time.monotonic()
             if left_s <= 0:
                 raise TimeoutError
+            is_silence = self._asks and left_s >= self._silence_s
             try:
-                self._set_timeout(left_s)
+                self._set_timeout(self._silence_s if is_silence else left_s)
                 return self._socket.recv_into(target, 0, flags)
             except BlockingIOError:
-                if self._deadline_s is None:
+                if is_silence:
                     silences = silences + 1 if self._on_silence(silences + 1) else 0
             except OSError as error:
                 raise StreamBrokenError(f"the connection broke: {error.strerror or error}") from error

@@ -75,6 +75,8 @@ class MessageStream:
         self._filled = 0
         self._early: deque[memoryview] = deque()  # messages that came together with the one that was waited for
         self._acked_bytes = 0
+        self._pinged_bytes: int | None = None  # acknowledged once the peer's system has the first ping of a silence
+        self._silences_with_ping = 0  # that it had when they began, and the one in which it got it
         self._is_finished = False  # by a server
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -164,11 +166,11 @@ class MessageStream:
     def receive(self, timeout_s: float) -> memoryview | None:
         """The next message, taken at once; None at the end of the stream.
 
-        Raises: StreamBrokenError: the stream broke. TimeoutError: it did not come in time, and may have come in part: nothing
-            can be received after it.
+        Raises: StreamBrokenError: the stream broke, or the peer gives no sign of life. TimeoutError: it did not come in time, and
+            may have come in part: nothing can be received after it.
         """
         try:
-            with self._reader.within(timeout_s):
+            with self._reader.within(timeout_s, asks=True):
                 while not self._early and not self._peer_done:
                     self._step(self._early.append)
         except EOFError:
@@ -251,6 +253,10 @@ class MessageStream:
         with contextlib.suppress(StreamBrokenError):  # the reader will see it, and knows why
             self._writer.control(frame)
 
+    def show_life(self) -> None:
+        """Says to the peer, unasked, that this end lives: for who does not read at the time, and so hears no question."""
+        self._control(_PING)
+
     def announce_silence(self, seconds: float) -> None:
         """Tells the peer that this end may be unable to answer for so long, 0: that it is over. Peers of another make ignore it."""
         self._control(wire.ping(wire.announced_silence(seconds), is_answer=False))
@@ -258,12 +264,19 @@ class MessageStream:
     def _on_silence(self, times: int) -> bool:
         acked_bytes, before = tcp_info.acked_bytes(self._socket), self._acked_bytes
         self._acked_bytes = acked_bytes
+        if times == 1:
+            self._pinged_bytes, self._silences_with_ping = None, 0
         if time.monotonic() < self._peer.silent_until_s:
             return False
-        # A frozen process' system takes the pings itself; one that takes more is behind a slow link, as the answer is.
-        if times >= _MOST_SILENCES and acked_bytes <= before + len(_PING):
+        # A frozen process' system takes bytes itself, as many as it has room for. A peer that takes some and has not got the
+        # ping is behind a slow link, as the ping is; one that got it so long ago would have answered.
+        stands_still = acked_bytes <= before + len(_PING)
+        self._silences_with_ping += self._pinged_bytes is not None and acked_bytes >= self._pinged_bytes
+        if (times >= _MOST_SILENCES and stands_still) or self._silences_with_ping >= _MOST_SILENCES:
             raise StreamBrokenError(f"no sign of life for {times * self._limits.silence_s / _MOST_SILENCES:.2g} s")
         self._control(_PING)
+        if self._pinged_bytes is None and self._writer.has_given_all():
+            self._pinged_bytes = tcp_info.given_bytes(self._socket)
         return True
 
     def _read_request(self) -> str:

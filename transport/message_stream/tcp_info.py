@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import struct
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ _BYTES_ACKED = 120  # u64, Linux 4.1
 _BUSY_US = 168  # u64, Linux 4.10: time with data that the other side has not acknowledged
 _RECEIVER_LIMITED_US = 176  # u64: of that, time in which its receive window was full
 _US = 1e-6
+_SIOCOUTQ = 0x5411  # <linux/sockios.h>: bytes that the other side has not acknowledged, those not yet sent included
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,20 @@ class LinkUsage:
 def acked_bytes(sock: socket.socket) -> int:
     """Bytes that the other side's system has taken; 0 where the system does not say."""
     return _read(_info(sock), _BYTES_ACKED) or 0
+
+
+def given_bytes(sock: socket.socket) -> int | None:
+    """What `acked_bytes` will be once the other side has all that the system was given until now, or a little more.
+
+    None where the system does not say.
+    """
+    try:
+        (queued_bytes,) = struct.unpack("i", fcntl.ioctl(sock, _SIOCOUTQ, bytes(4)))
+    except (OSError, ValueError):  # closed meanwhile, or another system
+        return None
+    # Acknowledgements between the two count twice: too much rather than too little.
+    acked = _read(_info(sock), _BYTES_ACKED)
+    return None if acked is None else acked + queued_bytes
 
 
 def link_usage(sock: socket.socket) -> LinkUsage | None:

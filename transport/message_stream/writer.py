@@ -88,6 +88,17 @@ class MessageWriter:
         """Small frames that wait."""
         return len(self._control)
 
+    def has_given_all(self) -> bool:
+        """Whether the system has been given all small frames, and what was begun of a message."""
+        if not self._wire.acquire(blocking=False):
+            return False
+        try:
+            has_all = not self._control and not self._unsent
+        finally:
+            self._wire.release()
+        self.flush()  # for who found the wire taken meanwhile
+        return has_all
+
     def flush(self) -> None:
         """Sends small frames that wait, or has them sent once the socket takes more."""
         while (self._control or self._unsent) and not self._is_full:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.transport.message_stream.by_hand import comes_true, in_thread, tcp_pair
 from transport.message_stream import tcp_info
-from transport.message_stream.tcp_info import LinkUsage, acked_bytes, link_usage
+from transport.message_stream.tcp_info import LinkUsage, acked_bytes, given_bytes, link_usage
 
 _MB = 10**6
 Pair = tuple[socket.socket, socket.socket]
@@ -63,6 +63,17 @@ def test_bytes_that_the_other_side_has_no_room_for_are_not_acknowledged(pair: Pa
     assert comes_true(lambda: acked_bytes(here) >= sent)
 
 
+def test_given_bytes_are_acknowledged_once_the_other_side_took_them(pair: Pair) -> None:
+    here, there = pair
+    sent = fill(here)
+    given = given_bytes(here)
+    assert given is not None
+    assert given >= sent
+    assert acked_bytes(here) < given
+    take(there, sent)
+    assert comes_true(lambda: acked_bytes(here) == given)
+
+
 def test_link_is_busy_while_bytes_are_on_their_way_and_idle_otherwise(pair: Pair) -> None:
     here, there = pair
     before = usage_of(here)
@@ -89,6 +100,7 @@ def test_nothing_is_known_of_a_closed_connection(pair: Pair) -> None:
     here, _ = pair
     here.close()
     assert acked_bytes(here) == 0
+    assert given_bytes(here) is None
     assert link_usage(here) is None
 
 
@@ -103,4 +115,5 @@ def test_older_systems_tell_less(
     assert comes_true(lambda: acked_bytes(here) >= 100)
     monkeypatch.setattr(tcp_info, "_INFO_BYTES", info_bytes)
     assert (acked_bytes(here) >= 100) is knows_acked
+    assert (given_bytes(here) is not None) is knows_acked
     assert link_usage(here) is None

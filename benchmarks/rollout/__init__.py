@@ -1,0 +1,1 @@
+"""What a change of version costs a service at full load: `python -m benchmarks.rollout`."""
