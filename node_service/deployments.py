@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 
-from node_service.errors import NotLoadedError, is_expected
+from node_service.errors import LimitError, NotLoadedError, is_expected
 from node_service.runtime_choice import choose_threads, require_runtime
 from node_service.stage import Stage
 from node_service.store import Store, check_deployment_id
@@ -29,10 +29,15 @@ class Deployments:
         threads: int,
         silent: Callable[[float], AbstractContextManager[None]] = lambda seconds: nullcontext(),
         on_unload: Callable[[str], None] = lambda deployment_id: None,
+        *,
+        max_stages: int = 64,
+        max_frame_bytes: int | None = None,
     ) -> None:
         """Args: silent: tells peers for as long as its block runs, and up to so many seconds, that this process may not answer.
-        on_unload: hears of deployments that are gone.
+        on_unload: hears of deployments that are gone. max_frame_bytes: see `Stage.load`.
         """
+        self._max_stages = max_stages
+        self._max_frame_bytes = max_frame_bytes
         self._on_unload = on_unload
         self._store = store
         self._runtime = runtime
@@ -65,6 +70,7 @@ class Deployments:
 
         Raises: NotLoadedError: the partition is not stored. WrongVersionError: it needs a newer runtime. ModelLoadError,
             BadRequestError: see `Stage.load` and `choose_threads`. StoreError: it is damaged on the disk, or cannot be remembered.
+            LimitError: as many stages are loaded as may be.
         """
         stage = await self._load(request)
         await asyncio.to_thread(self._store.save_stage, request)
@@ -127,6 +133,10 @@ class Deployments:
             loaded = self._stages.get(key)
             if loaded is not None and loaded.request == request:
                 return loaded
+            if loaded is None and len(self._stages) >= self._max_stages:
+                raise LimitError(
+                    f"{len(self._stages)} stages are loaded here, which is the limit. Unload a deployment, or raise --max-stages."
+                )
             require_runtime(self._runtime, request.runtime_floor)
             path = await asyncio.to_thread(self._store.intact_partition, request.partition.file.sha256)
             if path is None:
@@ -134,7 +144,9 @@ class Deployments:
             threads = choose_threads(request.threads, self._threads)
             # The runtime packs weights while it holds Python's lock: 0.12 s for 100 MB on a desktop, seconds on small boards.
             with self._silent(_LOAD_S + request.partition.file.size_bytes / _LOAD_BYTES_PER_S):
-                stage = await asyncio.to_thread(Stage.load, self._runtime, path, request, threads)
+                stage = await asyncio.to_thread(
+                    Stage.load, self._runtime, path, request, threads, self._max_frame_bytes
+                )
             if loaded is not None:
                 self._retire(loaded)
             self._stages[key] = stage

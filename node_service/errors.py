@@ -6,7 +6,14 @@ import grpc
 
 from protos.v1.data_plane_pb2 import Error
 from runtime import ComputeError, ModelLoadError
-from transport.errors import AddressError, CodecUnavailableError, FrameError, PlaintextRefusedError, TensorError
+from transport.errors import (
+    AddressError,
+    CodecUnavailableError,
+    FrameError,
+    NoRoomError,
+    PlaintextRefusedError,
+    TensorError,
+)
 
 
 class NodeServiceError(Exception):
@@ -43,6 +50,10 @@ class RelayedError(NodeServiceError):
 
 class RefusedError(NodeServiceError):
     """This board takes no more: it is draining or out of room."""
+
+
+class LimitError(NodeServiceError):
+    """This board holds as many as its settings allow."""
 
 
 class StalledError(NodeServiceError):
@@ -85,12 +96,16 @@ _TABLE: tuple[tuple[type[Exception], Error.Code, grpc.StatusCode], ...] = (
     (FrameLateError, Error.DEADLINE_EXCEEDED, grpc.StatusCode.DEADLINE_EXCEEDED),
     (FrameDroppedError, Error.CANCELLED, grpc.StatusCode.CANCELLED),
     (OverloadedError, Error.OVERLOADED, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (NoRoomError, Error.REFUSED, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (LimitError, Error.REFUSED, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (RefusedError, Error.REFUSED, grpc.StatusCode.UNAVAILABLE),
     (ComputeError, Error.COMPUTE_FAILED, grpc.StatusCode.INVALID_ARGUMENT),
     (ModelLoadError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
     (MeasurementError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
     (StoreError, Error.REFUSED, grpc.StatusCode.RESOURCE_EXHAUSTED),
 )
+# gRPC's headers, where a status travels, have 8 KiB; no list of tensors in a message is as long by right.
+_MOST_CHARACTERS = 2000
 _UNKNOWN = "a defect in the node service; its log has the traceback"
 
 
@@ -106,7 +121,7 @@ def to_frame_error(error: Exception, board: str, stage_index: int) -> Error:
     for kind, code, _ in _TABLE:
         if isinstance(error, kind):
             at_fault = error.board if isinstance(error, PeerUnavailableError) else board
-            return Error(code=code, message=str(error), board=at_fault, stage_index=stage_index)
+            return Error(code=code, message=_public(error), board=at_fault, stage_index=stage_index)
     return Error(code=Error.INTERNAL, message=_UNKNOWN, board=board, stage_index=stage_index)
 
 
@@ -114,5 +129,10 @@ def to_status(error: Exception) -> tuple[grpc.StatusCode, str]:
     """What the caller of the control plane is told."""
     for kind, _, status in _TABLE:
         if isinstance(error, kind):
-            return status, str(error)
+            return status, _public(error)
     return grpc.StatusCode.INTERNAL, _UNKNOWN
+
+
+def _public(error: Exception) -> str:
+    text = str(error)
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]} ..."

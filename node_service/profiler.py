@@ -18,6 +18,7 @@ from node_service.profile_cache import ProfileCache
 from node_service.runtime_choice import choose_threads, require_runtime
 from node_service.store import Store, check_sha256
 from node_service.thermal import ThermalSensors, ThrottleWatch
+from node_service.uploads import unless_silent
 from node_service.worker_process import WorkerProcess
 from protos.v1.control_plane_pb2 import Profile, ProfileHeader, ProfileKey
 from runtime import ComputeError, ModelLoadError, TfliteRuntime, TfliteRuntimeError
@@ -28,8 +29,6 @@ _MOST_BUDGET_S = 600.0
 _LOAD_ALLOWANCE_S = 120.0
 # Two runs for the memory, a warm-up and five timed runs may each take nearly the whole budget.
 _RUNS_ALLOWANCE = 8
-# The board is taken while a file arrives: who sends nothing for so long loses his turn.
-_UPLOAD_SILENCE_S = 30.0
 # The firmware of a Raspberry Pi forgets after two seconds that it throttled.
 _LOOK_INTERVAL_S = 1.0
 # The kernel's threads, a monitoring agent and this service itself take a few percent of a board.
@@ -91,7 +90,7 @@ class Profiler:
 
     async def _profile(self, header: ProfileHeader, key: ProfileKey, chunks: AsyncIterator[bytes]) -> Profile:
         with self._store.receive(key.sha256, header.size_bytes) as partition:
-            async for chunk in _unless_silent(chunks):
+            async for chunk in unless_silent(chunks):
                 partition.write(chunk)
             path = await asyncio.to_thread(partition.verified)
             profile = await self._measure(path, header, key)
@@ -157,15 +156,3 @@ def _noise(profile: Profile, confidence: float, waited_share: float) -> Iterator
     share = profile.run_half_width_s / profile.run_s
     if share > confidence:
         yield f"noisy: the mean is known to {share:.1%} only, {confidence:.1%} was asked for ({profile.runs} runs)"
-
-
-async def _unless_silent(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    while True:
-        try:
-            yield await asyncio.wait_for(chunks.__anext__(), _UPLOAD_SILENCE_S)
-        except StopAsyncIteration:
-            return
-        except asyncio.TimeoutError:
-            raise BadRequestError(
-                f"nothing arrived for {_UPLOAD_SILENCE_S:g} s in the middle of the partition."
-            ) from None

@@ -33,13 +33,14 @@ from node_service.worker_process import WorkerProcess
 from protos.v1 import control_plane_pb2_grpc
 from runtime import load_runtime
 from transport.address import Address, require_plaintext_allowed
-from transport.channel import grpc_options
+from transport.channel import MAX_REQUEST_BYTES, grpc_options
 
 _log = logging.getLogger(__name__)
 _CONTROL_PLANE = "boardline.v1.ControlPlane"
 _DATA_PLANE = "boardline.v1.DataPlane"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LAST_PORT = 65535
+_MOST_CALLS = 128  # of the control plane at a time
 _TRIES = 20  # for two free ports side by side
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -59,12 +60,23 @@ class NodeServer:
         self._draining = asyncio.Event()
         self._is_stopping = False
         runtime = load_runtime(config.runtime)
-        store = Store(config.store)
+        store = Store(config.store, config.store_reserve_bytes)
         streams = OpenStreams()
         self._frames = FrameStatistics()
-        self._deployments = Deployments(store, runtime, config.threads, streams.silent, self._frames.forget)
+        self._deployments = Deployments(
+            store,
+            runtime,
+            config.threads,
+            streams.silent,
+            self._frames.forget,
+            max_stages=config.max_stages,
+            max_frame_bytes=config.max_frame_bytes,
+        )
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(options=[*grpc_options(config.max_frame_bytes), ("grpc.so_reuseport", 0)])
+        self._server = grpc.aio.server(
+            options=[*grpc_options(), ("grpc.max_receive_message_length", MAX_REQUEST_BYTES), ("grpc.so_reuseport", 0)],
+            maximum_concurrent_rpcs=_MOST_CALLS,
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         probes = Probes(config.name, config.max_frame_bytes)
         turn = MeasuringTurn(config.name, self._draining)
