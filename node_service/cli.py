@@ -13,6 +13,7 @@ from node_service.config import MAX_WAITING_FRAMES, NodeConfig
 from node_service.errors import NodeServiceError
 from node_service.log_lines import log_to_stderr
 from node_service.machine import default_threads
+from node_service.partition_checks import TRIAL_LOADS
 from node_service.server import serve
 from runtime import TfliteRuntimeError
 from runtime.loading import RUNTIME_CHOICES
@@ -62,6 +63,16 @@ def node_service(
     store_reserve_mib: int = typer.Option(
         64, min=0, help="Room on the disk that uploads leave free, in MiB; at most a twentieth of the disk."
     ),
+    allow_operators: str = typer.Option(
+        "",
+        metavar="NAME,...",
+        help="Operators that partitions may have beside the runtime's own, by name, as TFLite_Detection_PostProcess.",
+    ),
+    trial_load: str = typer.Option(
+        "new",
+        help="Load and run a partition in a process of its own first: always, new (each once per version of the runtime) or never.",
+        callback=one_of(TRIAL_LOADS),
+    ),
     metrics: Optional[str] = typer.Option(
         None,
         metavar="HOST:PORT",
@@ -91,6 +102,8 @@ def node_service(
         max_streams_per_address=max_streams_per_address,
         max_stages=max_stages,
         store_reserve_bytes=store_reserve_mib * _MIB,
+        allow_operators=frozenset(filter(None, allow_operators.split(","))),
+        trial_load=trial_load,
         metrics=_metrics_address(Address.parse(listen), metrics),
     )
     asyncio.run(serve(config))

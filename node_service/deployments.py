@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 from node_service.errors import LimitError, NotLoadedError, is_expected
+from node_service.partition_checks import PartitionChecks
 from node_service.runtime_choice import choose_threads, require_runtime
 from node_service.stage import Stage
 from node_service.store import Store, check_deployment_id
@@ -30,12 +31,15 @@ class Deployments:
         silent: Callable[[float], AbstractContextManager[None]] = lambda seconds: nullcontext(),
         on_unload: Callable[[str], None] = lambda deployment_id: None,
         *,
+        checks: PartitionChecks | None = None,
         max_stages: int = 64,
         max_frame_bytes: int | None = None,
     ) -> None:
         """Args: silent: tells peers for as long as its block runs, and up to so many seconds, that this process may not answer.
-        on_unload: hears of deployments that are gone. max_frame_bytes: see `Stage.load`.
+        on_unload: hears of deployments that are gone. checks: of each partition before it is loaded; None: it is known to be sound.
+        max_frame_bytes: see `Stage.load`.
         """
+        self._checks = checks
         self._max_stages = max_stages
         self._max_frame_bytes = max_frame_bytes
         self._on_unload = on_unload
@@ -70,7 +74,8 @@ class Deployments:
 
         Raises: NotLoadedError: the partition is not stored. WrongVersionError: it needs a newer runtime. ModelLoadError,
             BadRequestError: see `Stage.load` and `choose_threads`. StoreError: it is damaged on the disk, or cannot be remembered.
-            LimitError: as many stages are loaded as may be.
+            LimitError: as many stages are loaded as may be. MalformedModelError, OperatorRefusedError, MemoryShortError,
+            TrialError: see `PartitionChecks`.
         """
         stage = await self._load(request)
         await asyncio.to_thread(self._store.save_stage, request)
@@ -101,7 +106,7 @@ class Deployments:
                 _log.error("the stage file %s is damaged and is ignored; deploy its bundle again", path.name)
                 continue
             try:
-                await self._load(request)
+                await self._load(request, is_new=False)
             except Exception as error:
                 if not is_expected(error):
                     raise
@@ -118,16 +123,16 @@ class Deployments:
         self._retired_frames += stage.frames + stage.failed_frames
         stage.close()
 
-    async def _load(self, request: LoadStageRequest) -> Stage:
+    async def _load(self, request: LoadStageRequest, *, is_new: bool = True) -> Stage:
         """Goes on if the client hangs up: a load cannot be interrupted, and until it is over it takes memory and Python's lock."""
         check_deployment_id(request.deployment_id)
         await self._loading.acquire()
-        loading = asyncio.ensure_future(self._load_alone(request))
+        loading = asyncio.ensure_future(self._load_alone(request, is_new))
         self._in_work = (request.deployment_id, loading)
         loading.add_done_callback(_retrieve)
         return await asyncio.shield(loading)
 
-    async def _load_alone(self, request: LoadStageRequest) -> Stage:
+    async def _load_alone(self, request: LoadStageRequest, is_new: bool) -> Stage:
         key = (request.deployment_id, request.stage_index)
         try:
             loaded = self._stages.get(key)
@@ -142,6 +147,8 @@ class Deployments:
             if path is None:
                 raise NotLoadedError(f"partition {request.partition.file.sha256} is not stored here; upload it first.")
             threads = choose_threads(request.threads, self._threads)
+            if self._checks is not None:
+                await self._checks.require_sound(path, request.partition.file.sha256, threads, is_new=is_new)
             # The runtime packs weights while it holds Python's lock: 0.12 s for 100 MB on a desktop, seconds on small boards.
             with self._silent(_LOAD_S + request.partition.file.size_bytes / _LOAD_BYTES_PER_S):
                 stage = await asyncio.to_thread(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 
 from protos.v1.data_plane_pb2 import Error
-from runtime import ComputeError, ModelLoadError
+from runtime import ComputeError, MemoryShortError, ModelLoadError
 from transport.errors import (
     AddressError,
     CodecUnavailableError,
@@ -76,6 +76,10 @@ class MeasurementError(NodeServiceError):
     """A partition cannot be measured: it crashes the runtime, or takes too long."""
 
 
+class TrialError(NodeServiceError):
+    """A partition was tried in a process of its own, which it crashed, or in which it took too long."""
+
+
 class StoreError(NodeServiceError):
     """The store directory cannot be written or read."""
 
@@ -100,7 +104,9 @@ _TABLE: tuple[tuple[type[Exception], Error.Code, grpc.StatusCode], ...] = (
     (LimitError, Error.REFUSED, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (RefusedError, Error.REFUSED, grpc.StatusCode.UNAVAILABLE),
     (ComputeError, Error.COMPUTE_FAILED, grpc.StatusCode.INVALID_ARGUMENT),
+    (MemoryShortError, Error.REFUSED, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (ModelLoadError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
+    (TrialError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
     (MeasurementError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
     (StoreError, Error.REFUSED, grpc.StatusCode.RESOURCE_EXHAUSTED),
 )

@@ -13,15 +13,17 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from node_service.checked_partitions import CheckedPartitions
 from node_service.config import NodeConfig
 from node_service.control_plane import ControlPlane
 from node_service.data_plane import DataPlane
 from node_service.deployments import Deployments
-from node_service.errors import NodeServiceError, RefusedError
-from node_service.machine import machine_identity
+from node_service.errors import NodeServiceError, RefusedError, TrialError
+from node_service.machine import machine_identity, memory_bytes
 from node_service.measuring_turn import MeasuringTurn
 from node_service.metrics import FrameStatistics, MetricsServer, NodeCollector, NodeSources
 from node_service.open_streams import OpenStreams
+from node_service.partition_checks import PartitionChecks
 from node_service.power import EnergyMeter, find_sensors
 from node_service.probe_stage import Probes
 from node_service.process_memory import ProcessMemory
@@ -29,7 +31,7 @@ from node_service.profile_cache import Configuration, ProfileCache
 from node_service.profiler import Profiler
 from node_service.store import Store
 from node_service.thermal import ThermalSensors
-from node_service.worker_process import WorkerProcess
+from node_service.worker_process import TRIAL_WORKER, WorkerProcess
 from protos.v1 import control_plane_pb2_grpc
 from runtime import load_runtime
 from transport.address import Address, require_plaintext_allowed
@@ -63,12 +65,22 @@ class NodeServer:
         store = Store(config.store, config.store_reserve_bytes)
         streams = OpenStreams()
         self._frames = FrameStatistics()
+        self._checks = PartitionChecks(
+            runtime,
+            config.runtime,
+            CheckedPartitions(config.store / "checked"),
+            WorkerProcess(TRIAL_WORKER, work="trial of the partition", error=TrialError),
+            available_bytes=lambda: memory_bytes()[1],
+            allowed_operators=config.allow_operators,
+            trial_load=config.trial_load,
+        )
         self._deployments = Deployments(
             store,
             runtime,
             config.threads,
             streams.silent,
             self._frames.forget,
+            checks=self._checks,
             max_stages=config.max_stages,
             max_frame_bytes=config.max_frame_bytes,
         )
@@ -182,6 +194,7 @@ class NodeServer:
         timeout_s = self._config.drain_timeout_s
         await asyncio.gather(self._server.stop(timeout_s), asyncio.to_thread(self._data.drain, timeout_s))
         await self._profiler.close()
+        await self._checks.close()
         self._deployments.close()
         self._meter.stop()
         if self._metrics is not None:
