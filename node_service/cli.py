@@ -73,6 +73,11 @@ def node_service(
         help="Load and run a partition in a process of its own first: always, new (each once per version of the runtime) or never.",
         callback=one_of(TRIAL_LOADS),
     ),
+    require_signature: Optional[Path] = typer.Option(
+        None,
+        metavar="PUBLIC_KEY.pem",
+        help="Load only partitions of bundles that were signed with the private key to this Ed25519 key; measure none.",
+    ),
     metrics: Optional[str] = typer.Option(
         None,
         metavar="HOST:PORT",
@@ -104,6 +109,7 @@ def node_service(
         store_reserve_bytes=store_reserve_mib * _MIB,
         allow_operators=frozenset(filter(None, allow_operators.split(","))),
         trial_load=trial_load,
+        require_signature=require_signature,
         metrics=_metrics_address(Address.parse(listen), metrics),
     )
     asyncio.run(serve(config))

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from node_service.errors import LimitError, NotLoadedError, is_expected
 from node_service.partition_checks import PartitionChecks
 from node_service.runtime_choice import choose_threads, require_runtime
+from node_service.signed_partitions import SignedPartitions
 from node_service.stage import Stage
 from node_service.store import Store, check_deployment_id
 from protos.v1.control_plane_pb2 import LoadStageRequest
@@ -32,14 +33,17 @@ class Deployments:
         on_unload: Callable[[str], None] = lambda deployment_id: None,
         *,
         checks: PartitionChecks | None = None,
+        signed: SignedPartitions | None = None,
         max_stages: int = 64,
         max_frame_bytes: int | None = None,
     ) -> None:
         """Args: silent: tells peers for as long as its block runs, and up to so many seconds, that this process may not answer.
         on_unload: hears of deployments that are gone. checks: of each partition before it is loaded; None: it is known to be sound.
+        signed: of whom partitions must be; None: of anybody.
         max_frame_bytes: see `Stage.load`.
         """
         self._checks = checks
+        self._signed = signed
         self._max_stages = max_stages
         self._max_frame_bytes = max_frame_bytes
         self._on_unload = on_unload
@@ -75,8 +79,10 @@ class Deployments:
         Raises: NotLoadedError: the partition is not stored. WrongVersionError: it needs a newer runtime. ModelLoadError,
             BadRequestError: see `Stage.load` and `choose_threads`. StoreError: it is damaged on the disk, or cannot be remembered.
             LimitError: as many stages are loaded as may be. MalformedModelError, OperatorRefusedError, MemoryShortError,
-            TrialError: see `PartitionChecks`.
+            TrialError: see `PartitionChecks`. SignatureRefusedError: see `SignedPartitions`.
         """
+        if self._signed is None and request.manifest:
+            request = _unsigned(request)
         stage = await self._load(request)
         await asyncio.to_thread(self._store.save_stage, request)
         return stage
@@ -142,6 +148,8 @@ class Deployments:
                 raise LimitError(
                     f"{len(self._stages)} stages are loaded here, which is the limit. Unload a deployment, or raise --max-stages."
                 )
+            if self._signed is not None:
+                await asyncio.to_thread(self._signed.require_signed, request)
             require_runtime(self._runtime, request.runtime_floor)
             path = await asyncio.to_thread(self._store.intact_partition, request.partition.file.sha256)
             if path is None:
@@ -161,6 +169,15 @@ class Deployments:
             self._loading.release()
         _log.info("loaded stage %d of %s (%d bytes)", request.stage_index, request.deployment_id, stage.partition_bytes)
         return stage
+
+
+def _unsigned(request: LoadStageRequest) -> LoadStageRequest:
+    """Nobody checks its signature: it is neither kept, nor does a bundle that is signed later make another stage."""
+    kept = LoadStageRequest()
+    kept.CopyFrom(request)
+    kept.ClearField("manifest")
+    kept.ClearField("manifest_signature")
+    return kept
 
 
 def _retrieve(loading: asyncio.Task[Stage]) -> None:

@@ -80,6 +80,10 @@ class TrialError(NodeServiceError):
     """A partition was tried in a process of its own, which it crashed, or in which it took too long."""
 
 
+class SignatureRefusedError(NodeServiceError):
+    """This board takes signed partitions only, and this is none; or its key cannot be used."""
+
+
 class StoreError(NodeServiceError):
     """The store directory cannot be written or read."""
 
@@ -108,6 +112,7 @@ _TABLE: tuple[tuple[type[Exception], Error.Code, grpc.StatusCode], ...] = (
     (ModelLoadError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
     (TrialError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
     (MeasurementError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
+    (SignatureRefusedError, Error.REFUSED, grpc.StatusCode.PERMISSION_DENIED),
     (StoreError, Error.REFUSED, grpc.StatusCode.RESOURCE_EXHAUSTED),
 )
 # gRPC's headers, where a status travels, have 8 KiB; no list of tensors in a message is as long by right.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from node_service.config import NodeConfig
-from node_service.errors import BadRequestError, MeasurementError, StoreError
+from node_service.errors import BadRequestError, MeasurementError, SignatureRefusedError, StoreError
 from node_service.measuring_turn import MeasuringTurn
 from node_service.partition_measurement import MeasurementRequest
 from node_service.profile_cache import ProfileCache
@@ -69,8 +69,14 @@ class Profiler:
 
         Raises: BadRequestError: an impossible request, or other bytes than announced. WrongVersionError: the model needs a
             newer runtime. ModelLoadError, ComputeError: the runtime refuses it. MeasurementError: it crashes the runtime or
-            takes too long. RefusedError: the board drains. StoreError: the disk is full.
+            takes too long. RefusedError: the board drains. StoreError: the disk is full. SignatureRefusedError: the board takes
+            signed partitions only.
         """
+        if self._config.require_signature is not None:
+            raise SignatureRefusedError(
+                "this board takes signed partitions only (--require-signature) and measures none. Profile the model while it runs "
+                "without, or on a board of the same kind."
+            )
         if not 0 < header.budget_s <= _MOST_BUDGET_S or not 0 < header.confidence < 1:
             raise BadRequestError(
                 f"a budget of {header.budget_s:g} s and a confidence of {header.confidence:g} were asked for; expected up to "

@@ -29,6 +29,7 @@ from node_service.probe_stage import Probes
 from node_service.process_memory import ProcessMemory
 from node_service.profile_cache import Configuration, ProfileCache
 from node_service.profiler import Profiler
+from node_service.signed_partitions import SignedPartitions
 from node_service.store import Store
 from node_service.thermal import ThermalSensors
 from node_service.worker_process import TRIAL_WORKER, WorkerProcess
@@ -56,7 +57,7 @@ class NodeServer:
     """One node service in the running event loop."""
 
     def __init__(self, config: NodeConfig) -> None:
-        """Raises: PlaintextRefusedError, RuntimeMissingError, StoreError."""
+        """Raises: PlaintextRefusedError, RuntimeMissingError, SignatureRefusedError, StoreError."""
         require_plaintext_allowed(config.listen, config.insecure)
         self._config = config
         self._draining = asyncio.Event()
@@ -81,6 +82,7 @@ class NodeServer:
             streams.silent,
             self._frames.forget,
             checks=self._checks,
+            signed=SignedPartitions(config.require_signature) if config.require_signature is not None else None,
             max_stages=config.max_stages,
             max_frame_bytes=config.max_frame_bytes,
         )
