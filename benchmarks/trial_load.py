@@ -46,12 +46,12 @@ def _open_s(bundle: Bundle, trial_load: str) -> float:
             return time.perf_counter() - begun_s
 
 
-def _stream_rates(serving: Bundle, coming: Bundle, seconds: float) -> tuple[float, float]:
+def _stream_rates(serving: Bundle, coming: Bundle, trial_load: str, seconds: float) -> tuple[float, float]:
     """Answers per second of one deployment, before and while another one is tried and loaded on the same boards."""
     x = serving.load_sample()[0]
     with (
         tempfile.TemporaryDirectory() as store,
-        LocalBoards(_BOARDS, Path(store), ("--threads", "1")) as boards,
+        LocalBoards(_BOARDS, Path(store), ("--threads", "1", "--trial-load", trial_load)) as boards,
         Dispatcher(serving, boards.named, recovers=False) as chain,
     ):
         before = _rate(chain, x, lambda begun_s: time.perf_counter() - begun_s > seconds)
@@ -93,10 +93,12 @@ def main(names: list[str] = typer.Argument(["ResNet50", "MobileNetV2"]), rounds:
             )
             print(f"{model.stem} in {_BOARDS}, {rounds} first deployments each: {text}")
         if len(bundles) > 1:
-            before, meanwhile = _stream_rates(bundles[0], bundles[1], 5.0)
-            print(
-                f"{models[0].stem} streams {before:.1f}/s, and {meanwhile:.1f}/s while {models[1].stem} is tried and loaded"
-            )
+            for kind in ("never", "new"):
+                before, meanwhile = _stream_rates(bundles[0], bundles[1], kind, 5.0)
+                print(
+                    f"--trial-load {kind}: {models[0].stem} streams {before:.1f}/s, and {meanwhile:.1f}/s while "
+                    f"{models[1].stem} is deployed beside it"
+                )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import math
 import os
 import resource
@@ -24,6 +25,7 @@ from runtime.model_check import examine_file
 
 # A tenth of a core that streams want, too; all of one that they leave.
 _NICENESS = 10
+_ADVICE = "cut smaller, unload a deployment, or use another board."
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,13 @@ def _answer(request: TrialRequest) -> dict[str, Any]:
         return {"findings": dataclasses.asdict(findings)}
     except TfliteRuntimeError as error:
         return {"error": type(error).__name__, "message": str(error)}
-    except MemoryError:
-        return {"error": "MemoryShortError", "message": "the partition takes more memory than the board has free."}
+    except (MemoryError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENOMEM:
+            raise
+        return {
+            "error": "MemoryShortError",
+            "message": f"the partition takes more memory than the board has free: {_ADVICE}",
+        }
 
 
 def _limit(request: TrialRequest) -> None:

@@ -174,10 +174,7 @@ class _Verifier:
         self._spend(n, f"{name}.{field.name}", target)
         start = target + _OFFSET_BYTES
         for place in range(start, start + n * _OFFSET_BYTES, _OFFSET_BYTES):
-            self._table_later(field.target, place + int(_U32.unpack_from(self._data, place)[0]))
-
-    def _table_later(self, name: str, at: int) -> None:
-        self._waiting.append((name, at))
+            self._waiting.append((field.target, place + int(_U32.unpack_from(self._data, place)[0])))
 
     def _numbers(self, name: str, field: Field, target: int) -> None:
         size = struct.calcsize(f"<{field.target}")
