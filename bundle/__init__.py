@@ -1,7 +1,7 @@
 """The bundle: a directory with a manifest, the partition files, the whole model and a sample with its answer."""
 
 from bundle.directory import Bundle, BundleWriter, open_bundle
-from bundle.errors import BundleError, PlanError
+from bundle.errors import BundleError, PlanError, SignatureError
 from bundle.plan import Plan, PlannedChain, PlannedStage
 from bundle.splitting import BundleSplitting
 
@@ -14,5 +14,6 @@ __all__ = [
     "PlanError",
     "PlannedChain",
     "PlannedStage",
+    "SignatureError",
     "open_bundle",
 ]

@@ -7,7 +7,7 @@ import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,6 +23,7 @@ from protos.v1.manifest_pb2 import Manifest, ModelFile
 Array = np.ndarray[Any, Any]
 
 MANIFEST_NAME = "manifest.json"
+SIGNATURE_NAME = "manifest.sig"
 PLAN_NAME = "plan.yaml"
 _SAMPLE_NAME = "sample.npz"
 _INPUT_PREFIX, _OUTPUT_PREFIX = "input:", "output:"
@@ -30,10 +31,15 @@ _INPUT_PREFIX, _OUTPUT_PREFIX = "input:", "output:"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle on disk whose manifest has been read and checked."""
+    """A bundle on disk whose manifest has been read and checked.
+
+    `manifest_bytes` are the manifest's file as it was read; `signature` is theirs, empty if there is none, and unchecked.
+    """
 
     path: Path
     manifest: Manifest
+    manifest_bytes: bytes = field(default=b"", repr=False)
+    signature: bytes = field(default=b"", repr=False)
 
     @property
     def splittings(self) -> tuple[BundleSplitting, ...]:
@@ -101,10 +107,13 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
             f"{directory} is not a bundle: it has no {MANIFEST_NAME}. Make one: python -m converter split"
         )
     try:
-        text = manifest_path.read_text(encoding="utf-8")
+        content = manifest_path.read_bytes()
+        text = content.decode()
+        signature_path = directory / SIGNATURE_NAME
+        signature = signature_path.read_bytes() if signature_path.is_file() else b""
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{manifest_path} cannot be read: {error}.") from error
-    return Bundle(directory, parse_manifest(text))
+    return Bundle(directory, parse_manifest(text), content, signature)
 
 
 class BundleWriter:

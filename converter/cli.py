@@ -1,4 +1,4 @@
-"""The converter's command line: split, cuts, inspect, verify."""
+"""The converter's command line: split, cuts, inspect, sign, verify."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 
 from bundle import Bundle, BundleError, BundleWriter, open_bundle
 from bundle.plan_file import read_plan
+from bundle.signing import sign_bundle, verify_bundle_signature
 from converter import planning_options as options
 from converter.batched_conversion import Conversion, convert_batched
 from converter.convert import ConvertedModel
@@ -209,10 +210,27 @@ def inspect(bundle: Path = _BUNDLE, as_json: bool = _JSON) -> None:
 
 
 @app.command()
+def sign(
+    bundle: Path = _BUNDLE,
+    key: Path = typer.Option(..., metavar="KEY.pem", help="Ed25519 private key, in PEM without a password."),
+) -> None:
+    """Sign BUNDLE, so that boards with --require-signature load it.
+
+    Keys: openssl genpkey -algorithm ed25519 -out KEY.pem; openssl pkey -in KEY.pem -pubout -out PUBLIC_KEY.pem
+
+    Example: python -m converter sign parts/ --key KEY.pem
+    """
+    print(sign_bundle(open_bundle(bundle), key))
+
+
+@app.command()
 def verify(
     bundle: Path = _BUNDLE,
     runtime: str = _RUNTIME,
     threads: int = typer.Option(1, min=1, help="Threads for the runtime."),
+    public_key: Optional[Path] = typer.Option(
+        None, metavar="PUBLIC_KEY.pem", help="First check that BUNDLE was signed with the private key to this one."
+    ),
     as_json: bool = _JSON,
 ) -> None:
     """Run the partitions of BUNDLE one after the other and the whole model, and compare bytes.
@@ -220,6 +238,8 @@ def verify(
     Example: python -m converter verify parts/
     """
     opened = open_bundle(bundle)
+    if public_key is not None:
+        verify_bundle_signature(opened, public_key)
     tflite_runtime = load_runtime(runtime)
     result = verify_bundle(opened, tflite_runtime, threads)
     record = "not comparable: the bundle was made with another runtime, version or architecture"

@@ -80,6 +80,8 @@ async def _deploy_stage(
             runtime_floor=bundle.manifest.runtime_floor,
             threads=placement.board.threads or 0,
         )
+        if bundle.signature:
+            request.manifest, request.manifest_signature = bundle.manifest_bytes, bundle.signature
         request.partition.file.ClearField("time_s")  # a time measured anew makes no other stage: nothing to load again
         await control.load(request)
         return DeployedStage(placement, await control.describe(), uploaded_bytes)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
-import sys
 from pathlib import Path
 from typing import Optional
 
@@ -13,7 +11,9 @@ import typer
 
 from node_service.config import MAX_WAITING_FRAMES, NodeConfig
 from node_service.errors import NodeServiceError
+from node_service.log_lines import log_to_stderr
 from node_service.machine import default_threads
+from node_service.partition_checks import TRIAL_LOADS
 from node_service.server import serve
 from runtime import TfliteRuntimeError
 from runtime.loading import RUNTIME_CHOICES
@@ -57,6 +57,27 @@ def node_service(
         min=1,
         help="Frames of a stream that may wait for their turn; those beyond are refused one by one.",
     ),
+    max_streams: int = typer.Option(64, min=1, help="Streams that may be open at a time; one more is refused."),
+    max_streams_per_address: int = typer.Option(32, min=1, help="Of these, the streams from one address."),
+    max_stages: int = typer.Option(64, min=1, help="Stages that may be loaded at a time; one more is refused."),
+    store_reserve_mib: int = typer.Option(
+        64, min=0, help="Room on the disk that uploads leave free, in MiB; at most a twentieth of the disk."
+    ),
+    allow_operators: str = typer.Option(
+        "",
+        metavar="NAME,...",
+        help="Operators that partitions may have beside the runtime's own, by name, as TFLite_Detection_PostProcess.",
+    ),
+    trial_load: str = typer.Option(
+        "new",
+        help="Load and run a partition in a process of its own first: always, new (each once per version of the runtime) or never.",
+        callback=one_of(TRIAL_LOADS),
+    ),
+    require_signature: Optional[Path] = typer.Option(
+        None,
+        metavar="PUBLIC_KEY.pem",
+        help="Load only partitions of bundles that were signed with the private key to this Ed25519 key; measure none.",
+    ),
     metrics: Optional[str] = typer.Option(
         None,
         metavar="HOST:PORT",
@@ -70,9 +91,7 @@ def node_service(
 
     Example: python -m node_service --listen 127.0.0.1:50051 --store ./store
     """
-    logging.basicConfig(
-        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr(log_level.upper())
     config = NodeConfig(
         listen=Address.parse(listen),
         store=store,
@@ -84,6 +103,13 @@ def node_service(
         drain_timeout_s=drain_timeout_s,
         peer_silence_s=peer_silence_s,
         max_waiting_frames=max_waiting_frames,
+        max_streams=max_streams,
+        max_streams_per_address=max_streams_per_address,
+        max_stages=max_stages,
+        store_reserve_bytes=store_reserve_mib * _MIB,
+        allow_operators=frozenset(filter(None, allow_operators.split(","))),
+        trial_load=trial_load,
+        require_signature=require_signature,
         metrics=_metrics_address(Address.parse(listen), metrics),
     )
     asyncio.run(serve(config))

@@ -19,7 +19,10 @@ class NodeConfig:
 
     `name` is what the board calls itself in logs and descriptions. Frames are taken on the port after that of `listen`. A
     neighbour in a chain that gives no sign of life for `peer_silence_s` is taken to be gone. Of a stream, up to
-    `max_waiting_frames` wait for their turn. `metrics` is where Prometheus scrapes, None for nowhere.
+    `max_waiting_frames` wait for their turn. Streams are limited in all and from one address, loaded stages in all. Uploads
+    leave `store_reserve_bytes` of the disk free. Partitions may have `allow_operators` beside the runtime's own; before they are
+    loaded they are tried in another process: `trial_load` is "always", "new" or "never". With `require_signature`, a public key's
+    file, they must be in a signed manifest. `metrics` is where Prometheus scrapes, None for nowhere.
     """
 
     listen: Address
@@ -32,4 +35,11 @@ class NodeConfig:
     drain_timeout_s: float = 30.0
     peer_silence_s: float = SILENCE_S
     max_waiting_frames: int = MAX_WAITING_FRAMES
+    max_streams: int = 64
+    max_streams_per_address: int = 32
+    max_stages: int = 64
+    store_reserve_bytes: int = 64 * 2**20
+    allow_operators: frozenset[str] = frozenset()
+    trial_load: str = "new"
+    require_signature: Path | None = None
     metrics: Address | None = None

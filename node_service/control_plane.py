@@ -21,6 +21,7 @@ from node_service.machine import cores, memory_bytes, usable_cores
 from node_service.measuring_turn import MeasuringTurn
 from node_service.profiler import Profiler
 from node_service.store import Store
+from node_service.uploads import unless_silent
 from protos.v1 import control_plane_pb2 as messages
 from protos.v1 import control_plane_pb2_grpc
 from runtime import TfliteRuntime
@@ -105,8 +106,8 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
         """Stores one partition."""
         header = await _header(parts)
         with self._store.receive(header.sha256, header.size_bytes) as writer:
-            async for part in parts:
-                writer.write(part.chunk)
+            async for chunk in unless_silent(part.chunk async for part in parts):
+                writer.write(chunk)
             await asyncio.to_thread(writer.commit)  # a slow card must not stop the streams
         return messages.PutPartitionReply(stored_bytes=header.size_bytes)
 

@@ -10,36 +10,29 @@ from functools import partial
 
 from node_service.config import NodeConfig
 from node_service.deployments import Deployments
-from node_service.errors import (
-    BadRequestError,
-    RefusedError,
-    WrongVersionError,
-    is_expected,
-    to_frame_error,
-)
+from node_service.errors import RefusedError, is_expected, to_frame_error
 from node_service.frame_work import FrameStage
 from node_service.machine import usable_cores
 from node_service.metrics.frame_statistics import FrameFigures, FrameStatistics, StageKey
 from node_service.next_board import NextBoard
 from node_service.open_streams import OpenStreams
+from node_service.opening import read_opening
 from node_service.probe_stage import Probes
 from node_service.stage_stream import StageStream
 from node_service.watchdog import Watchdog
 from protos.v1.data_plane_pb2 import Codec, Header, Opened, OpenStream
 from transport.address import Address
-from transport.channel import DATA_PLANE_STREAM, HEADER_ROOM_BYTES, OPENING_SHARE, PROTOCOL_VERSION
+from transport.channel import DATA_PLANE_STREAM, HEADER_ROOM_BYTES, MAX_OPENING_BYTES, OPENING_SHARE
 from transport.coding_costs import BoardLoad
-from transport.errors import CodecUnavailableError, FrameError, StreamBrokenError, StreamStalledError
-from transport.frame import frame_parts, unpack_frame
+from transport.errors import CodecUnavailableError, StreamBrokenError, StreamStalledError
+from transport.frame import frame_parts
 from transport.link_coding import LinkCoding
-from transport.message_stream import SILENCE_S, MessageStream, StreamLimits, StreamListener
+from transport.message_stream import SILENCE_S, ListenerLimits, MessageStream, StreamLimits, StreamListener
 from transport.tensor_codec import CodecSetting, available_codecs, codec_name
 
 _log = logging.getLogger(__name__)
 
-_FIRST_MESSAGE_TIMEOUT_S = 10.0
 _REFUSAL_TIMEOUT_S = 5.0
-_MAX_OPEN_TIMEOUT_S = 120.0
 # Of life, in each silence after which a peer is given up: whoever sent the opening may be less patient than this board.
 _SIGNS = 3
 # It decodes beside the application's work.
@@ -60,7 +53,9 @@ class DataPlane:
         self._config = config
         self._deployments = deployments
         self._probes = probes
-        self._limits = StreamLimits(config.max_frame_bytes + HEADER_ROOM_BYTES, config.peer_silence_s)
+        self._limits = StreamLimits(
+            config.max_frame_bytes + HEADER_ROOM_BYTES, config.peer_silence_s, MAX_OPENING_BYTES
+        )
         self._streams = streams
         self._statistics = frames
         self._watchdog = Watchdog(streams)
@@ -69,7 +64,8 @@ class DataPlane:
 
     def listen(self, address: Address) -> Address:
         """Listens; where, with the port that the system chose for port 0. Raises: OSError."""
-        self._listener = StreamListener(address, DATA_PLANE_STREAM, self._serve, self._limits)
+        connections = ListenerLimits(self._config.max_streams, self._config.max_streams_per_address)
+        self._listener = StreamListener(address, DATA_PLANE_STREAM, self._serve, self._limits, connections)
         return self._listener.address
 
     def unlisten(self) -> None:
@@ -107,7 +103,7 @@ class DataPlane:
     def _serve(self, upstream: MessageStream) -> None:
         board, stage_index = self._config.name, 0
         try:
-            opening = _read_opening(upstream)
+            opening = read_opening(upstream)
             board, stage_index = opening.hops[0].board, opening.hops[0].stage_index
             self._open_and_run(opening, upstream)
         except StreamBrokenError as error:
@@ -127,6 +123,7 @@ class DataPlane:
         this, next_board = opening.hops[0], self._next_board(opening)
         allowed = _codecs_here(opening)
         with self._stage(opening) as stage:
+            upstream.establish(stage.most_message_bytes)
             try:
                 cores = usable_cores()
                 opened = Opened(boards=[this.board], decodes=available_codecs(), cores=cores, takes_cancellations=True)
@@ -223,26 +220,3 @@ def _onward(opening: OpenStream) -> OpenStream:
     del onward.hops[0]
     onward.timeout_s *= OPENING_SHARE
     return onward
-
-
-def _read_opening(upstream: MessageStream) -> OpenStream:
-    try:
-        message = upstream.receive(_FIRST_MESSAGE_TIMEOUT_S)
-    except TimeoutError:
-        raise BadRequestError(f"no message came within {_FIRST_MESSAGE_TIMEOUT_S:g} s of opening the stream.") from None
-    if message is None:
-        raise BadRequestError("the stream ended before its first message.")
-    header, _ = unpack_frame(message)
-    opening = header.open
-    if not header.HasField("open"):
-        raise FrameError("the first message of a stream must open it (Header.open).")
-    if opening.protocol_version != PROTOCOL_VERSION:
-        raise WrongVersionError(
-            f"the peer speaks protocol version {opening.protocol_version}, this board {PROTOCOL_VERSION}. "
-            "Install the same version of boardline on both."
-        )
-    if not opening.hops or not 0 < opening.timeout_s <= _MAX_OPEN_TIMEOUT_S:
-        raise BadRequestError(
-            f"a stream is opened with at least one hop and a time-out of up to {_MAX_OPEN_TIMEOUT_S:g} s."
-        )
-    return opening

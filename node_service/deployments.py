@@ -7,8 +7,10 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 
-from node_service.errors import NotLoadedError, is_expected
+from node_service.errors import LimitError, NotLoadedError, is_expected
+from node_service.partition_checks import PartitionChecks
 from node_service.runtime_choice import choose_threads, require_runtime
+from node_service.signed_partitions import SignedPartitions
 from node_service.stage import Stage
 from node_service.store import Store, check_deployment_id
 from protos.v1.control_plane_pb2 import LoadStageRequest
@@ -29,10 +31,21 @@ class Deployments:
         threads: int,
         silent: Callable[[float], AbstractContextManager[None]] = lambda seconds: nullcontext(),
         on_unload: Callable[[str], None] = lambda deployment_id: None,
+        *,
+        checks: PartitionChecks | None = None,
+        signed: SignedPartitions | None = None,
+        max_stages: int = 64,
+        max_frame_bytes: int | None = None,
     ) -> None:
         """Args: silent: tells peers for as long as its block runs, and up to so many seconds, that this process may not answer.
-        on_unload: hears of deployments that are gone.
+        on_unload: hears of deployments that are gone. checks: of each partition before it is loaded; None: it is known to be sound.
+        signed: of whom partitions must be; None: of anybody.
+        max_frame_bytes: see `Stage.load`.
         """
+        self._checks = checks
+        self._signed = signed
+        self._max_stages = max_stages
+        self._max_frame_bytes = max_frame_bytes
         self._on_unload = on_unload
         self._store = store
         self._runtime = runtime
@@ -65,7 +78,11 @@ class Deployments:
 
         Raises: NotLoadedError: the partition is not stored. WrongVersionError: it needs a newer runtime. ModelLoadError,
             BadRequestError: see `Stage.load` and `choose_threads`. StoreError: it is damaged on the disk, or cannot be remembered.
+            LimitError: as many stages are loaded as may be. MalformedModelError, OperatorRefusedError, MemoryShortError,
+            TrialError: see `PartitionChecks`. SignatureRefusedError: see `SignedPartitions`.
         """
+        if self._signed is None and request.manifest:
+            request = _unsigned(request)
         stage = await self._load(request)
         await asyncio.to_thread(self._store.save_stage, request)
         return stage
@@ -95,7 +112,7 @@ class Deployments:
                 _log.error("the stage file %s is damaged and is ignored; deploy its bundle again", path.name)
                 continue
             try:
-                await self._load(request)
+                await self._load(request, is_new=False)
             except Exception as error:
                 if not is_expected(error):
                     raise
@@ -112,29 +129,39 @@ class Deployments:
         self._retired_frames += stage.frames + stage.failed_frames
         stage.close()
 
-    async def _load(self, request: LoadStageRequest) -> Stage:
+    async def _load(self, request: LoadStageRequest, *, is_new: bool = True) -> Stage:
         """Goes on if the client hangs up: a load cannot be interrupted, and until it is over it takes memory and Python's lock."""
         check_deployment_id(request.deployment_id)
         await self._loading.acquire()
-        loading = asyncio.ensure_future(self._load_alone(request))
+        loading = asyncio.ensure_future(self._load_alone(request, is_new))
         self._in_work = (request.deployment_id, loading)
         loading.add_done_callback(_retrieve)
         return await asyncio.shield(loading)
 
-    async def _load_alone(self, request: LoadStageRequest) -> Stage:
+    async def _load_alone(self, request: LoadStageRequest, is_new: bool) -> Stage:
         key = (request.deployment_id, request.stage_index)
         try:
             loaded = self._stages.get(key)
             if loaded is not None and loaded.request == request:
                 return loaded
+            if loaded is None and len(self._stages) >= self._max_stages:
+                raise LimitError(
+                    f"{len(self._stages)} stages are loaded here, which is the limit. Unload a deployment, or raise --max-stages."
+                )
+            if self._signed is not None:
+                await asyncio.to_thread(self._signed.require_signed, request)
             require_runtime(self._runtime, request.runtime_floor)
             path = await asyncio.to_thread(self._store.intact_partition, request.partition.file.sha256)
             if path is None:
                 raise NotLoadedError(f"partition {request.partition.file.sha256} is not stored here; upload it first.")
             threads = choose_threads(request.threads, self._threads)
+            if self._checks is not None:
+                await self._checks.require_sound(path, request.partition.file.sha256, threads, is_new=is_new)
             # The runtime packs weights while it holds Python's lock: 0.12 s for 100 MB on a desktop, seconds on small boards.
             with self._silent(_LOAD_S + request.partition.file.size_bytes / _LOAD_BYTES_PER_S):
-                stage = await asyncio.to_thread(Stage.load, self._runtime, path, request, threads)
+                stage = await asyncio.to_thread(
+                    Stage.load, self._runtime, path, request, threads, self._max_frame_bytes
+                )
             if loaded is not None:
                 self._retire(loaded)
             self._stages[key] = stage
@@ -142,6 +169,15 @@ class Deployments:
             self._loading.release()
         _log.info("loaded stage %d of %s (%d bytes)", request.stage_index, request.deployment_id, stage.partition_bytes)
         return stage
+
+
+def _unsigned(request: LoadStageRequest) -> LoadStageRequest:
+    """Nobody checks its signature: it is neither kept, nor does a bundle that is signed later make another stage."""
+    kept = LoadStageRequest()
+    kept.CopyFrom(request)
+    kept.ClearField("manifest")
+    kept.ClearField("manifest_signature")
+    return kept
 
 
 def _retrieve(loading: asyncio.Task[Stage]) -> None:

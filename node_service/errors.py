@@ -5,8 +5,15 @@ from __future__ import annotations
 import grpc
 
 from protos.v1.data_plane_pb2 import Error
-from runtime import ComputeError, ModelLoadError
-from transport.errors import AddressError, CodecUnavailableError, FrameError, PlaintextRefusedError, TensorError
+from runtime import ComputeError, MemoryShortError, ModelLoadError
+from transport.errors import (
+    AddressError,
+    CodecUnavailableError,
+    FrameError,
+    NoRoomError,
+    PlaintextRefusedError,
+    TensorError,
+)
 
 
 class NodeServiceError(Exception):
@@ -45,6 +52,10 @@ class RefusedError(NodeServiceError):
     """This board takes no more: it is draining or out of room."""
 
 
+class LimitError(NodeServiceError):
+    """This board holds as many as its settings allow."""
+
+
 class StalledError(NodeServiceError):
     """A frame makes no progress in this board, although the board answers."""
 
@@ -63,6 +74,14 @@ class OverloadedError(NodeServiceError):
 
 class MeasurementError(NodeServiceError):
     """A partition cannot be measured: it crashes the runtime, or takes too long."""
+
+
+class TrialError(NodeServiceError):
+    """A partition was tried in a process of its own, which it crashed, or in which it took too long."""
+
+
+class SignatureRefusedError(NodeServiceError):
+    """This board takes signed partitions only, and this is none; or its key cannot be used."""
 
 
 class StoreError(NodeServiceError):
@@ -85,12 +104,19 @@ _TABLE: tuple[tuple[type[Exception], Error.Code, grpc.StatusCode], ...] = (
     (FrameLateError, Error.DEADLINE_EXCEEDED, grpc.StatusCode.DEADLINE_EXCEEDED),
     (FrameDroppedError, Error.CANCELLED, grpc.StatusCode.CANCELLED),
     (OverloadedError, Error.OVERLOADED, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (NoRoomError, Error.REFUSED, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (LimitError, Error.REFUSED, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (RefusedError, Error.REFUSED, grpc.StatusCode.UNAVAILABLE),
     (ComputeError, Error.COMPUTE_FAILED, grpc.StatusCode.INVALID_ARGUMENT),
+    (MemoryShortError, Error.REFUSED, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (ModelLoadError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
+    (TrialError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
     (MeasurementError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
+    (SignatureRefusedError, Error.REFUSED, grpc.StatusCode.PERMISSION_DENIED),
     (StoreError, Error.REFUSED, grpc.StatusCode.RESOURCE_EXHAUSTED),
 )
+# gRPC's headers, where a status travels, have 8 KiB; no list of tensors in a message is as long by right.
+_MOST_CHARACTERS = 2000
 _UNKNOWN = "a defect in the node service; its log has the traceback"
 
 
@@ -106,7 +132,7 @@ def to_frame_error(error: Exception, board: str, stage_index: int) -> Error:
     for kind, code, _ in _TABLE:
         if isinstance(error, kind):
             at_fault = error.board if isinstance(error, PeerUnavailableError) else board
-            return Error(code=code, message=str(error), board=at_fault, stage_index=stage_index)
+            return Error(code=code, message=_public(error), board=at_fault, stage_index=stage_index)
     return Error(code=Error.INTERNAL, message=_UNKNOWN, board=board, stage_index=stage_index)
 
 
@@ -114,5 +140,10 @@ def to_status(error: Exception) -> tuple[grpc.StatusCode, str]:
     """What the caller of the control plane is told."""
     for kind, _, status in _TABLE:
         if isinstance(error, kind):
-            return status, str(error)
+            return status, _public(error)
     return grpc.StatusCode.INTERNAL, _UNKNOWN
+
+
+def _public(error: Exception) -> str:
+    text = str(error)
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]} ..."

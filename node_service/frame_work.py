@@ -44,6 +44,10 @@ class FrameStage(Protocol):
     def threads(self) -> int:
         """Cores that it computes on."""
 
+    @property
+    def most_message_bytes(self) -> int | None:
+        """The largest message that makes sense to it; None: as large as the board takes."""
+
     def standstill(self) -> StalledError | None:
         """What to say if a frame has been in work for far longer than frames take; None while all is well. For any thread."""
 

@@ -61,6 +61,7 @@ class NextBoard:
             raise RelayedError(header.error)
         if not header.HasField("opened"):
             raise self._unavailable("answered the opening of the stream with something else")
+        self._stream.establish()
         if header.opened.takes_cancellations:
             self._cancellations = Cancellations(self._stream)
         return header.opened

@@ -25,6 +25,7 @@ class ProbeStage:
         self.stage_index = hop.stage_index
         self.leaving_dtypes = (np.dtype(np.uint8),)
         self.threads = 0
+        self.most_message_bytes = None
         self.frames = 0
         header = TensorHeader(dtype=DType.UINT8, shape=[hop.probe_bytes], codec=Codec.RAW)
         self._leaving = EncodedTensor(header, np.random.default_rng(_SEED).bytes(hop.probe_bytes))

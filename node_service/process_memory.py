@@ -29,6 +29,10 @@ class ProcessMemory:
             return self._status("RssAnon") + self._status("VmSwap")
         return sums.get("Anonymous", 0) + sums.get("Swap", 0)
 
+    def data_bytes(self) -> int:
+        """Memory that may be written and belongs to the process alone, used or not: what RLIMIT_DATA limits."""
+        return self._status("VmData")
+
     def file_bytes(self, path: Path) -> int:
         """Pages of a mapped file that are in memory."""
         sums = self._mappings(path.name)

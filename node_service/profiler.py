@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from node_service.config import NodeConfig
-from node_service.errors import BadRequestError, MeasurementError, StoreError
+from node_service.errors import BadRequestError, MeasurementError, SignatureRefusedError, StoreError
 from node_service.measuring_turn import MeasuringTurn
 from node_service.partition_measurement import MeasurementRequest
 from node_service.profile_cache import ProfileCache
 from node_service.runtime_choice import choose_threads, require_runtime
 from node_service.store import Store, check_sha256
 from node_service.thermal import ThermalSensors, ThrottleWatch
+from node_service.uploads import unless_silent
 from node_service.worker_process import WorkerProcess
 from protos.v1.control_plane_pb2 import Profile, ProfileHeader, ProfileKey
 from runtime import ComputeError, ModelLoadError, TfliteRuntime, TfliteRuntimeError
@@ -28,8 +29,6 @@ _MOST_BUDGET_S = 600.0
 _LOAD_ALLOWANCE_S = 120.0
 # Two runs for the memory, a warm-up and five timed runs may each take nearly the whole budget.
 _RUNS_ALLOWANCE = 8
-# The board is taken while a file arrives: who sends nothing for so long loses his turn.
-_UPLOAD_SILENCE_S = 30.0
 # The firmware of a Raspberry Pi forgets after two seconds that it throttled.
 _LOOK_INTERVAL_S = 1.0
 # The kernel's threads, a monitoring agent and this service itself take a few percent of a board.
@@ -70,8 +69,14 @@ class Profiler:
 
         Raises: BadRequestError: an impossible request, or other bytes than announced. WrongVersionError: the model needs a
             newer runtime. ModelLoadError, ComputeError: the runtime refuses it. MeasurementError: it crashes the runtime or
-            takes too long. RefusedError: the board drains. StoreError: the disk is full.
+            takes too long. RefusedError: the board drains. StoreError: the disk is full. SignatureRefusedError: the board takes
+            signed partitions only.
         """
+        if self._config.require_signature is not None:
+            raise SignatureRefusedError(
+                "this board takes signed partitions only (--require-signature) and measures none. Profile the model while it runs "
+                "without, or on a board of the same kind."
+            )
         if not 0 < header.budget_s <= _MOST_BUDGET_S or not 0 < header.confidence < 1:
             raise BadRequestError(
                 f"a budget of {header.budget_s:g} s and a confidence of {header.confidence:g} were asked for; expected up to "
@@ -91,7 +96,7 @@ class Profiler:
 
     async def _profile(self, header: ProfileHeader, key: ProfileKey, chunks: AsyncIterator[bytes]) -> Profile:
         with self._store.receive(key.sha256, header.size_bytes) as partition:
-            async for chunk in _unless_silent(chunks):
+            async for chunk in unless_silent(chunks):
                 partition.write(chunk)
             path = await asyncio.to_thread(partition.verified)
             profile = await self._measure(path, header, key)
@@ -157,15 +162,3 @@ def _noise(profile: Profile, confidence: float, waited_share: float) -> Iterator
     share = profile.run_half_width_s / profile.run_s
     if share > confidence:
         yield f"noisy: the mean is known to {share:.1%} only, {confidence:.1%} was asked for ({profile.runs} runs)"
-
-
-async def _unless_silent(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    while True:
-        try:
-            yield await asyncio.wait_for(chunks.__anext__(), _UPLOAD_SILENCE_S)
-        except StopAsyncIteration:
-            return
-        except asyncio.TimeoutError:
-            raise BadRequestError(
-                f"nothing arrived for {_UPLOAD_SILENCE_S:g} s in the middle of the partition."
-            ) from None

@@ -13,33 +13,37 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from node_service.checked_partitions import CheckedPartitions
 from node_service.config import NodeConfig
 from node_service.control_plane import ControlPlane
 from node_service.data_plane import DataPlane
 from node_service.deployments import Deployments
-from node_service.errors import NodeServiceError, RefusedError, StoreError
-from node_service.machine import machine_identity
+from node_service.errors import NodeServiceError, RefusedError, StoreError, TrialError
+from node_service.machine import machine_identity, memory_bytes
 from node_service.measuring_turn import MeasuringTurn
 from node_service.metrics import FrameStatistics, MetricsServer, NodeCollector, NodeSources
 from node_service.open_streams import OpenStreams
+from node_service.partition_checks import PartitionChecks
 from node_service.power import EnergyMeter, find_sensors
 from node_service.probe_stage import Probes
 from node_service.process_memory import ProcessMemory
 from node_service.profile_cache import Configuration, ProfileCache
 from node_service.profiler import Profiler
+from node_service.signed_partitions import SignedPartitions
 from node_service.store import Store
 from node_service.thermal import ThermalSensors
-from node_service.worker_process import WorkerProcess
+from node_service.worker_process import TRIAL_WORKER, WorkerProcess
 from protos.v1 import control_plane_pb2_grpc
 from runtime import load_runtime
 from transport.address import Address, require_plaintext_allowed
-from transport.channel import grpc_options
+from transport.channel import MAX_REQUEST_BYTES, grpc_options
 
 _log = logging.getLogger(__name__)
 _CONTROL_PLANE = "boardline.v1.ControlPlane"
 _DATA_PLANE = "boardline.v1.DataPlane"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LAST_PORT = 65535
+_MOST_CALLS = 128  # of the control plane at a time
 _TRIES = 20  # for two free ports side by side
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -53,19 +57,41 @@ class NodeServer:
     """One node service in the running event loop."""
 
     def __init__(self, config: NodeConfig) -> None:
-        """Raises: PlaintextRefusedError, RuntimeMissingError, StoreError."""
+        """Raises: PlaintextRefusedError, RuntimeMissingError, SignatureRefusedError, StoreError."""
         require_plaintext_allowed(config.listen, config.insecure)
         self._config = config
         self._draining = asyncio.Event()
         self._changing = asyncio.Lock()  # of being drained: what is remembered is what was said last
         self._is_stopping = False
         runtime = load_runtime(config.runtime)
-        store = self._store = Store(config.store)
+        store = self._store = Store(config.store, config.store_reserve_bytes)
         streams = OpenStreams()
         self._frames = FrameStatistics()
-        self._deployments = Deployments(store, runtime, config.threads, streams.silent, self._frames.forget)
+        self._checks = PartitionChecks(
+            runtime,
+            config.runtime,
+            CheckedPartitions(config.store / "checked"),
+            WorkerProcess(TRIAL_WORKER, work="trial of the partition", error=TrialError),
+            available_bytes=lambda: memory_bytes()[1],
+            allowed_operators=config.allow_operators,
+            trial_load=config.trial_load,
+        )
+        self._deployments = Deployments(
+            store,
+            runtime,
+            config.threads,
+            streams.silent,
+            self._frames.forget,
+            checks=self._checks,
+            signed=SignedPartitions(config.require_signature) if config.require_signature is not None else None,
+            max_stages=config.max_stages,
+            max_frame_bytes=config.max_frame_bytes,
+        )
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(options=[*grpc_options(config.max_frame_bytes), ("grpc.so_reuseport", 0)])
+        self._server = grpc.aio.server(
+            options=[*grpc_options(), ("grpc.max_receive_message_length", MAX_REQUEST_BYTES), ("grpc.so_reuseport", 0)],
+            maximum_concurrent_rpcs=_MOST_CALLS,
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         probes = Probes(config.name, config.max_frame_bytes)
         turn = MeasuringTurn(config.name, self._draining)
@@ -191,6 +217,7 @@ class NodeServer:
         timeout_s = self._config.drain_timeout_s
         await asyncio.gather(self._server.stop(timeout_s), asyncio.to_thread(self._data.drain, timeout_s))
         await self._profiler.close()
+        await self._checks.close()
         self._deployments.close()
         self._meter.stop()
         if self._metrics is not None:

@@ -17,7 +17,8 @@ from node_service.frame_work import FrameWork
 from protos.v1.control_plane_pb2 import LoadedStage, LoadStageRequest
 from protos.v1.tensor_pb2 import TensorSpec
 from runtime import Port, Runner, TfliteRuntime
-from transport.boundary import Boundary
+from transport.boundary import Boundary, boundary_bytes
+from transport.channel import HEADER_ROOM_BYTES
 from transport.frame import EncodedTensor
 from transport.tensor_spec import describe, numpy_dtype
 
@@ -28,6 +29,8 @@ _STANDSTILL = 4.0
 _LEAST_STANDSTILL_S = 0.7
 # The first run packs weights and maps files from a slow card: it says little of those to come.
 _FIRST_RUN_S = 60.0
+# Beyond what a stage expects, a frame is taken up to this size: so that one with wrong tensors is answered with their names.
+_WRONG_FRAME_BYTES = 2**20
 # Of the longest run's time, after each shorter one: one that took very long, for whatever reason, is forgotten.
 _MEMORY = 0.99
 
@@ -40,13 +43,14 @@ class Stage:
     partition_bytes: int
     runner: Runner = field(repr=False)
     threads: int = 1
+    max_frame_bytes: int | None = None
     frames: int = 0
     failed_frames: int = 0
     streams: int = 0
 
     def __post_init__(self) -> None:
         partition = self.request.partition
-        self._boundary = Boundary(partition.arriving)
+        self._boundary = Boundary(partition.arriving, self.max_frame_bytes)
         self._is_closed = False
         self._begun_ns = 0  # of the frame in work; 0 between frames
         self._longest_ns = 0.0
@@ -63,21 +67,37 @@ class Stage:
         ]
 
     @classmethod
-    def load(cls, runtime: TfliteRuntime, path: Path, request: LoadStageRequest, threads: int) -> Stage:
+    def load(
+        cls,
+        runtime: TfliteRuntime,
+        path: Path,
+        request: LoadStageRequest,
+        threads: int,
+        max_frame_bytes: int | None = None,
+    ) -> Stage:
         """Loads a stored partition and checks that its file has the tensors which the request promises.
 
+        Args: max_frame_bytes: of a frame's tensors, decoded; None: any number.
         Raises: ModelLoadError: the runtime refuses the file. BadRequestError: the file's tensors are others.
         """
         _check_names(request)
         runner = Runner(runtime, path, threads)
         _check_ports("inputs", request.partition.inputs, runner.inputs)
         _check_ports("outputs", request.partition.outputs, runner.outputs)
-        return cls(request, path.stat().st_size, runner, threads)
+        return cls(request, path.stat().st_size, runner, threads, max_frame_bytes)
 
     @property
     def stage_index(self) -> int:
         """Its place in the deployment's chain."""
         return self.request.stage_index
+
+    @property
+    def most_message_bytes(self) -> int | None:
+        """Twice what it expects, and a little; None where the deployment leaves a size open."""
+        arriving = self.request.partition.arriving
+        if any(-1 in spec.shape for spec in arriving):
+            return None
+        return 2 * boundary_bytes(arriving) + _WRONG_FRAME_BYTES + HEADER_ROOM_BYTES
 
     @property
     def leaving_dtypes(self) -> Sequence[np.dtype[Any]]:

@@ -6,7 +6,10 @@ import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+import shutil
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -28,14 +31,23 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _READ_BYTES = 2**20
 # The schema's own limit: a flatbuffer has 32-bit signed offsets.
 _MAX_PARTITION_BYTES = 2**31
+# Of a disk; more is never kept free for others.
+_MOST_RESERVE = 1 / 20
+_MOST_HASHES = 4096
 _DEPLOYMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class Store:
     """Files under one directory. Every write goes to a temporary file, is synced, and is then renamed into place."""
 
-    def __init__(self, directory: Path) -> None:
-        """A read-only disk serves what it holds. Raises: StoreError: the directory cannot be made, or another service uses it."""
+    def __init__(self, directory: Path, reserve_bytes: int = 0) -> None:
+        """A read-only disk serves what it holds.
+
+        Args: reserve_bytes: room that partitions leave free, but no more than a twentieth of the disk.
+        Raises: StoreError: the directory cannot be made, or another service uses it."""
+        self._reserve_bytes = reserve_bytes
+        self._promised_bytes = 0  # to uploads that have begun
+        self._promising = threading.Lock()
         self._partitions = directory / "partitions"
         self._stages = directory / "stages"
         self._drained = directory / "drained"
@@ -49,17 +61,28 @@ class Store:
             raise StoreError(f"the store {directory} cannot be used: {error}. Choose a writable --store.") from error
 
     def find_missing(self, hashes: Iterable[str]) -> list[str]:
-        """Which of these partitions are not stored, in the given order. Raises: BadRequestError: not a SHA-256."""
+        """Which of these partitions are not stored, in the given order. Raises: BadRequestError: not a SHA-256, or very many."""
+        hashes = list(hashes)
+        if len(hashes) > _MOST_HASHES:
+            raise BadRequestError(
+                f"{len(hashes)} partitions were asked for; at most {_MOST_HASHES} are looked up at once."
+            )
         return [h for h in hashes if not self._partition(h).is_file()]
 
-    def receive(self, sha256: str, size_bytes: int) -> PartitionWriter:
+    def receive(self, sha256: str, size_bytes: int) -> AbstractContextManager[PartitionWriter]:
         """A writer for one partition, to be used in a with block.
 
-        Raises: BadRequestError: an impossible size, or no SHA-256. StoreError: the disk is full or read-only.
+        Raises: BadRequestError: an impossible size, or no SHA-256. StoreError: the disk is full or read-only, or would be too
+            full for others.
         """
         if not 0 < size_bytes < _MAX_PARTITION_BYTES:
             raise BadRequestError(f"a partition has 1 to {_MAX_PARTITION_BYTES - 1} bytes, not {size_bytes}.")
-        return PartitionWriter(self._partition(sha256), sha256, size_bytes)
+        return self._receive(self._partition(sha256), sha256, size_bytes)
+
+    @contextmanager
+    def _receive(self, path: Path, sha256: str, size_bytes: int) -> Iterator[PartitionWriter]:
+        with self._room(size_bytes), PartitionWriter(path, sha256, size_bytes) as writer:
+            yield writer
 
     def intact_partition(self, sha256: str) -> Path | None:
         """Where a partition lies, after reading it whole and comparing its hash; None if it is not stored.
@@ -80,6 +103,26 @@ class Store:
                 "and look at the disk or card."
             )
         return path
+
+    @contextmanager
+    def _room(self, size_bytes: int) -> Iterator[None]:
+        """Promises room to one upload. What it has written by then counts twice: rather too careful than a full disk."""
+        with self._promising:
+            with disk_errors():
+                usage = shutil.disk_usage(self._partitions)
+            reserve_bytes = min(self._reserve_bytes, int(usage.total * _MOST_RESERVE))
+            free_bytes = usage.free - reserve_bytes - self._promised_bytes
+            if size_bytes > free_bytes:
+                raise StoreError(
+                    f"the store cannot be written: No space left for a partition of {size_bytes} bytes; {usage.free} are free, "
+                    f"of which {reserve_bytes} stay so (--store-reserve-mib) and {self._promised_bytes} are promised to uploads."
+                )
+            self._promised_bytes += size_bytes
+        try:
+            yield
+        finally:
+            with self._promising:
+                self._promised_bytes -= size_bytes
 
     def close(self) -> None:
         """Lets another service have the directory."""

@@ -15,5 +15,21 @@ class ModelLoadError(TfliteRuntimeError):
     """The runtime refuses the model: too new for it, corrupt, or too big for the memory."""
 
 
+class MalformedModelError(ModelLoadError):
+    """The model file is damaged, or made to harm: it is refused before a runtime sees it."""
+
+    def __init__(self, fault: str) -> None:
+        """Args: fault: a sentence about "it", the file."""
+        super().__init__(f"the model file is malformed: {fault} Convert or copy it again.")
+
+
+class OperatorRefusedError(ModelLoadError):
+    """The model has operators that are not the runtime's own, and nobody allowed them."""
+
+
+class MemoryShortError(ModelLoadError):
+    """The model needs more memory than there is."""
+
+
 class ComputeError(TfliteRuntimeError):
     """The runtime refused to run the model on these tensors."""

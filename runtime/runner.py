@@ -113,9 +113,14 @@ class Runner:
                 return interpreter
         except (ValueError, RuntimeError, SystemError, MemoryError) as error:
             raise ModelLoadError(
-                f"{self._runtime.name} {self._runtime.version} refuses the model: {_one_line(error)}. "
+                f"{self._runtime.name} {self._runtime.version} refuses the model: {self._without_path(_one_line(error))}. "
                 "If it names an operator version, the model needs a newer runtime; else the file is damaged."
             ) from error
+
+    def _without_path(self, text: str) -> str:
+        """Where a board keeps its files is nobody else's business."""
+        path = self._options.get("model_path")
+        return text.replace(path, Path(path).name) if isinstance(path, str) else text
 
     def _fit_shapes(self, values: Sequence[np.ndarray[Any, Any]]) -> None:
         shapes = [v.shape for v in values]

@@ -24,7 +24,9 @@ def check_boundary(specs: Sequence[TensorSpec], tensors: Sequence[EncodedTensor]
     wrong = [
         f"{describe(spec)}, got {_dtype_name(tensor.header.dtype)} {list(tensor.header.shape)}"
         for spec, tensor in zip(specs, tensors)
-        if tensor.header.dtype != spec.dtype or not shape_fits(spec.shape, tensor.header.shape)
+        if tensor.header.dtype != spec.dtype
+        or not shape_fits(spec.shape, tensor.header.shape)
+        or any(n < 0 for n in tensor.header.shape)
     ]
     if wrong:
         raise FrameError(f"the frame's tensors do not fit the deployment; expected {'; '.join(wrong)}.")
@@ -33,8 +35,10 @@ def check_boundary(specs: Sequence[TensorSpec], tensors: Sequence[EncodedTensor]
 class Boundary:
     """The tensors that must arrive at a stage, in order; checks and views each frame's at the least cost."""
 
-    def __init__(self, specs: Sequence[TensorSpec]) -> None:
+    def __init__(self, specs: Sequence[TensorSpec], most_bytes: int | None = None) -> None:
+        """Args: most_bytes: of a frame's decoded tensors, where the deployment leaves their size open; None: any number."""
         self._specs = list(specs)
+        self._most_bytes = most_bytes
         # What a raw tensor's header and data must be, where no dimension is open: then nothing else has to be looked at.
         self._raw = [
             (spec.dtype, list(spec.shape), numpy_dtype(spec.dtype), tuple(spec.shape), _raw_bytes(spec))
@@ -50,10 +54,18 @@ class Boundary:
         if self._are_as_expected(tensors):
             return [np.ndarray(self._raw[i][3], self._raw[i][2], tensors[i].data) for i in places]
         check_boundary(self._specs, tensors)
+        if len(self._raw) != len(self._specs) and self._most_bytes is not None:
+            self._require_size(tensors, self._most_bytes)
         for spec, tensor in zip(self._specs, tensors):  # those that are only carried along, too
             if tensor.header.codec == Codec.RAW:
                 require_raw_length(spec, tensor)
         return [decode_tensor(tensors[i]) for i in places]
+
+    def _require_size(self, tensors: Sequence[EncodedTensor], most_bytes: int) -> None:
+        """A few bytes of LZ4 or ZFP may claim to be any tensor that an open dimension permits."""
+        n_bytes = sum(numpy_dtype(t.header.dtype).itemsize * math.prod(t.header.shape) for t in tensors)
+        if n_bytes > most_bytes:
+            raise FrameError(f"the frame's tensors have {n_bytes} bytes decoded; at most {most_bytes} are taken.")
 
     def _are_as_expected(self, tensors: Sequence[EncodedTensor]) -> bool:
         """Whether all are raw, and of the shapes and sizes that are known beforehand."""

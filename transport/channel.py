@@ -15,6 +15,10 @@ DEFAULT_MAX_FRAME_BYTES = 256 * 2**20
 
 # A message of the data plane is a frame's payload and its header.
 HEADER_ROOM_BYTES = 2**16
+# What opens a stream, and the answer to it: 64 hops of three times the usual length.
+MAX_OPENING_BYTES = 2**14
+# Requests of the control plane; uploads come in chunks of 1 MiB.
+MAX_REQUEST_BYTES = 2**23
 # A peer that vanished or froze is noticed after a silence of this length and as long again for its answer to a ping.
 _KEEPALIVE_MS = 5_000
 # A process that stands still lets its system take the connection and says nothing: so long it has for its first words. gRPC's

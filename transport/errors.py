@@ -42,3 +42,7 @@ class StreamStalledError(TransportError):
 
 class ConnectError(TransportError):
     """No connection: nobody listens there, or no answer came in time."""
+
+
+class NoRoomError(TransportError):
+    """As many streams are open as may be, in all or from one address."""

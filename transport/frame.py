@@ -27,7 +27,9 @@ _MAX_VARINT_BYTES = 10
 _MAX_TAG_BYTES = _MAX_LENGTH_BYTES = 5  # both are 32-bit numbers
 _MAX_FIELD_NUMBER = 2**29 - 1
 # A header has some 30 bytes a tensor and 40 a stage. Unpacked, hostile ones take a hundred times their size.
-MAX_HEADER_BYTES = 2**20
+MAX_HEADER_BYTES = 2**17
+# Headers wait with their frames: those of more entries than any chain has are not kept.
+_MAX_TENSORS = _MAX_TIMINGS = 512
 _ZEROS = bytes(ALIGNMENT_BYTES)
 
 
@@ -74,7 +76,8 @@ def frame_parts(header: Header, tensors: Sequence[EncodedTensor] = ()) -> list[B
 def unpack_frame(message: bytes | memoryview) -> tuple[Header, list[EncodedTensor]]:
     """The header, and the tensors as views into `message`; nothing of the payload is copied.
 
-    Raises: FrameError: not a frame, a header of more than MAX_HEADER_BYTES, or a tensor that lies outside the payload.
+    Raises: FrameError: not a frame, a header of more than MAX_HEADER_BYTES or of too many entries, or a tensor that lies outside
+        the payload.
     """
     view = memoryview(message)
     header = Header()
@@ -91,6 +94,11 @@ def unpack_frame(message: bytes | memoryview) -> tuple[Header, list[EncodedTenso
                         f"a header of {header_bytes} bytes is refused; at most {MAX_HEADER_BYTES} are taken."
                     )
                 header.MergeFromString(bytes(view[start:stop]))
+        if len(header.tensors) > _MAX_TENSORS or len(header.timings) > _MAX_TIMINGS:
+            raise FrameError(
+                f"a header of {len(header.tensors)} tensors and {len(header.timings)} timings is refused; "
+                f"at most {_MAX_TENSORS} of each are taken."
+            )
         return header, [_locate(entry, payload) for entry in header.tensors]
     except (DecodeError, IndexError) as error:
         raise FrameError(f"a message of {len(message)} bytes is not a frame: {error}.") from error

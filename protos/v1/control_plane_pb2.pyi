@@ -98,18 +98,22 @@ class PutPartitionReply(_message.Message):
     def __init__(self, stored_bytes: _Optional[int] = ...) -> None: ...
 
 class LoadStageRequest(_message.Message):
-    __slots__ = ("deployment_id", "stage_index", "partition", "runtime_floor", "threads")
+    __slots__ = ("deployment_id", "stage_index", "partition", "runtime_floor", "threads", "manifest", "manifest_signature")
     DEPLOYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FLOOR_FIELD_NUMBER: _ClassVar[int]
     THREADS_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     deployment_id: str
     stage_index: int
     partition: _manifest_pb2.Partition
     runtime_floor: str
     threads: int
-    def __init__(self, deployment_id: _Optional[str] = ..., stage_index: _Optional[int] = ..., partition: _Optional[_Union[_manifest_pb2.Partition, _Mapping]] = ..., runtime_floor: _Optional[str] = ..., threads: _Optional[int] = ...) -> None: ...
+    manifest: bytes
+    manifest_signature: bytes
+    def __init__(self, deployment_id: _Optional[str] = ..., stage_index: _Optional[int] = ..., partition: _Optional[_Union[_manifest_pb2.Partition, _Mapping]] = ..., runtime_floor: _Optional[str] = ..., threads: _Optional[int] = ..., manifest: _Optional[bytes] = ..., manifest_signature: _Optional[bytes] = ...) -> None: ...
 
 class LoadStageReply(_message.Message):
     __slots__ = ("stage",)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from node_service.checked_partitions import Checked, CheckedPartitions
 from node_service.profile_cache import Configuration, ProfileCache
 from node_service.store import Store
 from protos.v1.control_plane_pb2 import LoadStageRequest, Profile, ProfileKey
 from protos.v1.manifest_pb2 import RuntimeIdentity
+from runtime.model_check import Findings
 from tests.kill_everywhere import KillCase
 
 DATA = bytes(range(256)) * 100
@@ -98,6 +100,17 @@ def look_at_profile(place: Path) -> str:
     return profile.board[:3]
 
 
+def keep_check(place: Path, operator: str) -> None:
+    CheckedPartitions(place / "checked").keep(SHA256, Checked(Findings((operator * 1000,), 5), "runtime"))
+
+
+def look_at_check(place: Path) -> str:
+    known = CheckedPartitions(place / "checked").find(SHA256)
+    assert known is not None
+    assert known.findings.need_bytes == 5
+    return known.findings.foreign_operators[0][:3]
+
+
 PUT_PARTITION = KillCase(open_store, put_partition, look_for_partition, step_bytes=2003)
 # Made from nothing: the store's directories, too.
 NEW_STORE = KillCase(lambda place: None, put_partition, look_for_partition, step_bytes=10_007)
@@ -117,3 +130,4 @@ UNDO_DRAIN = KillCase(
 KEEP_PROFILE = KillCase(
     lambda place: keep_profile(place, "old"), lambda place: keep_profile(place, "new"), look_at_profile
 )
+KEEP_CHECK = KillCase(lambda place: keep_check(place, "old"), lambda place: keep_check(place, "new"), look_at_check)

@@ -30,6 +30,35 @@ def failing_model() -> bytes:
     return builder.build()
 
 
+def endless_model() -> bytes:
+    """A file that loads, and whose run never ends: WHILE i <= n, where nothing counts i up."""
+    builder = ModelBuilder()
+    condition, body, main = builder.subgraph("condition"), builder.subgraph("body"), builder.main
+    i, n, again = condition.tensor([1], np.int32), condition.tensor([1], np.int32), condition.tensor([1], np.bool_)
+    condition.operator("LESS_EQUAL", [i, n], [again], schema.LessEqualOptionsT())
+    condition.ends([i, n], [again])
+    i, n, following = body.tensor([1], np.int32), body.tensor([1], np.int32), body.tensor([1], np.int32)
+    zero = body.constant(np.array([0], np.int32))
+    body.operator("ADD", [i, zero], [following], schema.AddOptionsT())
+    body.ends([i, n], [following, n])
+    n, count, end = (main.tensor([1], np.int32) for _ in range(3))
+    start = main.constant(np.array([0], np.int32))
+    main.operator("WHILE", [start, n], [count, end], schema.WhileOptionsT(condSubgraphIndex=1, bodySubgraphIndex=2))
+    main.ends([n], [count])
+    return builder.build()
+
+
+def custom_model(name: str) -> bytes:
+    """A file with one custom operator."""
+    builder = ModelBuilder()
+    main = builder.main
+    x, y = main.tensor([4]), main.tensor([4])
+    main.operator("CUSTOM", [x], [y])
+    builder.raw.operatorCodes[0].customCode = name.encode()
+    main.ends([x], [y])
+    return builder.build()
+
+
 def dense_model(side: int, layers: int) -> bytes:
     """`layers` FULLY_CONNECTED operators with (side, side) float32 weights each."""
     builder = ModelBuilder()

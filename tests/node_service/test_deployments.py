@@ -14,6 +14,7 @@ import pytest
 
 from node_service import deployments as deployments_module
 from node_service.deployments import Deployments
+from node_service.errors import LimitError
 from protos.v1.control_plane_pb2 import LoadStageRequest
 
 
@@ -42,7 +43,7 @@ class Loads:
         self.at_once -= 1
         if self._error is not None:
             raise self._error
-        return SimpleNamespace(partition_bytes=0, frames=0, failed_frames=0, close=lambda: None)
+        return SimpleNamespace(request=None, partition_bytes=0, frames=0, failed_frames=0, close=lambda: None)
 
     @contextlib.contextmanager
     def _silent(self, seconds: float) -> Iterator[None]:
@@ -88,5 +89,22 @@ def test_error_of_a_load_that_nobody_waits_for_is_nobodys(monkeypatch: pytest.Mo
         loads.may_go.set()
         with pytest.raises(MemoryError):
             await second
+
+    asyncio.run(check())
+
+
+def test_stage_too_many_is_refused_and_those_that_are_loaded_can_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = Loads(monkeypatch)
+    loads.may_go.set()
+    loads.deployments._max_stages = 2
+
+    async def check() -> None:
+        for index in range(2):
+            await loads.deployments.load(LoadStageRequest(deployment_id="d", stage_index=index))
+        with pytest.raises(LimitError, match=r"2 stages are loaded here.*--max-stages"):
+            await loads.deployments.load(LoadStageRequest(deployment_id="e", stage_index=0))
+        await loads.deployments.load(LoadStageRequest(deployment_id="d", stage_index=0, threads=1))
+        await loads.deployments.unload("d")
+        await loads.deployments.load(LoadStageRequest(deployment_id="e", stage_index=0))
 
     asyncio.run(check())

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from node_service import profiler as profiler_module
+from node_service import uploads
 from node_service.config import NodeConfig
 from node_service.errors import BadRequestError, MeasurementError, WrongVersionError
 from node_service.measuring_turn import MeasuringTurn
@@ -203,7 +204,7 @@ def test_request_that_cannot_be_served_is_refused_and_nothing_stays(
 
 
 def test_upload_that_stalls_loses_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profiler_module, "_UPLOAD_SILENCE_S", 0.05)
+    monkeypatch.setattr(uploads, "UPLOAD_SILENCE_S", 0.05)
 
     async def stall() -> AsyncIterator[bytes]:
         yield DATA[:10]

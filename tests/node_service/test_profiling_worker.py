@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from node_service import profiling_worker
+from node_service import worker_requests
 from tests.bundles import zoo_file
 from tests.node_service.model_files import dense_model
 
@@ -142,11 +142,12 @@ def test_worker_goes_before_the_service_when_memory_runs_out(worker: subprocess.
 def test_refusal_to_go_first_is_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(profiling_worker, "_SELF_OOM_SCORE", tmp_path)
-    profiling_worker._offer_to_the_oom_killer()
+    monkeypatch.setattr(worker_requests, "_SELF_OOM_SCORE", tmp_path)
+    worker_requests.offer_to_the_oom_killer()
     assert "may take the service" in capsys.readouterr().err
 
 
-def test_worker_imports_no_grpc() -> None:
-    script = "import sys, node_service.profiling_worker; sys.exit('grpc' in sys.modules)"
+@pytest.mark.parametrize("worker", ["profiling_worker", "trial_worker"])
+def test_worker_imports_no_grpc(worker: str) -> None:
+    script = f"import sys, node_service.{worker}; sys.exit('grpc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False, timeout=TIMEOUT_S).returncode == 0

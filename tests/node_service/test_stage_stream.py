@@ -209,6 +209,7 @@ def test_flood_by_a_sender_that_takes_no_answers_takes_no_more_memory_than_the_f
         thread = threading.Thread(target=flood)
         thread.start()
         assert flooding.wait(10)
+        assert comes_true(lambda: bool(served.streams))
         refusals = served.streams[0]._refusals
         threading.Event().wait(0.5)
         n_first = refusals._waiting.qsize()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from node_service import store as store_module
 from node_service.errors import BadRequestError, StoreError
 from node_service.store import Store
 from protos.v1.control_plane_pb2 import LoadStageRequest
@@ -140,3 +142,33 @@ def test_store_is_refused_when_it_cannot_be_a_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be used"):
         Store(tmp_path / "file")
+
+
+def test_upload_is_refused_before_the_disk_would_be_too_full_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 3 * len(DATA) + 500
+    monkeypatch.setattr(store_module.shutil, "disk_usage", lambda path: SimpleNamespace(total=10**9, free=free))
+    store = Store(tmp_path, reserve_bytes=1000)
+    other = hashlib.sha256(b"other").hexdigest()
+    with store.receive(other, 2 * len(DATA)):  # what was promised to one upload is not given to another
+        with pytest.raises(
+            StoreError, match=rf"No space left.*{free} are free.*1000 stay so.*{2 * len(DATA)} are promised"
+        ):
+            put(store)
+        assert len(files(tmp_path)) == 1
+    put(store)
+    free = len(DATA) + 999
+    with pytest.raises(StoreError, match="No space left"), store.receive(other, len(DATA)):
+        pass
+
+
+def test_reserve_is_no_more_than_a_twentieth_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = SimpleNamespace(total=20 * len(DATA), free=2 * len(DATA))
+    monkeypatch.setattr(store_module.shutil, "disk_usage", lambda path: usage)
+    put(Store(tmp_path, reserve_bytes=2**40))
+
+
+def test_very_many_hashes_are_not_looked_up(tmp_path: Path) -> None:
+    with pytest.raises(BadRequestError, match="at most 4096"):
+        Store(tmp_path).find_missing([SHA256] * 4097)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
 
-from protos.v1.data_plane_pb2 import TensorHeader
+from protos.v1.data_plane_pb2 import Codec, TensorHeader
 from protos.v1.tensor_pb2 import DType, TensorSpec
-from transport.boundary import boundary_bytes, check_boundary
+from transport.boundary import Boundary, boundary_bytes, check_boundary
 from transport.errors import FrameError
 from transport.frame import EncodedTensor
 
@@ -59,3 +60,31 @@ def test_boundary_bytes_count_padding_and_open_dimensions_as_one() -> None:
     assert boundary_bytes([TensorSpec(dtype=DType.FLOAT32, shape=[4, 8])]) == 128
     assert boundary_bytes([TensorSpec(dtype=DType.FLOAT32)]) == 64
     assert boundary_bytes([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("codec", "rows", "words"),
+    [
+        *((codec, 2**24, "at most 1048576 are taken") for codec in list(Codec.values())[1:]),
+        (Codec.LZ4, 10, "LZ4 data is damaged"),
+        (Codec.HALF, 10, "no float32 rounded"),
+        (Codec.QUANTIZED_4, 10, "LZ4 data is damaged|kind"),
+    ],
+)
+def test_bomb_is_refused_before_memory_is_taken_for_it(codec: Codec, rows: int, words: str) -> None:
+    """An open dimension permits any size, and a megabyte of zeros claims to be one."""
+    boundary = Boundary([SPECS[1]], most_bytes=2**20)
+    header = TensorHeader(dtype=DType.FLOAT32, shape=[rows, 2], codec=codec)
+    bomb = EncodedTensor(header, b"\x01" + bytes(2**20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FrameError, match=words):
+            boundary.arrays([bomb], [0])
+        assert tracemalloc.get_traced_memory()[1] < 3 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_negative_dimensions_do_not_fit_an_open_one() -> None:
+    with pytest.raises(FrameError, match="do not fit"):
+        check_boundary([SPECS[1]], [tensor(DType.FLOAT32, [-9, 2])])

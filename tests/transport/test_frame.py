@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -206,3 +207,10 @@ def test_frame_error_bears_the_request_id_when_the_header_could_be_read() -> Non
 def test_protobuf_refuses_what_is_refused_here_when_a_field_is_cut_short() -> None:
     with pytest.raises(DecodeError):
         Frame.FromString(b"\x79\x00")
+
+
+@pytest.mark.parametrize("many", [{"tensors": [TensorHeader()] * 513}, {"timings": [{}] * 513}])
+def test_header_is_refused_when_it_has_more_entries_than_any_chain(many: dict[str, Any]) -> None:
+    with pytest.raises(FrameError, match="at most 512") as raised:
+        unpack_frame(Frame(header=Header(request_id=4, **many)).SerializeToString())
+    assert raised.value.request_id == 4

@@ -8,9 +8,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 
 from transport.address import Address, require_plaintext_allowed
-from transport.errors import ConnectError, StreamBrokenError
+from transport.errors import ConnectError, NoRoomError, StreamBrokenError
+from transport.message_stream.admission import Admission, ListenerLimits, origin_of
 from transport.message_stream.stream import MessageStream, StreamLimits
 
 _log = logging.getLogger(__name__)
@@ -18,6 +21,10 @@ _REQUEST_TIMEOUT_S = 10.0
 # Of the silence, for a connection: the system, which makes it, tries again after a second if the first packet was lost.
 _CONNECT_SHARE = 2.0
 _BACKLOG = 128
+# A connection that is cut wakes its thread, which then has little to do.
+_CUT_TIMEOUT_S = 1.0
+# Who is refused may come again at once: the log is not theirs to fill.
+_LOG_INTERVAL_S = 1.0
 # Out of descriptors or memory: others may give some back.
 _PAUSE_S = 0.2
 # gRPC status codes.
@@ -44,6 +51,17 @@ def open_stream(
     return MessageStream.request(sock, address, path, limits)
 
 
+@dataclass(eq=False)
+class _Connection:
+    socket: socket.socket = field(repr=False)
+    origin: str
+    thread: threading.Thread | None = None
+
+    def cut(self) -> None:
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+
 class StreamListener:
     """Serves streams of one path; each runs on a thread of its own until its handler returns."""
 
@@ -53,9 +71,14 @@ class StreamListener:
         path: str,
         handler: Callable[[MessageStream], None],
         limits: StreamLimits,
-        max_connections: int = 64,
+        connections: ListenerLimits = ListenerLimits(),  # noqa: B008 - frozen
     ) -> None:
-        """Listens, and accepts once `start` is called. Raises: OSError: the address cannot be listened on."""
+        """Listens, and accepts once `start` is called.
+
+        With `limits.max_opening_bytes`, a connection counts as a stream once the handler has called `establish`; without, from
+        its request on.
+        Raises: OSError: the address cannot be listened on.
+        """
         family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
         both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # [::] takes IPv4, too, as gRPC's servers do
         self._listening = socket.create_server(
@@ -65,11 +88,14 @@ class StreamListener:
         self._path = path
         self._handler = handler
         self._limits = limits
-        self._max_connections = max_connections
+        # A new connection's thread may take a moment longer than its place.
+        self._max_threads = connections.max_streams + 2 * connections.max_new
+        self._admission: Admission[_Connection] = Admission(connections)
+        self._told_s = -_LOG_INTERVAL_S
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._threads: set[threading.Thread] = set()
-        self._sockets: set[socket.socket] = set()
+        self._connections: set[_Connection] = set()
         self._accepting = threading.Thread(target=self._accept, name="boardline-accept", daemon=True)
 
     def start(self) -> None:
@@ -97,46 +123,67 @@ class StreamListener:
     def abort(self) -> None:
         """Cuts every connection."""
         with self._lock:
-            sockets = list(self._sockets)
-        for sock in sockets:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+            for connection in self._connections:
+                connection.cut()
 
     def _accept(self) -> None:
         while not self._stopped.is_set():
             try:
-                sock, _ = self._listening.accept()
+                sock, peer = self._listening.accept()
             except OSError as error:
                 if not self._stopped.is_set():
                     _log.warning("a connection cannot be accepted: %s", error.strerror)
                 self._stopped.wait(_PAUSE_S)
                 continue
-            if not self._begin(sock):
+            try:
+                self._begin(_Connection(sock, origin_of(peer[0])))
+            except (NoRoomError, RuntimeError) as error:
+                self._tell(error)
                 sock.close()
 
-    def _begin(self, sock: socket.socket) -> bool:
-        """Whether the connection is served."""
-        thread = threading.Thread(target=self._serve, args=(sock,), name="boardline-stream", daemon=True)
+    def _begin(self, connection: _Connection) -> None:
+        """Serves it. Raises: NoRoomError. RuntimeError: the system gives no thread."""
         with self._lock:
-            if len(self._threads) >= self._max_connections:
-                _log.warning("a connection is refused: %d are open, which is the limit", self._max_connections)
-                return False
+            victim = self._admission.arrive(connection)
+            if victim is not None:
+                self._cut(victim)
+        if victim is not None and victim.thread is not None:
+            victim.thread.join(_CUT_TIMEOUT_S)
+        thread = threading.Thread(target=self._serve, args=(connection,), name="boardline-stream", daemon=True)
+        connection.thread = thread
+        with self._lock:
             try:
+                if len(self._threads) >= self._max_threads:
+                    raise NoRoomError(f"{len(self._threads)} connections are still being ended.")
                 thread.start()
-            except RuntimeError as error:
-                _log.warning("a connection is refused: %s", error)
-                return False
+            except (NoRoomError, RuntimeError):
+                self._admission.leave(connection)
+                raise
             self._threads.add(thread)
-            self._sockets.add(sock)
-        return True
+            self._connections.add(connection)
 
-    def _serve(self, sock: socket.socket) -> None:
+    def _cut(self, victim: _Connection) -> None:
+        """The lock is held: a connection that has ended by itself is in the set no more, and its number may be another's."""
+        if victim in self._connections:
+            victim.cut()
+
+    def _tell(self, error: Exception) -> None:
+        now_s = time.monotonic()
+        if now_s - self._told_s >= _LOG_INTERVAL_S:
+            self._told_s = now_s
+            _log.warning("a connection is refused: %s", error)
+
+    def _admit(self, connection: _Connection) -> None:
+        with self._lock:
+            self._admission.admit(connection)
+
+    def _serve(self, connection: _Connection) -> None:
         stream = None
+        sock = connection.socket
         try:
             stream, path = MessageStream.accept(sock, self._limits, _REQUEST_TIMEOUT_S)
             if path == self._path:
-                stream.answer()
-                self._handler(stream)
+                self._handle(stream, connection)
             else:
                 stream.refuse(_UNIMPLEMENTED, f"no such method here: {path}")
                 stream.wait_for_end()
@@ -146,9 +193,25 @@ class StreamListener:
             _log.exception("a stream ended by a defect")
         finally:
             with self._lock:
-                self._sockets.discard(sock)  # what it was is closed now, and nobody may shut what gets its number next
+                self._connections.discard(
+                    connection
+                )  # what it was is closed now, and nobody may shut what gets its number next
             if stream is not None:
                 stream.close()
             sock.close()
             with self._lock:
+                self._admission.leave(connection)
                 self._threads.discard(threading.current_thread())
+
+    def _handle(self, stream: MessageStream, connection: _Connection) -> None:
+        stream.admitted_by(partial(self._admit, connection))
+        if self._limits.max_opening_bytes is None:
+            try:
+                stream.establish()
+            except NoRoomError as error:
+                self._tell(error)
+                stream.refuse(_RESOURCE_EXHAUSTED, str(error))
+                stream.wait_for_end()
+                return
+        stream.answer()
+        self._handler(stream)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import struct
 import time
@@ -77,8 +78,8 @@ class SocketReader:
         self._start += n_bytes
         return self._buffer, start
 
-    def into(self, target: memoryview) -> None:
-        """Fills `target` with the next bytes. Raises: StreamBrokenError."""
+    def into(self, target: memoryview, due_s: float = math.inf) -> None:
+        """Fills `target` with the next bytes, by `due_s` of time.monotonic or soon after. Raises: StreamBrokenError."""
         filled = min(len(target), self._stop - self._start)
         target[:filled] = self._buffer[self._start : self._start + filled]
         self._start += filled
@@ -87,6 +88,8 @@ class SocketReader:
             if not got:
                 raise StreamBrokenError("it closed the connection in the midst of a message")
             filled += got
+            if filled < len(target) and time.monotonic() > due_s:
+                raise StreamBrokenError("it sends a message too slowly")
 
     def _receive(self, target: memoryview, flags: int) -> int:
         silences = 0

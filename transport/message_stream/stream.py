@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 # Before the first message tells how large messages are. Small ones fit many times.
 _FIRST_WINDOW_BYTES = 2**17
+# A message that has begun must end: a peer that feeds it byte by byte would keep memory and a thread. Slower than any link.
+_MESSAGE_TIMEOUT_S, _LEAST_BYTES_PER_S = 120.0, 2**14
 # A peer that is silent for so long is given up. It is asked for a sign of life after a third and, as one ping may be lost on
 # its way, after two thirds of it.
 SILENCE_S = 0.75
@@ -46,10 +48,12 @@ class StreamLimits:
 
     Attributes:
         silence_s: without a byte for so long, although it was asked for a sign of life, it is given up.
+        max_opening_bytes: the largest message until `MessageStream.establish`; None: as large as any.
     """
 
     max_message_bytes: int
     silence_s: float = SILENCE_S
+    max_opening_bytes: int | None = None
 
 
 class MessageStream:
@@ -58,6 +62,9 @@ class MessageStream:
     def __init__(self, sock: socket.socket, limits: StreamLimits, *, is_client: bool) -> None:
         self._socket = sock
         self._limits = limits
+        self._max_message_bytes = (
+            limits.max_message_bytes if limits.max_opening_bytes is None else limits.max_opening_bytes
+        )
         self._is_client = is_client
         self._send_credit = SendCredit()
         self._receive_credit = ReceiveCredit(_FIRST_WINDOW_BYTES)
@@ -73,11 +80,14 @@ class MessageStream:
         self._prefix = bytearray()
         self._message: memoryview | None = None  # the one that comes in
         self._filled = 0
+        self._message_due_s = 0.0
+        self._data_left: tuple[int, int, int] | None = None  # of a DATA frame whose reading was interrupted
         self._early: deque[memoryview] = deque()  # messages that came together with the one that was waited for
         self._acked_bytes = 0
         self._pinged_bytes: int | None = None  # acknowledged once the peer's system has the first ping of a silence
         self._silences_with_ping = 0  # that it had when they began, and the one in which it got it
         self._is_finished = False  # by a server
+        self._admit: Callable[[], None] | None = None
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @classmethod
@@ -109,6 +119,21 @@ class MessageStream:
     def answer(self) -> None:
         """A server takes the request."""
         self._control(self._coder.frame(wire.response_headers(), ends_stream=False))
+
+    def admitted_by(self, admit: Callable[[], None]) -> None:
+        """`establish` asks there whether there is room for one stream more."""
+        self._admit = admit
+
+    def establish(self, max_message_bytes: int | None = None) -> None:
+        """What the peer wants is known and it may have it: from now on larger messages are taken.
+
+        Args: max_message_bytes: up to this size; by default, and at most, up to that of the limits.
+        Raises: NoRoomError: too many streams are open.
+        """
+        if self._admit is not None:
+            self._admit()
+        most = self._limits.max_message_bytes
+        self._max_message_bytes = most if max_message_bytes is None else min(most, max_message_bytes)
 
     def refuse(self, status: int, why: str) -> None:
         """A server does not take the request: a gRPC status, and the end."""
@@ -296,7 +321,11 @@ class MessageStream:
         return wire.requested_path(self._peer.headers)
 
     def _step(self, on_message: Callable[[memoryview], None]) -> None:
-        """Reads one frame."""
+        """Reads one frame, or the rest of one."""
+        if self._data_left is not None:
+            (length, padding, flags), self._data_left = self._data_left, None
+            self._read_messages(length, padding, flags, on_message)
+            return
         length, kind, flags, stream_id = wire.split_header(*self._reader.place(wire.FRAME_HEADER_BYTES))
         if self._peer.unfinished is not None and kind != wire.CONTINUATION:
             raise StreamBrokenError("it did not finish its headers")
@@ -340,7 +369,16 @@ class MessageStream:
             if length < 0:
                 raise StreamBrokenError("it sent a frame with more padding than bytes")
         self._deliver(on_message)  # an empty one is complete at once
+        self._read_messages(length, padding, flags, on_message)
+
+    def _read_messages(self, length: int, padding: int, flags: int, on_message: Callable[[memoryview], None]) -> None:
+        """What is left of a DATA frame; no more than one message for who waits for one: it may change what is taken."""
+        if self._message is not None and time.monotonic() > self._message_due_s:
+            raise StreamBrokenError("it sends a message too slowly")
         while length > 0:
+            if self._early:
+                self._data_left = length, padding, flags
+                return
             length -= self._read_piece(length)
             self._deliver(on_message)
         if flags & wire.PADDED:
@@ -374,16 +412,17 @@ class MessageStream:
                 self._prefix.clear()
             return wanted
         wanted = min(length, len(self._message) - self._filled)
-        self._reader.into(self._message[self._filled : self._filled + wanted])
+        self._reader.into(self._message[self._filled : self._filled + wanted], self._message_due_s)
         self._filled += wanted
         return wanted
 
     def _begin_message(self, is_compressed: int, n_bytes: int) -> None:
         if is_compressed:
             raise StreamBrokenError("it sent a compressed message; tensors have codecs of their own")
-        if n_bytes > self._limits.max_message_bytes:
-            limit = self._limits.max_message_bytes
+        if n_bytes > self._max_message_bytes:
+            limit = self._max_message_bytes
             raise MessageTooLargeError(f"it sent a message of {n_bytes} bytes; at most {limit} are taken")
+        self._message_due_s = time.monotonic() + _MESSAGE_TIMEOUT_S + n_bytes / _LEAST_BYTES_PER_S
         growth = self._receive_credit.expect(n_bytes)
         if growth:
             self._control(wire.window_update(wire.STREAM_ID, growth))

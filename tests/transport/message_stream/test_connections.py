@@ -17,7 +17,7 @@ import pytest
 from tests.transport.message_stream.by_hand import PATH, breaks_later, comes_true, ended, in_thread
 from transport.address import Address
 from transport.errors import ConnectError, PlaintextRefusedError, StreamBrokenError
-from transport.message_stream import MessageStream, StreamLimits, StreamListener, open_stream
+from transport.message_stream import ListenerLimits, MessageStream, StreamLimits, StreamListener, open_stream
 from transport.message_stream.stream import MessageTooLargeError
 
 LOCAL = Address("127.0.0.1", 0)
@@ -53,7 +53,7 @@ def echo(stream: MessageStream) -> None:
 
 
 @contextmanager
-def our_server(handler: Handler = echo, limits: StreamLimits = LIMITS, **options: int) -> Iterator[StreamListener]:
+def our_server(handler: Handler = echo, limits: StreamLimits = LIMITS, **options: Any) -> Iterator[StreamListener]:
     listener = StreamListener(LOCAL, PATH, handler, limits, **options)
     listener.start()
     yield listener
@@ -216,12 +216,12 @@ def test_abort_of_the_listener_ends_streams_that_wait_for_anything() -> None:
 
 
 def test_connections_beyond_the_limit_are_refused_and_room_comes_back() -> None:
-    with our_server(max_connections=1) as listener:
+    with our_server(connections=ListenerLimits(max_streams=1)) as listener:
         first = connect(listener.address)
         first.send([b"1"])
         assert first.receive(5)
         second = connect(listener.address)
-        with pytest.raises(StreamBrokenError):
+        with pytest.raises(StreamBrokenError, match="gRPC status 8 1 streams are open"):
             second.receive(5)
         second.close()
         first.close()

@@ -1,0 +1,107 @@
+"""Checks of a partition before it is loaded: its structure, operators and memory, and a trial in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Collection
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from node_service.checked_partitions import Checked, CheckedPartitions
+from node_service.errors import StoreError, TrialError
+from node_service.partition_policy import require_memory, require_operators
+from node_service.trial_worker import TrialRequest
+from node_service.worker_process import WorkerProcess
+from runtime import (
+    MalformedModelError,
+    MemoryShortError,
+    ModelLoadError,
+    OperatorRefusedError,
+    TfliteRuntime,
+    TfliteRuntimeError,
+)
+from runtime.model_check import Findings
+
+_log = logging.getLogger(__name__)
+TRIAL_LOADS = ("always", "new", "never")
+# A client waits for a load for twice as long.
+_TRIAL_TIMEOUT_S = 60.0
+_KINDS = (MalformedModelError, MemoryShortError, ModelLoadError, OperatorRefusedError)
+_ERRORS: dict[str, type[TfliteRuntimeError]] = {kind.__name__: kind for kind in _KINDS}
+
+
+class PartitionChecks:
+    """For one partition at a time."""
+
+    def __init__(
+        self,
+        runtime: TfliteRuntime,
+        runtime_choice: str,
+        checked: CheckedPartitions,
+        worker: WorkerProcess,
+        available_bytes: Callable[[], int],
+        *,
+        allowed_operators: Collection[str] = (),
+        trial_load: str = "new",
+        timeout_s: float = _TRIAL_TIMEOUT_S,
+    ) -> None:
+        """Args: available_bytes: of memory, now; 0 if that is not known. trial_load: one of TRIAL_LOADS."""
+        self._choice = runtime_choice
+        identity = runtime.identity
+        parts = (identity.runtime, identity.version, identity.architecture, identity.processor)
+        self._runtime = " ".join(part for part in parts if part)
+        self._checked = checked
+        self._worker = worker
+        self._available_bytes = available_bytes
+        self._allowed = sorted(allowed_operators)
+        self._trial_load = trial_load
+        self._timeout_s = timeout_s
+
+    async def require_sound(self, path: Path, sha256: str, threads: int, *, is_new: bool = True) -> None:
+        """Returns if the partition may be loaded. What passed once with this runtime is remembered, and not tried again.
+
+        Args: is_new: it did not serve before the service's restart; then it need not fit the memory that is free now.
+        Raises: MalformedModelError, OperatorRefusedError, MemoryShortError: see `trial_worker`. ModelLoadError: the runtime refuses
+            it. TrialError: it crashes the runtime, or takes too long.
+        """
+        known = await asyncio.to_thread(self._checked.find, sha256)
+        if known is not None and not self._must_be_tried(known):
+            require_operators(known.findings, self._allowed)
+            if is_new:
+                require_memory(known.findings, self._available_bytes())
+            return
+        findings = await self._ask(path, threads, is_new=is_new)
+        tried_with = self._runtime if self._trial_load != "never" else ""
+        try:
+            await asyncio.to_thread(self._checked.keep, sha256, Checked(findings, tried_with))
+        except StoreError as error:  # it is sound all the same
+            _log.warning("that partition %s was checked is not remembered: %s", sha256, error)
+
+    async def close(self) -> None:
+        """Ends a trial that is under way."""
+        await self._worker.close()
+
+    def _must_be_tried(self, known: Checked) -> bool:
+        return self._trial_load == "always" or (self._trial_load == "new" and known.tried_with != self._runtime)
+
+    async def _ask(self, path: Path, threads: int, *, is_new: bool) -> Findings:
+        request = TrialRequest(
+            str(path.resolve()),
+            self._choice,
+            threads,
+            self._allowed,
+            self._available_bytes() if is_new else 0,
+            math.ceil(self._timeout_s * threads),
+            runs=self._trial_load != "never",
+        )
+        try:
+            answer: dict[str, Any] = await self._worker.ask(asdict(request), self._timeout_s)
+        finally:
+            await self._worker.close()  # a malformed partition may have spoilt the process for the next one
+        if "error" in answer:
+            raise _ERRORS.get(answer["error"], TrialError)(answer["message"])
+        found = answer["findings"]
+        return Findings(tuple(found["foreign_operators"]), found["need_bytes"])
