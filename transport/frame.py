@@ -28,6 +28,10 @@ _MAX_TAG_BYTES = _MAX_LENGTH_BYTES = 5  # both are 32-bit numbers
 _MAX_FIELD_NUMBER = 2**29 - 1
 # A header has some 30 bytes a tensor and 40 a stage. Unpacked, hostile ones take a hundred times their size.
 MAX_HEADER_BYTES = 2**20
+# Ours have three. What costs little to send and time to read is bounded: half a microsecond a field, five a tensor.
+MAX_FIELDS = 64
+# Of the models that we know, none has ten that cross a cut.
+MAX_TENSORS = 4096
 _ZEROS = bytes(ALIGNMENT_BYTES)
 
 
@@ -74,7 +78,8 @@ def frame_parts(header: Header, tensors: Sequence[EncodedTensor] = ()) -> list[B
 def unpack_frame(message: bytes | memoryview) -> tuple[Header, list[EncodedTensor]]:
     """The header, and the tensors as views into `message`; nothing of the payload is copied.
 
-    Raises: FrameError: not a frame, a header of more than MAX_HEADER_BYTES, or a tensor that lies outside the payload.
+    Raises: FrameError: not a frame, more than MAX_FIELDS fields, MAX_HEADER_BYTES of header or MAX_TENSORS tensors, or a tensor
+        that lies outside the payload.
     """
     view = memoryview(message)
     header = Header()
@@ -91,6 +96,8 @@ def unpack_frame(message: bytes | memoryview) -> tuple[Header, list[EncodedTenso
                         f"a header of {header_bytes} bytes is refused; at most {MAX_HEADER_BYTES} are taken."
                     )
                 header.MergeFromString(bytes(view[start:stop]))
+        if len(header.tensors) > MAX_TENSORS:
+            raise FrameError(f"{len(header.tensors)} tensors are refused; at most {MAX_TENSORS} are taken.")
         return header, [_locate(entry, payload) for entry in header.tensors]
     except (DecodeError, IndexError) as error:
         raise FrameError(f"a message of {len(message)} bytes is not a frame: {error}.") from error
@@ -109,8 +116,11 @@ def _locate(entry: TensorHeader, payload: memoryview) -> EncodedTensor:
 
 def _fields(message: memoryview) -> Iterable[tuple[int, int, int]]:
     """(tag, start, stop) of the length-delimited fields; any protobuf writer's order and any new field is taken."""
-    position, size = 0, len(message)
+    position, size, left = 0, len(message), MAX_FIELDS
     while position < size:
+        if not left:
+            raise FrameError(f"a message of {size} bytes has more than {MAX_FIELDS} fields, and is no frame.")
+        left -= 1
         tag = message[position]
         if 8 <= tag < 0x80:  # in one byte, as ours are
             position += 1
