@@ -8,8 +8,9 @@ UV_VERSION := 0.13.8
 # Cores are few and models load all of them: as many test processes as cores.
 DOCS_OUT ?= docs/commands
 JOBS ?= $(shell nproc)
+SECONDS ?= 60
 
-.PHONY: demo test setup format lint types contracts check-protos check-docs tests test-pythons protos docs lock clean
+.PHONY: demo test setup fuzz format lint types contracts check-protos check-docs tests test-pythons protos docs lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.digits_demo
@@ -51,6 +52,10 @@ check-protos: $(READY)
 tests: $(READY)
 	$(BIN)/python -m tests.zoo.make .cache/zoo
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+# Everything that reads bytes from outside, SECONDS each; `make test` has a short run of the same.
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 # The node's wheel on every interpreter from 3.9 to 3.13 that this machine has.
 test-pythons: $(READY)

@@ -267,5 +267,10 @@ class Journal:
                 if "not a database" in str(error):
                     raise JournalError(f"{self._path} is no journal. Choose another place.") from error
                 raise self._damaged(str(error)) from error
+            except MemoryError as error:  # what SQLite says of some damaged headers, too
+                raise JournalError(
+                    f"the journal {self._path} cannot be used: SQLite asks for more memory than there is. Free some; if that does "
+                    "not help, the file is damaged: stream from the beginning into another journal."
+                ) from error
             except UnicodeDecodeError as error:  # SQLite's own message quotes what it could not read
                 raise self._damaged(f"it holds text that is none, {error.object!r}") from error
