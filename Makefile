@@ -3,13 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-UV := $(CURDIR)/$(BIN)/uv
-UV_VERSION := 0.13.8
+# Tools for the supply chain, apart: nobody else waits for them.
+TOOLS := .cache/supply-chain
+TOOLS_READY := $(TOOLS)/.ready
+SBOM ?= build/sbom.json
+UV := $(abspath $(BIN))/uv
 # Cores are few and models load all of them: as many test processes as cores.
 DOCS_OUT ?= docs/commands
 JOBS ?= $(shell nproc)
+SECONDS ?= 60
+LOCK_FLAGS ?= --upgrade
 
-.PHONY: demo test setup format lint types contracts check-protos check-docs tests test-pythons protos docs lock clean
+.PHONY: demo test setup fuzz format lint types contracts check-protos check-docs tests test-pythons protos docs lock audit sbom clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.digits_demo
@@ -18,13 +23,16 @@ test: lint types contracts check-protos check-docs tests
 
 setup: $(READY)
 
+# What is locked, with its hashes, and nothing else; uv itself, too.
 $(READY): pyproject.toml constraints.txt
 	@echo "setting up $(VENV)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed to develop; set PYTHON=...")'
 	@$(PYTHON) -m venv $(VENV) || { echo "python3 has no venv module; on Debian: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt \
-		--config-setting editable_mode=compat --editable '.[dev]'
+	@sed -n '/^uv==/,/[^\\]$$/p' constraints.txt > $(VENV)/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(VENV)/uv.txt
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes constraints.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation \
+		--config-setting editable_mode=compat --editable .
 	@touch $@
 
 format: $(READY)
@@ -52,6 +60,10 @@ tests: $(READY)
 	$(BIN)/python -m tests.zoo.make .cache/zoo
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
+# Everything that reads bytes from outside, SECONDS each; `make test` has a short run of the same.
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
 # The node's wheel on every interpreter from 3.9 to 3.13 that this machine has.
 test-pythons: $(READY)
 	$(BIN)/python -m pytest tests/packaging --all-pythons
@@ -71,9 +83,29 @@ check-docs: $(READY)
 protos: $(READY)
 	UV=$(UV) protos/generate.sh
 
+# Newer versions of everything; LOCK_FLAGS= keeps those that are locked and adds what pyproject.toml asks for.
 lock: $(READY)
 	$(UV) pip compile --quiet --universal --python-version 3.9 --extra dev --no-header --no-annotate --no-emit-index-url \
-		--upgrade --output-file constraints.txt pyproject.toml
+		--generate-hashes $(LOCK_FLAGS) --output-file constraints.txt pyproject.toml
+	$(UV) pip compile --quiet --universal --python-version 3.10 --group supply-chain --no-header --no-annotate --no-emit-index-url \
+		--generate-hashes $(LOCK_FLAGS) --output-file supply-chain.txt
+
+# Known vulnerabilities of what is locked; fails, too, where the database cannot be asked.
+audit: $(TOOLS_READY)
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --requirement constraints.txt
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --requirement supply-chain.txt
+
+# What the environment consists of, in CycloneDX' JSON, checked against its schema.
+sbom: $(TOOLS_READY)
+	@mkdir -p $(dir $(SBOM))
+	@$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-format JSON --validate \
+		--output-file $(SBOM) $(BIN)/python
+	@echo "$(SBOM)"
+
+$(TOOLS_READY): supply-chain.txt $(READY)
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(TOOLS)
+	@$(UV) pip sync --quiet --python $(TOOLS)/bin/python --require-hashes supply-chain.txt
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .cache build dist *.egg-info

@@ -25,6 +25,7 @@ _TABLES = (
     "CREATE TABLE answers (answer_index INTEGER PRIMARY KEY, input_checksum INTEGER NOT NULL, layout TEXT NOT NULL, "
     "data BLOB NOT NULL, checksum INTEGER NOT NULL)",
 )
+_MOST_ANSWERS = 2**53  # 300 years of a million a second
 # Some 30 KB: reading one by one costs ten times as much.
 _CHECKSUMS_AT_ONCE = 1000
 
@@ -81,7 +82,10 @@ class Journal:
         try:
             with self._errors():
                 self._open()
-                self._length: int = self._file.execute("SELECT 1 + max(answer_index) FROM answers").fetchone()[0] or 0
+                length = self._file.execute("SELECT 1 + max(answer_index) FROM answers").fetchone()[0] or 0
+            if not isinstance(length, int) or not 0 <= length <= _MOST_ANSWERS:
+                raise self._damaged(f"it is said to have {length} answers")
+            self._length: int = length
         except BaseException:
             self._file.close()
             raise
@@ -122,13 +126,19 @@ class Journal:
             record = None if row is None else AnswerRecord(*row)
             if record is None or not record.is_intact:
                 raise self._damaged(f"answer {index} is not what was written")
-            yield to_answer(record)
+            try:
+                answer = to_answer(record)
+            except ValueError as error:
+                raise self._damaged(f"answer {index} is not what was written: {error}") from error
+            yield answer
 
     @property
     def models(self) -> list[tuple[int, JournalModel]]:
         """Which model gave the answers, each with the index of its first one."""
         with self._errors():
             rows = self._file.execute("SELECT first_index, name, sha256 FROM models ORDER BY first_index").fetchall()
+        if not all(isinstance(text, str) for _, *texts in rows for text in texts):
+            raise self._damaged("the name of a model is no text")
         return [(first, JournalModel(name, sha256)) for first, name, sha256 in rows]
 
     def close(self) -> None:
@@ -176,14 +186,17 @@ class Journal:
             self._synced_s = now_s
 
     def input_checksums(self) -> Iterator[int]:
-        """Of the inputs whose answers are recorded by now, in order."""
+        """Of the inputs whose answers are recorded by now, in order. Raises: JournalError: the file is damaged or closed."""
         length = self._length
         for start in range(0, length, _CHECKSUMS_AT_ONCE):
+            stop = min(start + _CHECKSUMS_AT_ONCE, length)
             with self._errors():
                 rows = self._file.execute(
                     "SELECT input_checksum FROM answers WHERE answer_index >= ? AND answer_index < ? ORDER BY answer_index",
-                    (start, min(start + _CHECKSUMS_AT_ONCE, length)),
+                    (start, stop),
                 ).fetchall()
+            if len(rows) != stop - start:  # or a number that a damaged page made large would be counted up to
+                raise self._damaged(f"some of the answers {start} to {stop - 1} are missing")
             yield from (row[0] for row in rows)
 
     def _sync(self) -> None:
@@ -254,3 +267,10 @@ class Journal:
                 if "not a database" in str(error):
                     raise JournalError(f"{self._path} is no journal. Choose another place.") from error
                 raise self._damaged(str(error)) from error
+            except MemoryError as error:  # what SQLite says of some damaged headers, too
+                raise JournalError(
+                    f"the journal {self._path} cannot be used: SQLite asks for more memory than there is. Free some; if that does "
+                    "not help, the file is damaged: stream from the beginning into another journal."
+                ) from error
+            except UnicodeDecodeError as error:  # SQLite's own message quotes what it could not read
+                raise self._damaged(f"it holds text that is none, {error.object!r}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ class AnswerRecord:
     @property
     def is_intact(self) -> bool:
         """Whether this is what was written."""
-        return self.checksum == _checksum(self.layout, self.data)
+        # A damaged database may give values of other types.
+        has_types = isinstance(self.layout, str) and isinstance(self.data, bytes)
+        return has_types and self.checksum == _checksum(self.layout, self.data)
 
 
 def to_record(answer: Answer) -> AnswerRecord:
@@ -39,11 +42,20 @@ def to_record(answer: Answer) -> AnswerRecord:
 
 
 def to_answer(record: AnswerRecord) -> Answer:
-    """What `to_record` was given."""
+    """What `to_record` was given. Raises: ValueError: no record of `to_record`, whatever its checksum says."""
+    try:
+        return _read_answer(record)
+    except Exception as error:  # JSON and numpy raise all kinds on a layout that is none
+        raise ValueError(f"its layout cannot be read: {error}") from error
+
+
+def _read_answer(record: AnswerRecord) -> Answer:
     arrays: dict[str, Array] = {}
     offset = 0
     for name, dtype, shape in json.loads(record.layout):
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
+        if count < 0:  # to numpy, -1 is all that there is
+            raise ValueError(f"shape {shape}")
         array = np.frombuffer(record.data, dtype, count, offset)
         arrays[name] = array.reshape(shape).copy()  # the application may write into it, as into an answer of a board
         offset += array.nbytes

@@ -30,7 +30,8 @@ class LocalBoard:
         self.name = name
         self.log: deque[str] = deque(maxlen=_KEPT_LOG_LINES)
         command = [python, "-m", "node_service", "--listen", "127.0.0.1:0", "--store", str(store), "--name", name]
-        self.process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True)
+        # gRPC's own lines quote what peers sent, which may be no text.
+        self.process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True, errors="replace")
         self.address = self._read_address()
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()

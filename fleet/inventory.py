@@ -141,14 +141,21 @@ def _read_file(path: str) -> Inventory:
 
 
 def _require_finite(document: YamlDocument) -> None:
-    """YAML has .inf and .nan, of which no schema rids it."""
+    """YAML has .inf, .nan and whole numbers beyond all floats, of which no schema rids it."""
     for list_name in ("boards", "links"):
         for index, entry in enumerate(document.content.get(list_name, [])):
             for key, value in entry.items():
-                if isinstance(value, float) and not math.isfinite(value):
+                if isinstance(value, (int, float)) and not _is_finite(value):
                     raise document.error(
                         (list_name, index, key), f"{key} is {value}, expected a number. Without it, it is measured."
                     )
+
+
+def _is_finite(value: int | float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        return False
 
 
 def _require_distinct_pairs(document: YamlDocument, links: Sequence[Link]) -> None:

@@ -12,6 +12,9 @@ import jsonschema
 import yaml
 
 Place = Sequence["str | int"]
+# A thousand boards with all they can have, and links between some of them. Checking as many takes half a second.
+_MOST_NODES = 20_000
+_MOST_CHARACTERS = 1000
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,13 @@ def read_yaml(path: str, package: str, schema_name: str, error_type: type[Except
     try:
         with open(path, encoding="utf-8") as file:
             node = yaml.compose(file, Loader=yaml.SafeLoader)
+            _require_bounded(node)
             file.seek(0)
             content = yaml.safe_load(file)
     except FileNotFoundError:
         indented = example.replace("\n", "\n  ")
         raise error_type(f"{path} does not exist. Write one:\n  {indented}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except Exception as error:  # PyYAML's constructors raise all kinds on what is no value of its tag
         raise error_type(f"{path} cannot be read as YAML: {error}") from error
     document = YamlDocument(path, content, error_type, node)
     twice = [f"{path}:{line}: {text}" for line, text in _repeated_keys(node)]
@@ -74,6 +78,28 @@ def read_yaml(path: str, package: str, schema_name: str, error_type: type[Except
     if problems:
         raise error_type("\n".join(f"{path}:{line}: {text}" for line, text in problems))
     return document
+
+
+def _require_bounded(root: Any) -> None:
+    """Raises YAMLError: more than a file of people has, once aliases are followed: a few lines of them can stand for billions."""
+    sizes: dict[int, int] = {}
+
+    def size(node: Any) -> int:
+        if id(node) not in sizes:
+            sizes[id(node)] = _MOST_NODES  # whoever meets it again meanwhile is inside it
+            if isinstance(node, yaml.CollectionNode):
+                parts = [p for entry in node.value for p in (entry if isinstance(entry, tuple) else (entry,))]
+                sizes[id(node)] = 1 + sum(map(size, parts))
+            else:
+                sizes[id(node)] = 1
+                if node is not None and len(node.value) > _MOST_CHARACTERS:
+                    raise yaml.YAMLError(
+                        f"a value has {len(node.value)} characters, expected {_MOST_CHARACTERS} at most."
+                    )
+        return sizes[id(node)]
+
+    if size(root) > _MOST_NODES:
+        raise yaml.YAMLError(f"with its aliases it has more than {_MOST_NODES} values. Write fewer, or shorter ones.")
 
 
 def _repeated_keys(node: Any) -> Iterator[tuple[int, str]]:

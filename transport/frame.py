@@ -28,8 +28,11 @@ _MAX_TAG_BYTES = _MAX_LENGTH_BYTES = 5  # both are 32-bit numbers
 _MAX_FIELD_NUMBER = 2**29 - 1
 # A header has some 30 bytes a tensor and 40 a stage. Unpacked, hostile ones take a hundred times their size.
 MAX_HEADER_BYTES = 2**17
-# Headers wait with their frames: those of more entries than any chain has are not kept.
-_MAX_TENSORS = _MAX_TIMINGS = 512
+# Ours have three. What costs little to send and time to read is bounded: half a microsecond a field, five a tensor.
+MAX_FIELDS = 64
+# Headers wait with their frames: those of more entries than any chain has are not kept. Of the models that we know, none has ten
+# tensors that cross a cut.
+MAX_TENSORS = MAX_TIMINGS = 512
 _ZEROS = bytes(ALIGNMENT_BYTES)
 
 
@@ -76,8 +79,8 @@ def frame_parts(header: Header, tensors: Sequence[EncodedTensor] = ()) -> list[B
 def unpack_frame(message: bytes | memoryview) -> tuple[Header, list[EncodedTensor]]:
     """The header, and the tensors as views into `message`; nothing of the payload is copied.
 
-    Raises: FrameError: not a frame, a header of more than MAX_HEADER_BYTES or of too many entries, or a tensor that lies outside
-        the payload.
+    Raises: FrameError: not a frame, more than MAX_FIELDS fields, MAX_HEADER_BYTES of header, MAX_TENSORS tensors or MAX_TIMINGS
+        timings, or a tensor that lies outside the payload.
     """
     view = memoryview(message)
     header = Header()
@@ -94,11 +97,9 @@ def unpack_frame(message: bytes | memoryview) -> tuple[Header, list[EncodedTenso
                         f"a header of {header_bytes} bytes is refused; at most {MAX_HEADER_BYTES} are taken."
                     )
                 header.MergeFromString(bytes(view[start:stop]))
-        if len(header.tensors) > _MAX_TENSORS or len(header.timings) > _MAX_TIMINGS:
-            raise FrameError(
-                f"a header of {len(header.tensors)} tensors and {len(header.timings)} timings is refused; "
-                f"at most {_MAX_TENSORS} of each are taken."
-            )
+        for entries, most, what in ((header.tensors, MAX_TENSORS, "tensors"), (header.timings, MAX_TIMINGS, "timings")):
+            if len(entries) > most:
+                raise FrameError(f"{len(entries)} {what} are refused; at most {most} are taken.")
         return header, [_locate(entry, payload) for entry in header.tensors]
     except (DecodeError, IndexError) as error:
         raise FrameError(f"a message of {len(message)} bytes is not a frame: {error}.") from error
@@ -117,8 +118,11 @@ def _locate(entry: TensorHeader, payload: memoryview) -> EncodedTensor:
 
 def _fields(message: memoryview) -> Iterable[tuple[int, int, int]]:
     """(tag, start, stop) of the length-delimited fields; any protobuf writer's order and any new field is taken."""
-    position, size = 0, len(message)
+    position, size, left = 0, len(message), MAX_FIELDS
     while position < size:
+        if not left:
+            raise FrameError(f"a message of {size} bytes has more than {MAX_FIELDS} fields, and is no frame.")
+        left -= 1
         tag = message[position]
         if 8 <= tag < 0x80:  # in one byte, as ours are
             position += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import shutil
 import signal
@@ -9,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,11 @@ def fill(path: Path, count: int, start: int = 0, **options: float) -> None:
 
 def first_numbers(journal: Journal, start: int = 0) -> list[int]:
     return [int(a[0]) for a in journal.answers(start)]  # type: ignore[call-overload]
+
+
+def read_all(path: Path) -> tuple[object, ...]:
+    with Journal(path) as journal:
+        return journal.models, list(journal.input_checksums()), list(journal)
 
 
 @pytest.mark.parametrize("sync_ms", [0.0, 50.0, 1e6])
@@ -175,6 +182,47 @@ def test_damaged_answer_is_told_by_its_index(tmp_path: Path) -> None:
     path.write_bytes(content.replace(b"answer 1 here", b"answer X here"))
     with Journal(path) as journal, pytest.raises(JournalError, match="answer 1 is not what was written"):
         list(journal)
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("UPDATE answers SET answer_index = 9223372036854775807 WHERE answer_index = 2", "is said to have 9.2"),
+        ("DELETE FROM answers WHERE answer_index > 0; UPDATE answers SET answer_index = -5", "said to have -4 answers"),
+        ("UPDATE answers SET answer_index = 9000000000000 WHERE answer_index = 2", "answers 0 to 999 are missing"),
+        ("UPDATE answers SET layout = x'ff'", "answer 0 is not what was written"),
+        ("UPDATE answers SET data = 'text'", "answer 0 is not what was written"),
+        ("UPDATE models SET sha256 = x'ff'", "name of a model is no text"),
+    ],
+)
+def test_rows_that_no_journal_has_are_told(tmp_path: Path, statement: str, message: str) -> None:
+    path = tmp_path / "journal"
+    fill(path, 3)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as file:
+        file.executescript(statement)
+    with pytest.raises(JournalError, match=f"is damaged: .*{message}"):
+        read_all(path)
+
+
+def test_answer_of_an_unknown_layout_is_told_by_its_index(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    fill(path, 1)
+    layout, data = '[["", "|i1", "many"]]', b"x"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as file:
+        checksum = zlib.crc32(data, zlib.crc32(layout.encode()))
+        file.execute("UPDATE answers SET layout = ?, data = ?, checksum = ?", (layout, data, checksum))
+    with Journal(path) as journal, pytest.raises(JournalError, match="answer 0 is not what was written: its layout"):
+        list(journal)
+
+
+def test_damage_that_sqlite_quotes_in_its_message_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    fill(path, 1)
+    content = path.read_bytes()
+    assert content.count(b"CREATE TABLE answers") == 1
+    path.write_bytes(content.replace(b"CREATE TABLE answers", b"CREATE TABLE \xff\xfe'wers"))
+    with pytest.raises(JournalError, match="is damaged"):
+        Journal(path)
 
 
 def test_full_disk_is_told_and_what_was_recorded_stays(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dispatcher_client.journal_records import input_checksum, to_answer, to_record
+from dispatcher_client.journal_records import AnswerRecord, input_checksum, to_answer, to_record
 
 ANSWERS = {
     "one array": np.array([[np.nan, -0.0, 1.5]], np.float32),
@@ -37,6 +37,26 @@ def test_record_is_not_intact_when_a_bit_has_changed() -> None:
     record = to_record(np.zeros(4, np.int8))
     assert not replace(record, data=b"\0\0\1\0").is_intact
     assert not replace(record, layout=record.layout.replace("4", "2")).is_intact
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "",
+        "[" * 100_000,
+        "{}x",
+        "7",
+        "[[1, 2]]",
+        '[["", "O", [1]]]',
+        '[["", "<f4", [-1]]]',
+        '[["", "<f4", [9]]]',
+        '[["", "<f4", [1e30]]]',
+        '[[[], "<f4", [1]]]',
+    ],
+)
+def test_record_of_another_layout_is_refused(layout: str) -> None:
+    with pytest.raises(ValueError, match="layout cannot be read"):
+        to_answer(AnswerRecord(layout, b"12345678", 0))
 
 
 def test_checksum_tells_inputs_apart() -> None:

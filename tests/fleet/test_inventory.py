@@ -53,6 +53,13 @@ def test_list_of_addresses_names_boards_by_address() -> None:
         (f"{ONE}links:\n  - between: [pi1, dispatcher]\n    mbit_s: 1\n    round_trip_ms: -1\n", 7, "0 or more"),
         (f"{ONE}    link_mbit_s: .inf\n", 4, "link_mbit_s is inf, expected a number"),
         (f"{ONE}links:\n  - between: [pi1, dispatcher]\n    mbit_s: .nan\n", 6, "mbit_s is nan, expected a number"),
+        (f"{ONE}    link_mbit_s: 1{'0' * 400}\n", 4, "expected a number"),
+        (f"{ONE}    memory_mib: 1{'0' * 400}\n", 4, "expected a number"),
+        (
+            f"{ONE}links:\n  - {{between: [pi1, dispatcher], mbit_s: 1, round_trip_ms: 1{'0' * 400}}}\n",
+            5,
+            "expected a number",
+        ),
         (
             f"{ONE}links:\n  - {{between: [pi1, dispatcher], mbit_s: 3}}\n  - {{between: [dispatcher, pi1], mbit_s: 4}}\n",
             6,

@@ -104,8 +104,35 @@ def test_anchors_and_merged_keys_are_read_as_yaml_has_them(path: Path) -> None:
     assert read(path).content["boards"][1] == {"name": "pi2", "address": "h:2", "threads": 4}
 
 
-def test_list_that_holds_itself_is_refused(path: Path) -> None:
-    assert complaint(path, "boards: &all [*all]\n")[0].startswith("1: boards/0: ")
+LAUGHS = "a: &a0 [1]\n" + "".join(f"b{i}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(20))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("boards: &all [*all]\n", "has more than"),
+        ("boards: &all {a: {b: *all}}\n", "has more than"),
+        (f"{LAUGHS}boards: *a20\n", "has more than"),
+        (f"boards: [{'x, ' * 30_000}x]\n", "has more than"),
+        (f"boards: 0x{'f' * 5000}\n", "a value has 5002 characters"),
+        ("[" * 5000, "recursion"),
+        ("boards: !!timestamp soon\n", ""),
+        ("boards: 2001-99-99\n", "month"),
+        ("boards: !!int x\n", "invalid literal"),
+        ("boards: !!int ''\n", ""),
+        ("boards: !!bool perhaps\n", "perhaps"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(path: Path, text: str, words: str) -> None:
+    path.write_text(text)
+    with pytest.raises(WrongFileError, match=f"cannot be read as YAML: .*{words}"):
+        read(path)
+
+
+def test_many_boards_are_not_too_many(path: Path) -> None:
+    board = "threads: 4, memory_mib: 700, group: pis, link_mbit_s: 940"
+    path.write_text("boards:\n" + "".join(f"  - {{name: pi{i}, address: 'h{i}:1', {board}}}\n" for i in range(1000)))
+    assert len(read(path).content["boards"]) == 1000
 
 
 def test_missing_file_is_answered_with_an_example(path: Path) -> None:

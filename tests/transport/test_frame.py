@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 from typing import Any
 
@@ -13,7 +14,15 @@ from hypothesis import strategies as st
 from protos.v1.data_plane_pb2 import Codec, Error, Frame, Header, StageTiming, TensorHeader
 from protos.v1.tensor_pb2 import DType
 from transport.errors import FrameError
-from transport.frame import ALIGNMENT_BYTES, MAX_HEADER_BYTES, EncodedTensor, pack_frame, unpack_frame
+from transport.frame import (
+    ALIGNMENT_BYTES,
+    MAX_FIELDS,
+    MAX_HEADER_BYTES,
+    MAX_TENSORS,
+    EncodedTensor,
+    pack_frame,
+    unpack_frame,
+)
 
 
 def encoded(data: bytes, dtype: DType = DType.UINT8, codec: Codec = Codec.RAW) -> EncodedTensor:
@@ -190,6 +199,25 @@ def test_header_is_refused_when_it_is_too_large_to_unpack_safely() -> None:
     assert unpack_frame(half)[0].error.message
     with pytest.raises(FrameError, match=f"at most {MAX_HEADER_BYTES}"):
         unpack_frame(half + half)
+
+
+@pytest.mark.parametrize("piece", [b"\x08\x00", b"\x12\x00", b"\x0a\x00", field(9, b""), b"\x0d\0\0\0\0"])
+def test_frame_is_refused_when_it_has_more_fields_than_any_writer_makes(piece: bytes) -> None:
+    """Each takes half a microsecond: a message of the largest size would take minutes."""
+    begun_s = time.process_time()
+    with pytest.raises(FrameError, match=f"more than {MAX_FIELDS} fields"):
+        unpack_frame(piece * 2**20)
+    assert time.process_time() - begun_s < 0.1
+    unpack_frame(piece * MAX_FIELDS)
+
+
+def test_frame_is_refused_when_it_has_more_tensors_than_any_model() -> None:
+    begun_s = time.process_time()
+    with pytest.raises(FrameError, match=f"{2**18} tensors are refused; at most {MAX_TENSORS}") as raised:
+        unpack_frame(Frame(header=Header(request_id=9, tensors=[TensorHeader()] * 2**18)).SerializeToString())
+    assert raised.value.request_id == 9
+    assert time.process_time() - begun_s < 0.5
+    assert len(unpack_frame(pack_frame(Header(), [encoded(b"")] * MAX_TENSORS))[1]) == MAX_TENSORS
 
 
 def test_frame_error_bears_the_request_id_when_the_header_could_be_read() -> None:
