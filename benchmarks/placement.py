@@ -131,7 +131,7 @@ def _plan(
 ) -> list[_Candidate]:
     """Runs where the dispatcher is: the plan, and the two baselines at their best."""
     model, inventory = open_model(file), Inventory(tuple(boards))
-    settings = ProfileSettings(insecure=True)
+    settings = ProfileSettings()
     wishes = PlanWishes(n_chains=1 if one_chain else None)
     measured = run_in_loop(measure_fleet(model, inventory, settings, Listeners()))
     planned = run_in_loop(plan_on_boards(model, inventory, wishes, settings, Listeners(), measured))

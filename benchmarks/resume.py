@@ -81,9 +81,7 @@ def resume(
         for sync_ms in _SYNC_MS:
             display.update(task, description=f"{kills} kills")
             place = Path(journals) / f"kills-{sync_ms:g}"
-            result = kill_and_resume(
-                bundle, running.addresses, place, kills, seed=seed, within_s=within_s, sync_ms=sync_ms
-            )
+            result = kill_and_resume(bundle, running, place, kills, seed=seed, within_s=within_s, sync_ms=sync_ms)
             rows.append(
                 Row(
                     case="killed and resumed",

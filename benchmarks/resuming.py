@@ -22,6 +22,7 @@ import numpy as np
 from bundle import Bundle, open_bundle
 from dispatcher_client import Dispatcher, Journal
 from dispatcher_client.values import Values
+from examples.local_boards import LocalBoards
 from runtime import Runner, load_runtime
 
 _INPUTS, _SHIFT = 64, 37
@@ -57,7 +58,7 @@ def inputs_of(bundle: Bundle) -> list[dict[str, np.ndarray]]:
 
 
 def kill_and_resume(
-    bundle: Bundle, addresses: Sequence[str], journal: Path, kills: int, *, seed: int, within_s: float, sync_ms: float
+    bundle: Bundle, boards: LocalBoards, journal: Path, kills: int, *, seed: int, within_s: float, sync_ms: float
 ) -> ResumeResult:
     """Kills the application at random moments, at most `within_s` after it began to stream, and at last lets it end.
 
@@ -69,7 +70,16 @@ def kill_and_resume(
     for kill_index in range(kills + 1):
         is_last = kill_index == kills
         count = _recorded(journal) + _LAST_INPUTS if is_last else _ENDLESS
-        run = _Run([str(bundle.path), ",".join(addresses), str(journal), str(count), str(sync_ms)])
+        run = _Run(
+            [
+                str(bundle.path),
+                ",".join(boards.addresses),
+                str(boards.credentials),
+                str(journal),
+                str(count),
+                str(sync_ms),
+            ]
+        )
         if not is_last:
             if kill_index % 3 == 2:
                 time.sleep(chance.uniform(0, 2 * within_s))
@@ -171,11 +181,11 @@ def _source(bundle: Bundle, count: int) -> Iterator[Values]:
 
 def main(arguments: Sequence[str]) -> None:
     """The application that is killed."""
-    path, addresses, journal_path, count, sync_ms = arguments
+    path, addresses, credentials, journal_path, count, sync_ms = arguments
     bundle = open_bundle(path)
     with (
         Journal(journal_path, sync_ms=float(sync_ms)) as journal,
-        Dispatcher(bundle, addresses.split(","), codec="raw") as chain,
+        Dispatcher(bundle, addresses.split(","), credentials=credentials, codec="raw") as chain,
     ):
         for _ in chain.stream(_source(bundle, int(count)), journal=journal):
             print(len(journal) - 1, flush=True)

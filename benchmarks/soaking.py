@@ -76,7 +76,14 @@ def soak(
     pids = [board.process.pid for board in local.boards[:n_stages]]
     every = max(1, frames // _SAMPLES)
     with Dispatcher(
-        bundle, local.named, plan=plan, insecure=True, recovers=False, codec=codec, check_sample=False, on_reply=largest
+        bundle,
+        local.named,
+        plan=plan,
+        credentials=local.credentials,
+        recovers=False,
+        codec=codec,
+        check_sample=False,
+        on_reply=largest,
     ) as chain:
         watched = [Residence(resident_bytes(pid)) for pid in pids]
         begun_s = time.perf_counter()

@@ -25,6 +25,7 @@ from converter.split_model import LoadedModel, SplitRequest, deployable_name, sp
 from converter.verification import verify_bundle
 from converter.worker_request import QUANTIZE_MODES
 from fleet.errors import FleetError
+from fleet.options import CREDENTIALS, INSECURE
 from partitioning import PartitioningError
 from planner.board_profiles import ProfileSettings
 from planner.errors import PlannerError
@@ -34,6 +35,7 @@ from planner.wishes import PlanWishes
 from runtime import TfliteRuntimeError, load_runtime
 from runtime.loading import RUNTIME_CHOICES
 from terminal import command_app, one_of, print_json, print_table, progress, run
+from transport.credentials import choose_credentials
 from transport.errors import TransportError
 
 app = command_app(
@@ -94,7 +96,8 @@ def split(
     budget_s: float = options.BUDGET,
     timeout_s: float = options.TIMEOUT,
     fresh: bool = options.FRESH,
-    insecure: bool = options.INSECURE,
+    credentials_dir: Optional[Path] = CREDENTIALS,
+    insecure: bool = INSECURE,
     force: bool = typer.Option(False, "--force", help="Replace a bundle that is at BUNDLE already."),
     as_json: bool = _JSON,
 ) -> None:
@@ -108,7 +111,8 @@ def split(
         options.refuse_ignored(
             "without --boards", "they say what is wished of a plan", {**wished, "--fresh": fresh or None}
         )
-    settings = ProfileSettings(confidence, budget_s, insecure, timeout_s, fresh)
+    credentials = None if boards is None else choose_credentials(credentials_dir, insecure)
+    settings = ProfileSettings(confidence, budget_s, credentials, timeout_s, fresh)
     wishes = PlanWishes(objective, max_boards, parse_pins(pin or []), None, chains)
     fleet = None if boards is None else reachable_boards(boards, wishes, settings)
     given = None if plan_file is None else read_plan(plan_file)

@@ -18,6 +18,7 @@ from converter.planned_split import PlannedSplit, parse_cuts, parse_pins, resolv
 from converter.split_model import LoadedModel
 from fleet.event_loop import run_in_loop
 from fleet.inventory import load_inventory, parse_boards
+from fleet.options import CREDENTIALS, INSECURE
 from partitioning import list_cuts, resolve_cuts
 from planner.board_profiles import ProfileSettings
 from planner.boards_plan import check_plan, plan_on_boards
@@ -27,6 +28,7 @@ from planner.progress import shown_progress
 from planner.sources import open_model
 from planner.wishes import PlanWishes, resolve_wishes
 from terminal import print_json
+from transport.credentials import choose_credentials
 
 
 def plan(
@@ -51,7 +53,8 @@ def plan(
     budget_s: float = options.BUDGET,
     timeout_s: float = options.TIMEOUT,
     fresh: bool = options.FRESH,
-    insecure: bool = options.INSECURE,
+    credentials_dir: Optional[Path] = CREDENTIALS,
+    insecure: bool = INSECURE,
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
 ) -> None:
     """Say which part of the model should run on which board, how fast that is, and why nothing is faster.
@@ -65,7 +68,8 @@ def plan(
         require_format(plot)
     for path in (plot, out):
         _require_writable(path)
-    settings = ProfileSettings(confidence, budget_s, insecure, timeout_s, fresh)
+    credentials = choose_credentials(credentials_dir, insecure)
+    settings = ProfileSettings(confidence, budget_s, credentials, timeout_s, fresh)
     wishes = PlanWishes(objective, max_boards, parse_pins(pin or []), None, chains)
     inventory = load_inventory(parse_boards(boards)).without_spares
     resolve_wishes(wishes, inventory)

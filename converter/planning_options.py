@@ -18,7 +18,6 @@ OBJECTIVE = typer.Option(
 MAX_BOARDS = typer.Option(None, min=1, metavar="N", help="Most boards to use.")
 CHAINS = typer.Option(None, min=1, metavar="R", help="Chains side by side. (default: as many as is best)")
 PIN = typer.Option(None, metavar="PART=BOARD", help="Board that must compute a part, from 0. Repeatable.")
-INSECURE = typer.Option(False, "--insecure", help="Allow plaintext off loopback.")
 FRESH = typer.Option(False, "--fresh", help="Measure again what the boards have measured before.")
 CONFIDENCE = typer.Option(
     0.02, min=0.001, max=0.5, help="Measure until the mean is known to this share, 95 % confidence."

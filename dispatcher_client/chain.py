@@ -29,6 +29,7 @@ from transport.channel import (
     PROTOCOL_VERSION,
 )
 from transport.coding_costs import BoardLoad
+from transport.credentials import Credentials
 from transport.errors import ConnectError, StreamBrokenError, StreamStalledError, TransportError
 from transport.frame import frame_parts, unpack_frame
 from transport.link_coding import LinkCoding
@@ -76,7 +77,7 @@ class Chain:
         placement: ChainPlacement,
         codecs: Sequence[CodecSetting],
         *,
-        insecure: bool,
+        credentials: Credentials | None,
         silence_s: float = SILENCE_S,
         on_reply: Callable[[ReplyReport], None],
     ) -> None:
@@ -84,7 +85,7 @@ class Chain:
         self._codecs = codecs
         self._coding: LinkCoding | None = None
         self._sending = threading.Lock()  # of coding and sending: the link's figures are those of frame after frame
-        self._insecure = insecure
+        self._credentials = credentials
         self._silence_s = silence_s
         self._on_reply = on_reply
         self._ids = itertools.count(1)
@@ -113,7 +114,12 @@ class Chain:
 
     def _open(self, timeout_s: float) -> list[str]:
         hops = [
-            Hop(board=s.board.name, address=str(s.board.address), stage_index=s.stage_index)
+            Hop(
+                board=s.board.name,
+                address=str(s.board.address),
+                stage_index=s.stage_index,
+                certificate_name=s.board.certificate_name,
+            )
             for s in self.placement.stages
         ]
         opening = OpenStream(
@@ -127,7 +133,12 @@ class Chain:
         limits = StreamLimits(DEFAULT_MAX_FRAME_BYTES + HEADER_ROOM_BYTES, self._silence_s)
         try:
             stream = open_stream(
-                self._first.address.data_plane, DATA_PLANE_STREAM, limits, insecure=self._insecure, timeout_s=timeout_s
+                self._first.address.data_plane,
+                DATA_PLANE_STREAM,
+                limits,
+                credentials=self._credentials,
+                name=self._first.certificate_name,
+                timeout_s=timeout_s,
             )
             with self._lock:
                 self._stream = stream

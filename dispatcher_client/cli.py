@@ -32,7 +32,9 @@ from dispatcher_client.values import Values, public_name
 from dispatcher_client.watch_command import try_out, watch
 from fleet.event_loop import run_in_loop
 from fleet.inventory import load_boards, load_inventory, parse_boards
+from fleet.options import CREDENTIALS, INSECURE
 from terminal import command_app, print_json, print_table, progress, run
+from transport.credentials import choose_credentials
 from transport.errors import TransportError
 from transport.tensor_codec import AUTO, setting_forms
 from transport.tensor_spec import Array
@@ -47,7 +49,6 @@ _PLAN = typer.Option(
     metavar="FILE",
     help="plan.yaml: which board serves which part. (default: the bundle's own, if its boards are there)",
 )
-_INSECURE = typer.Option(False, "--insecure", help="Allow plaintext off loopback.")
 _CODEC = typer.Option(
     AUTO,
     help=f"Coding of tensors between boards: auto (lossless, chosen by measurement), one of {', '.join(setting_forms())}, "
@@ -68,7 +69,8 @@ def deploy(
         metavar="MODEL_DIR",
         help="Then check its sample, and put BUNDLE there as the next version: what follows MODEL_DIR goes over to it.",
     ),
-    insecure: bool = _INSECURE,
+    credentials_dir: Optional[Path] = CREDENTIALS,
+    insecure: bool = INSECURE,
     timeout_s: float = _TIMEOUT,
     as_json: bool = _JSON,
 ) -> None:
@@ -84,16 +86,17 @@ def deploy(
             "--plan and --to cannot be given together: those who follow the directory place by the bundle's own plan. "
             "Split with it: python -m converter split MODEL --plan FILE"
         )
+    credentials = choose_credentials(credentials_dir, insecure)
     opened = open_bundle(bundle)
     inventory = load_inventory(parse_boards(boards))
     chains = place_chains(opened, inventory.serving, plan)
     with _uploads() as on_upload:
         if model_dir is None:
             stages = run_in_loop(
-                deploy_bundle(opened, chains, insecure=insecure, timeout_s=timeout_s, on_upload=on_upload)
+                deploy_bundle(opened, chains, credentials=credentials, timeout_s=timeout_s, on_upload=on_upload)
             )
         else:
-            stages = list(try_out(opened, inventory, insecure=insecure, timeout_s=timeout_s, on_upload=on_upload))
+            stages = list(try_out(opened, inventory, credentials=credentials, timeout_s=timeout_s, on_upload=on_upload))
     version = None if model_dir is None else ModelDirectory(model_dir).add(opened)
     promise = judge_fleet(
         opened.manifest.measured_on, [(s.placement.board.name, s.description.runtime) for s in stages]
@@ -152,7 +155,8 @@ def infer(
         None, "--output", metavar="FILE", help=".npz to write the answer to, by output name."
     ),
     plan: Optional[Path] = _PLAN,
-    insecure: bool = _INSECURE,
+    credentials_dir: Optional[Path] = CREDENTIALS,
+    insecure: bool = INSECURE,
     codec: str = _CODEC,
     timeout_s: float = _TIMEOUT,
     as_json: bool = _JSON,
@@ -161,6 +165,7 @@ def infer(
 
     Example: python -m dispatcher_client infer parts/ --boards boards.yaml --input x.npy
     """
+    credentials = choose_credentials(credentials_dir, insecure)
     values = _read_values(input_file)
     if output_file is not None and not output_file.absolute().parent.is_dir():
         raise InputError(f"the answer cannot be written to {output_file}: its directory does not exist.")
@@ -168,6 +173,7 @@ def infer(
         bundle,
         parse_boards(boards),
         plan=plan,
+        credentials=credentials,
         insecure=insecure,
         codec=codec,
         open_timeout_s=timeout_s,
@@ -198,7 +204,8 @@ def bench(
         help="Input to repeat; several, along the first dimension, take turns. (default: the bundle's sample)",
     ),
     plan: Optional[Path] = _PLAN,
-    insecure: bool = _INSECURE,
+    credentials_dir: Optional[Path] = CREDENTIALS,
+    insecure: bool = INSECURE,
     codec: str = _CODEC,
     window: Optional[int] = typer.Option(
         None, min=1, help="Most frames in flight in a chain. (default: set by what the answers show)"
@@ -216,6 +223,7 @@ def bench(
 
     Example: python -m dispatcher_client bench parts/ --boards boards.yaml --frames 500
     """
+    credentials = choose_credentials(credentials_dir, insecure)
     log = ReplyLog()
     opened = open_bundle(bundle)
     specs = single_specs(opened.manifest.inputs, opened.batch)
@@ -227,6 +235,7 @@ def bench(
             opened,
             parse_boards(boards),
             plan=plan,
+            credentials=credentials,
             insecure=insecure,
             codec=codec,
             window=window,
@@ -265,7 +274,8 @@ app.command()(profile)
 @app.command()
 def status(
     boards: str = _BOARDS,
-    insecure: bool = _INSECURE,
+    credentials_dir: Optional[Path] = CREDENTIALS,
+    insecure: bool = INSECURE,
     timeout_s: float = typer.Option(3.0, "--timeout-s", min=0.1, help="Limit for each board."),
     as_json: bool = _JSON,
 ) -> None:
@@ -273,25 +283,27 @@ def status(
 
     Example: python -m dispatcher_client status --boards boards.yaml
     """
-    rows = run_in_loop(read_status(load_boards(parse_boards(boards)), insecure=insecure, timeout_s=timeout_s))
+    credentials = choose_credentials(credentials_dir, insecure)
+    rows = run_in_loop(read_status(load_boards(parse_boards(boards)), credentials=credentials, timeout_s=timeout_s))
     if as_json:
         print_json(rows)
     else:
         print_table(
             "boards",
-            ("board", "address", "state", "runtime", "serves", "free MiB"),
+            ("board", "address", "state", "runtime", "certificate", "serves", "free MiB"),
             (
                 (
                     r["board"],
                     r["address"],
                     r["error"] or r["state"],
                     r["runtime"],
+                    "" if r["error"] else (f"until {r['certificate_ends']}" if r["certificate_ends"] else "plaintext"),
                     ", ".join(f"{s['deployment_id']} stage {s['stage']}: {s['frames']} frames" for s in r["stages"]),
                     r["memory_available_bytes"] // 2**20,
                 )
                 for r in rows
             ),
-            text_columns=5,
+            text_columns=6,
         )
     if any(r["error"] for r in rows):
         raise typer.Exit(1)
@@ -301,7 +313,8 @@ def status(
 def undeploy(
     bundle: Path = _BUNDLE,
     boards: str = _BOARDS,
-    insecure: bool = _INSECURE,
+    credentials_dir: Optional[Path] = CREDENTIALS,
+    insecure: bool = INSECURE,
     timeout_s: float = _TIMEOUT,
     as_json: bool = _JSON,
 ) -> None:
@@ -309,9 +322,10 @@ def undeploy(
 
     Example: python -m dispatcher_client undeploy parts/ --boards boards.yaml
     """
+    credentials = choose_credentials(credentials_dir, insecure)
     deployment_ids = [splitting.deployment_id for splitting in open_bundle(bundle).splittings]
     listed = load_boards(parse_boards(boards))
-    rows = run_in_loop(undeploy_everywhere(listed, deployment_ids, insecure=insecure, timeout_s=timeout_s))
+    rows = run_in_loop(undeploy_everywhere(listed, deployment_ids, credentials=credentials, timeout_s=timeout_s))
     if as_json:
         print_json(rows)
     else:

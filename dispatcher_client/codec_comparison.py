@@ -19,6 +19,7 @@ from fleet.event_loop import run_in_loop
 from fleet.together import together
 from protos.v1.manifest_pb2 import Manifest
 from transport.codec_setting import RAW, CodecSetting
+from transport.credentials import Credentials
 from transport.tensor_codec import setting_name
 from transport.tensor_spec import Array
 
@@ -65,14 +66,14 @@ class CodecComparison:
         placements: Sequence[ChainPlacement],
         settings: Sequence[CodecSetting],
         *,
-        insecure: bool,
+        credentials: Credentials | None,
         open_timeout_s: float,
         reply_timeout_s: float,
     ) -> None:
         self._manifest = manifest
         self._placements = placements
         self._settings = tuple(dict.fromkeys(settings))
-        self._insecure = insecure
+        self._credentials = credentials
         self._open_timeout_s, self._reply_timeout_s = open_timeout_s, reply_timeout_s
         self._groups: dict[CodecSetting, ChainGroup] = {}
         self._refusals: dict[CodecSetting, BoardRefusedError] = {}
@@ -128,7 +129,9 @@ class CodecComparison:
         return CodecEffect(index, name, self._n_inputs, tuple(t.result() for t in self._tallies[index, setting]))
 
     def _group(self, setting: CodecSetting) -> ChainGroup:
-        chains = [Chain(p, [setting], insecure=self._insecure, on_reply=lambda report: None) for p in self._placements]
+        chains = [
+            Chain(p, [setting], credentials=self._credentials, on_reply=lambda report: None) for p in self._placements
+        ]
         return ChainGroup(chains, Windows([1] * len(chains)))
 
     async def _open(self, groups: Mapping[CodecSetting, ChainGroup]) -> None:

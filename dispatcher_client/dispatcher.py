@@ -33,6 +33,7 @@ from dispatcher_client.values import Answer, Values
 from fleet.event_loop import require_other_thread
 from fleet.inventory import BoardsSource, load_inventory
 from protos.v1.manifest_pb2 import Manifest
+from transport.credentials import Credentials, choose_credentials
 from transport.message_stream import SILENCE_S
 from transport.tensor_codec import AUTO, parse_settings
 
@@ -58,6 +59,7 @@ class Dispatcher:
         boards: BoardsSource,
         *,
         plan: PlanSource | None = None,
+        credentials: str | os.PathLike[str] | Credentials | None = None,
         insecure: bool = False,
         codec: str = AUTO,
         window: int | None = None,
@@ -78,7 +80,9 @@ class Dispatcher:
             boards: path of a boards.yaml, or a list of "host:port".
             plan: which board serves which part: path of a plan.yaml, or one already read. Without it the bundle's own plan
                 counts if all its boards are among `boards`; else partition k of its first splitting runs on board k.
-            insecure: allow plaintext off loopback.
+            credentials: directory with this machine's certificate, key and authority; without it, the environment variable
+                BOARDLINE_CREDENTIALS names it.
+            insecure: speak plaintext, with boards that do.
             codec: how tensors are coded between boards: "auto", whichever lossless codec makes the slowest step faster, link by
                 link and tensor by tensor; one name; or several separated by commas, as "auto,q8", to choose among these.
                 half, q8, q4 and zfp:ERROR (largest absolute error) change the answers; see `compare_codecs`.
@@ -100,7 +104,7 @@ class Dispatcher:
                 maybe at the same time; must return at once.
             on_upload: hears (board, bytes sent, bytes in all) while partitions are uploaded.
         Raises: BundleError, BoardsFileError, AddressError, PlanError, PlacementError, CodecUnavailableError,
-            OptionError.
+            OptionError, CredentialsError. PlaintextRefusedError: no credentials, and not `insecure`.
         """
         opened = bundle if isinstance(bundle, Bundle) else open_bundle_or_newest(bundle)
         self._inventory = load_inventory(boards)
@@ -112,7 +116,9 @@ class Dispatcher:
         if not 0 < silence_s < float("inf"):
             raise OptionError(f"silence_s is {silence_s:g}, expected some seconds.")
         self._settings = ServiceSettings(
-            insecure=insecure,
+            credentials=(
+                credentials if isinstance(credentials, Credentials) else choose_credentials(credentials, insecure)
+            ),
             codecs=parse_settings(codec),
             open_timeout_s=open_timeout_s,
             reply_timeout_s=reply_timeout_s,

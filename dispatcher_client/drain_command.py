@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
+from typing import Optional
 
 import typer
 
@@ -10,14 +12,17 @@ from dispatcher_client.errors import OptionError
 from dispatcher_client.status import drain_board
 from fleet.event_loop import run_in_loop
 from fleet.inventory import load_boards, parse_boards
+from fleet.options import CREDENTIALS, INSECURE
 from terminal import print_json, stderr
+from transport.credentials import choose_credentials
 
 
 def drain(
     board: str = typer.Argument(..., metavar="BOARD", help="Its name in boards.yaml, or its address."),
     boards: str = typer.Option(..., metavar="FILE", help="boards.yaml, or addresses separated by commas."),
     undo: bool = typer.Option(False, "--undo", help="Take the board back into service."),
-    insecure: bool = typer.Option(False, "--insecure", help="Allow plaintext off loopback."),
+    credentials_dir: Optional[Path] = CREDENTIALS,
+    insecure: bool = INSECURE,
     timeout_s: float = typer.Option(30.0, "--timeout-s", min=0.1, help="Limit for each answer, and for its streams."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a line."),
 ) -> None:
@@ -29,11 +34,12 @@ def drain(
 
     Example: python -m dispatcher_client drain pi2 --boards boards.yaml
     """
+    credentials = choose_credentials(credentials_dir, insecure)
     listed = load_boards(parse_boards(boards))
     chosen = next((b for b in listed if board in (b.name, str(b.address))), None)
     if chosen is None:
         raise OptionError(f"{board} is not among the boards given: {', '.join(b.name for b in listed)}.")
-    result = run_in_loop(drain_board(chosen, undo=undo, insecure=insecure, timeout_s=timeout_s))
+    result = run_in_loop(drain_board(chosen, undo=undo, credentials=credentials, timeout_s=timeout_s))
     state = "serving" if undo else "draining"
     if as_json:
         print_json({"board": chosen.name, "state": state, **asdict(result)})

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional
 
 import typer
 
 from dispatcher_client.errors import MissingExtraError, ProfilingError
 from fleet.event_loop import run_in_loop
 from fleet.inventory import load_inventory, parse_boards
+from fleet.options import CREDENTIALS, INSECURE
 from terminal import print_json
+from transport.credentials import choose_credentials
 
 _CODECS_BUDGET_S = 2.0
 
@@ -28,7 +31,8 @@ def profile(
     ),
     timeout_s: float = typer.Option(30.0, "--timeout-s", min=0.1, help="Limit for each answer of a board."),
     fresh: bool = typer.Option(False, "--fresh", help="Measure again what the boards have measured before."),
-    insecure: bool = typer.Option(False, "--insecure", help="Allow plaintext off loopback."),
+    credentials_dir: Optional[Path] = CREDENTIALS,
+    insecure: bool = INSECURE,
     as_json: bool = typer.Option(False, "--json", help="Print JSON, with every piece, instead of tables."),
 ) -> None:
     """Measure the model's pieces on every board, the links between them, and their codecs; boards keep what they measured.
@@ -47,8 +51,9 @@ def profile(
         raise MissingExtraError(
             f"profiling needs the package {error.name}, which is not installed here: pip install 'boardline[planner]'."
         ) from error
+    credentials = choose_credentials(credentials_dir, insecure)
     inventory = load_inventory(parse_boards(boards))
-    settings = ProfileSettings(confidence, budget_s, insecure, timeout_s, fresh)
+    settings = ProfileSettings(confidence, budget_s, credentials, timeout_s, fresh)
     try:
         model = open_model(source)
         with shown_progress() as listeners:

@@ -26,6 +26,7 @@ from fleet.errors import BoardError, BoardRefusedError, BoardUnavailableError
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Board
 from fleet.together import together
+from transport.credentials import Credentials
 
 _log = logging.getLogger(__name__)
 _TICK_S = 0.25
@@ -47,7 +48,7 @@ _MEMORY_SHARE = 0.9
 class RecoverySettings:
     """How chains are opened, and how long a broken one may take to mend before its requests end with the error."""
 
-    insecure: bool
+    credentials: Credentials | None
     open_timeout_s: float
     timeout_s: float = 30.0
 
@@ -265,7 +266,7 @@ class Recovery:
             return False
 
     async def _ask(self, board: Board) -> bool:
-        async with BoardControl(board, insecure=self._settings.insecure, timeout_s=_ASK_TIMEOUT_S) as control:
+        async with BoardControl(board, credentials=self._settings.credentials, timeout_s=_ASK_TIMEOUT_S) as control:
             description = await control.describe()
         self._free_bytes[board.name] = _MEMORY_SHARE * description.memory_available_bytes
         return not description.draining
@@ -289,7 +290,7 @@ class Recovery:
 
     async def _deploy(self, placement: ChainPlacement, stages: Sequence[StagePlacement]) -> None:
         deployed = await deploy_stages(
-            self._bundle, placement.splitting, stages, insecure=self._settings.insecure, timeout_s=self._timeout_s
+            self._bundle, placement.splitting, stages, credentials=self._settings.credentials, timeout_s=self._timeout_s
         )
         for stage in deployed:
             name = stage.placement.board.name

@@ -23,6 +23,7 @@ from protos.v1.control_plane_pb2 import Description
 from protos.v1.manifest_pb2 import Manifest, Partition
 from protos.v1.tensor_pb2 import TensorSpec
 from transport.boundary import boundary_bytes
+from transport.credentials import Credentials
 from transport.tensor_spec import describe
 
 _log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ class Rollout:
         self.state = TRANSITIONS[self.state, event]
 
     def _ask(self) -> RolloutEvent:
-        self._before = run_in_loop(describe_all(self._boards, insecure=self._settings.insecure))
+        self._before = run_in_loop(describe_all(self._boards, credentials=self._settings.credentials))
         self._short = self._boards_short_of_memory()
         return RolloutEvent.SHORT if self._short else RolloutEvent.ROOM
 
@@ -154,7 +155,7 @@ class Rollout:
             store(
                 self._new.bundle,
                 self._new.placements,
-                insecure=settings.insecure,
+                credentials=settings.credentials,
                 timeout_s=settings.open_timeout_s,
                 on_upload=self._on_upload,
             )
@@ -191,7 +192,7 @@ class Rollout:
         except BaseException as error:
             _log.error("the version that served goes on: %s", error)
             unwanted = set(self._new.deployment_ids) - set(self._old.deployment_ids)
-            run_in_loop(unload_new(self._boards, unwanted, self._before, insecure=self._settings.insecure))
+            run_in_loop(unload_new(self._boards, unwanted, self._before, credentials=self._settings.credentials))
             raise
 
     def _finish_old(self) -> None:
@@ -204,7 +205,7 @@ class Rollout:
     def _unload(self, boards: Collection[Board]) -> list[str]:
         """Unloads the old version, but for what the new one uses, too; names of boards that keep some for others."""
         unwanted = [name for name in self._old.deployment_ids if name not in self._new.deployment_ids]
-        return run_in_loop(unload_unused(boards, unwanted, insecure=self._settings.insecure))
+        return run_in_loop(unload_unused(boards, unwanted, credentials=self._settings.credentials))
 
     def _boards_short_of_memory(self) -> list[Board]:
         """Boards that cannot hold both. Raises: BoardRefusedError: a board that cannot hold even the new one alone."""
@@ -255,12 +256,12 @@ def _needed_bytes(placements: Sequence[ChainPlacement], held: Mapping[str, Descr
     return list(needed.values())
 
 
-async def describe_all(boards: Collection[Board], *, insecure: bool) -> dict[str, Description]:
+async def describe_all(boards: Collection[Board], *, credentials: Credentials | None) -> dict[str, Description]:
     """What boards are and hold, by name. Those that do not answer are left out: if they are needed, opening says so."""
 
     async def ask(board: Board) -> Description | None:
         try:
-            async with _control(board, insecure) as control:
+            async with _control(board, credentials) as control:
                 return await control.describe()
         except BoardError:
             return None
@@ -270,7 +271,11 @@ async def describe_all(boards: Collection[Board], *, insecure: bool) -> dict[str
 
 
 async def unload_new(
-    boards: Collection[Board], deployment_ids: Collection[str], before: Mapping[str, Description], *, insecure: bool
+    boards: Collection[Board],
+    deployment_ids: Collection[str],
+    before: Mapping[str, Description],
+    *,
+    credentials: Credentials | None,
 ) -> None:
     """Unloads deployments from boards that did not hold them before, unless others use them by now."""
 
@@ -278,10 +283,12 @@ async def unload_new(
         held = {stage.deployment_id for stage in before.get(board.name, Description()).stages}
         return [name for name in deployment_ids if name not in held]
 
-    await asyncio.gather(*(unload_unused([board], unwanted(board), insecure=insecure) for board in boards))
+    await asyncio.gather(*(unload_unused([board], unwanted(board), credentials=credentials) for board in boards))
 
 
-async def unload_unused(boards: Collection[Board], deployment_ids: Collection[str], *, insecure: bool) -> list[str]:
+async def unload_unused(
+    boards: Collection[Board], deployment_ids: Collection[str], *, credentials: Credentials | None
+) -> list[str]:
     """Unloads deployments from boards, but for what still has streams, another application's; names of boards that keep some.
 
     Boards that do not answer are left alone, and told of in the log.
@@ -290,7 +297,7 @@ async def unload_unused(boards: Collection[Board], deployment_ids: Collection[st
     async def unload(board: Board) -> bool:
         stop_s = time.monotonic() + _STREAMS_END_WITHIN_S
         try:
-            async with _control(board, insecure) as control:
+            async with _control(board, credentials) as control:
                 while in_use := _in_use(await control.describe(), deployment_ids):
                     if time.monotonic() > stop_s:
                         break
@@ -315,8 +322,8 @@ def _in_use(description: Description, deployment_ids: Collection[str]) -> set[st
     return {s.deployment_id for s in description.stages if s.streams and s.deployment_id in deployment_ids}
 
 
-def _control(board: Board, insecure: bool) -> BoardControl:
-    return BoardControl(board, insecure=insecure, timeout_s=_ASK_TIMEOUT_S)
+def _control(board: Board, credentials: Credentials | None) -> BoardControl:
+    return BoardControl(board, credentials=credentials, timeout_s=_ASK_TIMEOUT_S)
 
 
 def _room_bytes(board: Board, description: Description) -> float:

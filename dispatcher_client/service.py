@@ -23,6 +23,7 @@ from dispatcher_client.windows import Windows
 from fleet.errors import BoardUnavailableError
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Board
+from transport.credentials import Credentials
 from transport.tensor_codec import CODECS, CodecSetting
 from transport.tensor_spec import Array
 
@@ -34,7 +35,7 @@ _T = TypeVar("_T")
 class ServiceSettings:
     """How a bundle is put into service; see `Dispatcher`."""
 
-    insecure: bool
+    credentials: Credentials | None
     codecs: Sequence[CodecSetting]
     open_timeout_s: float
     reply_timeout_s: float
@@ -70,7 +71,7 @@ class Service:
         self._windows = windows
         self._recovery: Recovery | None = None
         if settings.recovers:
-            how = RecoverySettings(settings.insecure, settings.open_timeout_s)
+            how = RecoverySettings(settings.credentials, settings.open_timeout_s)
             self._recovery = Recovery(bundle, boards, self._chain, how)
             self._group = ChainGroup(self._recovery.serve(placements), windows)
         else:
@@ -138,7 +139,7 @@ class Service:
             self._bundle.manifest,
             self.placements,
             settings.lossy,
-            insecure=settings.insecure,
+            credentials=settings.credentials,
             open_timeout_s=settings.open_timeout_s,
             reply_timeout_s=settings.reply_timeout_s,
         )
@@ -148,7 +149,7 @@ class Service:
         return Chain(
             placement,
             settings.codecs,
-            insecure=settings.insecure,
+            credentials=settings.credentials,
             silence_s=settings.silence_s,
             on_reply=self._on_reply,
         )
@@ -170,7 +171,7 @@ class Service:
         stages = await deploy(
             self._bundle,
             self.placements,
-            insecure=settings.insecure,
+            credentials=settings.credentials,
             timeout_s=settings.open_timeout_s,
             on_upload=on_upload,
         )

@@ -12,17 +12,20 @@ from fleet.board_control import BoardControl
 from fleet.errors import BoardError
 from fleet.inventory import Board
 from protos.v1.control_plane_pb2 import Description
+from transport.credentials import Credentials
 
 _LOOK_AGAIN_S = 0.05
 
 
-async def read_status(boards: Sequence[Board], *, insecure: bool, timeout_s: float) -> list[dict[str, Any]]:
+async def read_status(
+    boards: Sequence[Board], *, credentials: Credentials | None, timeout_s: float
+) -> list[dict[str, Any]]:
     """One row per board, in order; a board that does not answer has its reason in `error`."""
-    return list(await asyncio.gather(*(_status(board, insecure, timeout_s) for board in boards)))
+    return list(await asyncio.gather(*(_status(board, credentials, timeout_s) for board in boards)))
 
 
 async def undeploy_everywhere(
-    boards: Sequence[Board], deployment_ids: Iterable[str], *, insecure: bool, timeout_s: float
+    boards: Sequence[Board], deployment_ids: Iterable[str], *, credentials: Credentials | None, timeout_s: float
 ) -> list[dict[str, Any]]:
     """Unloads deployments from every board, each address once; one row per board, with the reason in `error` if it failed."""
     wanted = tuple(deployment_ids)
@@ -30,7 +33,7 @@ async def undeploy_everywhere(
     async def undeploy(board: Board) -> dict[str, Any]:
         row: dict[str, Any] = {"board": board.name, "unloaded_stages": 0, "error": ""}
         try:
-            async with BoardControl(board, insecure=insecure, timeout_s=timeout_s) as control:
+            async with BoardControl(board, credentials=credentials, timeout_s=timeout_s) as control:
                 for deployment_id in wanted:
                     row["unloaded_stages"] += await control.unload(deployment_id)
         except BoardError as error:
@@ -56,10 +59,10 @@ class DrainResult:
     why_not_kept: str
 
 
-async def drain_board(board: Board, *, undo: bool, insecure: bool, timeout_s: float) -> DrainResult:
+async def drain_board(board: Board, *, undo: bool, credentials: Credentials | None, timeout_s: float) -> DrainResult:
     """Takes a board out of service, and waits until it has no streams, or takes it back. Raises: BoardError."""
     stop_s = time.monotonic() + timeout_s
-    async with BoardControl(board, insecure=insecure, timeout_s=timeout_s) as control:
+    async with BoardControl(board, credentials=credentials, timeout_s=timeout_s) as control:
         reply = await control.drain(undo=undo)
         n_streams = 0
         while not undo and (n_streams := sum(stage.streams for stage in (await control.describe()).stages)):
@@ -69,12 +72,17 @@ async def drain_board(board: Board, *, undo: bool, insecure: bool, timeout_s: fl
         return DrainResult(n_streams, reply.kept, reply.why_not_kept)
 
 
-async def _status(board: Board, insecure: bool, timeout_s: float) -> dict[str, Any]:
+async def _status(board: Board, credentials: Credentials | None, timeout_s: float) -> dict[str, Any]:
     try:
-        async with BoardControl(board, insecure=insecure, timeout_s=timeout_s) as control:
+        async with BoardControl(board, credentials=credentials, timeout_s=timeout_s) as control:
             return _row(board, await control.describe(), "")
     except BoardError as error:
         return _row(board, Description(), str(error))
+
+
+def _date(ends_s: float) -> str:
+    """Of a certificate's end, ISO 8601; empty where there is none, in plaintext."""
+    return time.strftime("%Y-%m-%d", time.gmtime(ends_s)) if ends_s else ""
 
 
 def _row(board: Board, described: Description, error: str) -> dict[str, Any]:
@@ -84,6 +92,7 @@ def _row(board: Board, described: Description, error: str) -> dict[str, Any]:
         "address": str(board.address),
         "state": "" if error else ("draining" if described.draining else "serving"),
         "error": error,
+        "certificate_ends": _date(described.certificate_ends_s),
         "software_version": described.software_version,
         "runtime": f"{runtime.runtime} {runtime.version} {runtime.architecture}".strip(),
         "processor": runtime.processor,

@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Optional
 
 import typer
 
@@ -17,15 +18,17 @@ from dispatcher_client.placement import place_chains
 from dispatcher_client.rollout import describe_all, require_room_beside, unload_new
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory, load_inventory, parse_boards
+from fleet.options import CREDENTIALS, INSECURE
+from transport.credentials import Credentials, choose_credentials
 
 
 def try_out(
-    bundle: Bundle, inventory: Inventory, *, insecure: bool, timeout_s: float, on_upload: OnUpload
+    bundle: Bundle, inventory: Inventory, *, credentials: Credentials | None, timeout_s: float, on_upload: OnUpload
 ) -> Sequence[DeployedStage]:
     """Loads a bundle, checks its sample and leaves it loaded; its stages. What fails is unloaded. Raises: as `Dispatcher.open`."""
-    held = run_in_loop(describe_all(inventory.boards, insecure=insecure))
+    held = run_in_loop(describe_all(inventory.boards, credentials=credentials))
     require_room_beside(place_chains(bundle, inventory.serving), held)
-    with _opened(bundle, inventory, insecure=insecure, timeout_s=timeout_s, on_upload=on_upload) as chain:
+    with _opened(bundle, inventory, credentials=credentials, timeout_s=timeout_s, on_upload=on_upload) as chain:
         return chain.stages
 
 
@@ -33,7 +36,7 @@ def _opened(
     bundle: Bundle,
     inventory: Inventory,
     *,
-    insecure: bool,
+    credentials: Credentials | None,
     timeout_s: float,
     on_upload: OnUpload = lambda board, sent_bytes, total_bytes: None,
 ) -> Dispatcher:
@@ -41,16 +44,17 @@ def _opened(
     chain = Dispatcher(
         bundle,
         inventory,
-        insecure=insecure,
+        credentials=credentials,
+        insecure=credentials is None,
         open_timeout_s=timeout_s,
         reply_timeout_s=timeout_s,
         on_upload=on_upload,
     )
-    before = run_in_loop(describe_all(inventory.boards, insecure=insecure))
+    before = run_in_loop(describe_all(inventory.boards, credentials=credentials))
     try:
         chain.open()
     except BaseException:
-        run_in_loop(unload_new(inventory.boards, chain.deployment_ids, before, insecure=insecure))
+        run_in_loop(unload_new(inventory.boards, chain.deployment_ids, before, credentials=credentials))
         raise
     return chain
 
@@ -61,7 +65,8 @@ def watch(
     ),
     boards: str = typer.Option(..., metavar="FILE", help="boards.yaml, or addresses separated by commas."),
     every_s: float = typer.Option(1.0, "--every-s", min=0.05, help="How often to look."),
-    insecure: bool = typer.Option(False, "--insecure", help="Allow plaintext off loopback."),
+    credentials_dir: Optional[Path] = CREDENTIALS,
+    insecure: bool = INSECURE,
     timeout_s: float = typer.Option(30.0, "--timeout-s", min=0.1, help="Limit for each answer of a board."),
     as_json: bool = typer.Option(False, "--json", help="Print a line of JSON for each version."),
 ) -> None:
@@ -73,6 +78,7 @@ def watch(
 
     Example: python -m dispatcher_client watch models/ --boards boards.yaml
     """
+    credentials = choose_credentials(credentials_dir, insecure)
     inventory = load_inventory(parse_boards(boards))
     serving: list[Dispatcher] = []
 
@@ -80,7 +86,7 @@ def watch(
         if serving:
             serving[0].deploy(bundle)
             return
-        serving.append(_opened(bundle, inventory, insecure=insecure, timeout_s=timeout_s))
+        serving.append(_opened(bundle, inventory, credentials=credentials, timeout_s=timeout_s))
 
     def show(event: WatchEvent) -> None:
         names = list(serving[0].deployment_ids) if serving else []

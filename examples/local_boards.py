@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -12,24 +16,58 @@ from pathlib import Path
 from types import TracebackType
 
 from dispatcher_client import Board
+from dispatcher_client.certificates import FleetDirectory, Holder, Right
 from transport.address import Address
 
+_HOSTS = ("127.0.0.1", "localhost")
 _SERVES_ON = re.compile(r" serves on (\S+) with ")
 _STOP_TIMEOUT_S = 10.0
 _KEPT_LOG_LINES = 200
+
+
+class LocalFleet:
+    """Certificates for node services on this machine, made on the spot in a directory that nobody else needs.
+
+    Attributes: operator: the credentials of who may stream and load.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        FleetDirectory.make(directory, "local")
+        self.operator = self.issue(Holder.client("operator", Right.OPERATE))
+
+    def board(self, name: str) -> Path:
+        """A board's credentials; a second call gives the first one's."""
+        directory = self._directory / name
+        return directory if directory.exists() else self.issue(Holder.board(name, _HOSTS))
+
+    def issue(self, holder: Holder) -> Path:
+        """The credentials of anybody."""
+        with FleetDirectory.opened(self._directory) as fleet:
+            return fleet.issue([holder])[holder.name]
+
+
+@functools.cache
+def local_fleet() -> LocalFleet:
+    """The one of this process, which goes with it."""
+    directory = tempfile.mkdtemp(prefix="boardline-fleet-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return LocalFleet(Path(directory))
 
 
 class LocalBoard:
     """One node service. Its log goes to `log`, the last lines only, so that nothing blocks on a full pipe."""
 
     def __init__(self, name: str, store: Path, arguments: Sequence[str] = (), *, python: str = sys.executable) -> None:
-        """Starts the process; returns once it serves.
+        """Starts the process, with a certificate of `local_fleet` unless the arguments say otherwise; returns once it serves.
 
         Raises: RuntimeError: it ended before it served, with its log.
         """
         self.name = name
         self.log: deque[str] = deque(maxlen=_KEPT_LOG_LINES)
         command = [python, "-m", "node_service", "--listen", "127.0.0.1:0", "--store", str(store), "--name", name]
+        if not {"--credentials", "--insecure"} & set(arguments):
+            command += ["--credentials", str(local_fleet().board(name))]
         # gRPC's own lines quote what peers sent, which may be no text.
         self.process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True, errors="replace")
         self.address = self._read_address()
@@ -66,7 +104,7 @@ class LocalBoards:
     """Several node services, stopped together.
 
     with LocalBoards(3, store_root) as boards:
-        Dispatcher(bundle, boards.named)
+        Dispatcher(bundle, boards.named, credentials=boards.credentials)
     """
 
     def __init__(self, count: int, store_root: Path, arguments: Sequence[str] = ("--threads", "1")) -> None:
@@ -78,6 +116,11 @@ class LocalBoards:
     def addresses(self) -> list[str]:
         """host:port of each, in order."""
         return [board.address for board in self.boards]
+
+    @property
+    def credentials(self) -> Path:
+        """Of who may stream through them and load."""
+        return local_fleet().operator
 
     @property
     def named(self) -> list[Board]:

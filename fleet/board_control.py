@@ -11,12 +11,19 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from fleet.errors import BoardDefectError, BoardError, BoardRefusedError, BoardUnavailableError
+from fleet.errors import (
+    BoardDefectError,
+    BoardError,
+    BoardForbiddenError,
+    BoardRefusedError,
+    BoardUnavailableError,
+)
 from fleet.inventory import Board
 from protos.v1 import control_plane_pb2 as messages
 from protos.v1 import control_plane_pb2_grpc
 from protos.v1.manifest_pb2 import ModelFile
 from transport.channel import PROTOCOL_VERSION, open_channel
+from transport.credentials import Credentials
 
 # Far below the default limit of a gRPC message, large enough that per-chunk costs vanish.
 _CHUNK_BYTES = 2**20
@@ -29,11 +36,11 @@ _BROKE_WRITING = "Internal error from Core"
 class BoardControl:
     """An asynchronous client of one board's control plane. Every call has a deadline and raises a BoardError."""
 
-    def __init__(self, board: Board, *, insecure: bool, timeout_s: float) -> None:
-        """Raises: PlaintextRefusedError: an address off loopback without `insecure`."""
+    def __init__(self, board: Board, *, credentials: Credentials | None, timeout_s: float) -> None:
+        """Args: credentials: None for plaintext, which somebody asked for by name. timeout_s: of each call that does not load."""
         self.board = board
         self._timeout_s = timeout_s
-        self._channel = open_channel(board.address, insecure=insecure)
+        self._channel = open_channel(board.address, credentials=credentials, name=board.certificate_name)
         self._stub = control_plane_pb2_grpc.ControlPlaneStub(self._channel)
 
     async def __aenter__(self) -> BoardControl:
@@ -130,8 +137,12 @@ def _translate(board: Board, error: grpc.aio.AioRpcError, timeout_s: float) -> B
     # grpcio's own INTERNAL is a connection that broke while a message was written; a node service says what its defect is.
     if code == grpc.StatusCode.UNAVAILABLE or (code == grpc.StatusCode.INTERNAL and details.startswith(_BROKE_WRITING)):
         return BoardUnavailableError(
-            board.name, f"{board.address} does not answer ({details}). Is it on, and its node service running?"
+            board.name,
+            f"{board.address} does not answer ({details}). Is it on, and its node service running? Do both sides speak TLS, with "
+            f"certificates of one authority, and is the board's for {board.certificate_name}?",
         )
+    if code == grpc.StatusCode.PERMISSION_DENIED:
+        return BoardForbiddenError(board.name, details)
     if code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN):
         return BoardDefectError(board.name, details)
     return BoardRefusedError(board.name, details)

@@ -34,12 +34,20 @@ class BoardUnavailableError(BoardError):
     """The board cannot be reached, or its stream broke."""
 
 
+class BoardUntrustedError(BoardUnavailableError):
+    """Who answers at the board's address does not show the board's certificate, or does not accept this machine's."""
+
+
 class BoardStalledError(BoardUnavailableError):
     """The board answers, but a frame makes no progress in it."""
 
 
 class BoardRefusedError(BoardError):
     """The board answers but will not serve: another version, not loaded, draining, no room."""
+
+
+class BoardForbiddenError(BoardRefusedError):
+    """This machine's certificate does not allow what the board was asked for."""
 
 
 class FrameRejectedError(BoardError):

@@ -40,6 +40,11 @@ class Board:
     group: str | None = None
     link_bytes_per_s: float | None = None
 
+    @property
+    def certificate_name(self) -> str:
+        """What its certificate must be valid for: its name, or its host where nobody has given it one but its address."""
+        return self.address.host.partition("%")[0] if ":" in self.name else self.name  # no zone is in certificates
+
 
 @dataclass(frozen=True)
 class Link:

@@ -20,7 +20,8 @@ from runtime.loading import RUNTIME_CHOICES
 from terminal import command_app, one_of, run
 from transport.address import Address
 from transport.channel import DEFAULT_MAX_FRAME_BYTES
-from transport.errors import TransportError
+from transport.credentials import ENVIRONMENT_VARIABLE, choose_credentials
+from transport.errors import CredentialsError, TransportError
 from transport.message_stream import SILENCE_S
 
 app = command_app("Serves partitions of a model on this board.")
@@ -44,7 +45,17 @@ def node_service(
     runtime: str = typer.Option(
         "auto", help="TFLite runtime: auto, litert or tflite.", callback=one_of(RUNTIME_CHOICES)
     ),
-    insecure: bool = typer.Option(False, "--insecure", help="Allow plaintext off loopback."),
+    credentials_dir: Optional[Path] = typer.Option(
+        None,
+        "--credentials",
+        metavar="DIR",
+        help=f"The board's certificate, as `python -m dispatcher_client certs issue` makes it. (default: ${ENVIRONMENT_VARIABLE})",
+    ),
+    insecure: bool = typer.Option(
+        False,
+        "--insecure",
+        help="Speak plaintext: whoever reaches the ports can read and change tensors and load models.",
+    ),
     max_frame_mib: int = typer.Option(
         DEFAULT_MAX_FRAME_BYTES // _MIB, min=1, max=2047, help="Largest frame taken, in MiB."
     ),
@@ -83,6 +94,9 @@ def node_service(
         metavar="HOST:PORT",
         help="Where Prometheus scrapes; port 0 lets the system choose, 'off' for nowhere. (default: two ports after --listen)",
     ),
+    metrics_tls: bool = typer.Option(
+        False, "--metrics-tls", help="Serve metrics over HTTPS, to holders of a certificate of the fleet only."
+    ),
     log_level: str = typer.Option(
         "info", help="debug, info, warning or error.", callback=one_of(("debug", "info", "warning", "error"))
     ),
@@ -92,13 +106,15 @@ def node_service(
     Example: python -m node_service --listen 127.0.0.1:50051 --store ./store
     """
     log_to_stderr(log_level.upper())
+    if metrics_tls and insecure:
+        raise CredentialsError("--metrics-tls and --insecure exclude each other: there is no certificate. Choose one.")
     config = NodeConfig(
         listen=Address.parse(listen),
         store=store,
         name=name or socket.gethostname(),
         threads=threads or default_threads(),
         runtime=runtime,
-        insecure=insecure,
+        credentials=choose_credentials(credentials_dir, insecure),
         max_frame_bytes=max_frame_mib * _MIB,
         drain_timeout_s=drain_timeout_s,
         peer_silence_s=peer_silence_s,
@@ -111,6 +127,7 @@ def node_service(
         trial_load=trial_load,
         require_signature=require_signature,
         metrics=_metrics_address(Address.parse(listen), metrics),
+        metrics_tls=metrics_tls,
     )
     asyncio.run(serve(config))
 

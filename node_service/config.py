@@ -7,6 +7,7 @@ from pathlib import Path
 
 from transport.address import Address
 from transport.channel import DEFAULT_MAX_FRAME_BYTES
+from transport.credentials import Credentials
 from transport.message_stream import SILENCE_S
 
 # Flow control bounds what waits in bytes; this bounds what is spent on frames of a few bytes. No window is so large.
@@ -17,12 +18,14 @@ MAX_WAITING_FRAMES = 1024
 class NodeConfig:
     """Settings of one node service.
 
-    `name` is what the board calls itself in logs and descriptions. Frames are taken on the port after that of `listen`. A
+    `credentials` are what peers are shown and checked with; None: plaintext, which was asked for by name. `name` is what the board
+    calls itself in logs and descriptions. Frames are taken on the port after that of `listen`. A
     neighbour in a chain that gives no sign of life for `peer_silence_s` is taken to be gone. Of a stream, up to
     `max_waiting_frames` wait for their turn. Streams are limited in all and from one address, loaded stages in all. Uploads
     leave `store_reserve_bytes` of the disk free. Partitions may have `allow_operators` beside the runtime's own; before they are
     loaded they are tried in another process: `trial_load` is "always", "new" or "never". With `require_signature`, a public key's
-    file, they must be in a signed manifest. `metrics` is where Prometheus scrapes, None for nowhere.
+    file, they must be in a signed manifest. `metrics` is where Prometheus scrapes, None for nowhere; with `metrics_tls` over HTTPS,
+    with a certificate of the fleet.
     """
 
     listen: Address
@@ -30,7 +33,7 @@ class NodeConfig:
     name: str
     threads: int = 1
     runtime: str = "auto"
-    insecure: bool = False
+    credentials: Credentials | None = None
     max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES
     drain_timeout_s: float = 30.0
     peer_silence_s: float = SILENCE_S
@@ -43,3 +46,4 @@ class NodeConfig:
     trial_load: str = "new"
     require_signature: Path | None = None
     metrics: Address | None = None
+    metrics_tls: bool = False

@@ -16,7 +16,7 @@ import grpc.aio
 from node_service.codec_speeds import measure_codecs
 from node_service.config import NodeConfig
 from node_service.deployments import Deployments
-from node_service.errors import BadRequestError, RefusedError, is_expected, to_status
+from node_service.errors import BadRequestError, ForbiddenError, RefusedError, is_expected, to_status
 from node_service.machine import cores, memory_bytes, usable_cores
 from node_service.measuring_turn import MeasuringTurn
 from node_service.profiler import Profiler
@@ -25,7 +25,8 @@ from node_service.uploads import unless_silent
 from protos.v1 import control_plane_pb2 as messages
 from protos.v1 import control_plane_pb2_grpc
 from runtime import TfliteRuntime
-from transport.channel import PROTOCOL_VERSION
+from transport.channel import PROTOCOL_VERSION, peer_identity
+from transport.credentials import Right
 from transport.tensor_codec import available_codecs
 
 _log = logging.getLogger(__name__)
@@ -33,21 +34,35 @@ _T = TypeVar("_T")
 _MOST_CODEC_BUDGET_S = 60.0
 
 
-def _translating_errors(method: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitable[_T]]:
-    """Ends the call with the status that the error table gives; a defect is logged and shown as INTERNAL."""
+def _call(right: Right) -> Callable[[Callable[..., Awaitable[_T]]], Callable[..., Awaitable[_T]]]:
+    """A call that needs a right. It ends with the status that the error table gives; a defect is logged and shown as INTERNAL."""
 
-    @functools.wraps(method)
-    async def wrapped(self: Any, request: Any, call: grpc.aio.ServicerContext[Any, Any]) -> _T:
-        try:
-            return await method(self, request, call)
-        except Exception as error:
-            if not is_expected(error):
-                _log.exception("%s failed by a defect", method.__name__)
-            status, text = to_status(error)
-            await call.abort(status, text)
-            raise AssertionError("abort does not return") from error
+    def decorate(method: Callable[..., Awaitable[_T]]) -> Callable[..., Awaitable[_T]]:
+        @functools.wraps(method)
+        async def wrapped(self: Any, request: Any, call: grpc.aio.ServicerContext[Any, Any]) -> _T:
+            try:
+                _require_right(call, right, method.__name__)
+                return await method(self, request, call)
+            except Exception as error:
+                if not is_expected(error):
+                    _log.exception("%s failed by a defect", method.__name__)
+                status, text = to_status(error)
+                await call.abort(status, text)
+                raise AssertionError("abort does not return") from error
 
-    return wrapped
+        return wrapped
+
+    return decorate
+
+
+def _require_right(call: grpc.aio.ServicerContext[Any, Any], right: Right, what: str) -> None:
+    peer = peer_identity(call.auth_context())
+    if peer is not None and right not in peer.rights:
+        _log.warning("%s was refused to %r: its certificate has no right to %s", what, peer.name, right.value)
+        raise ForbiddenError(
+            f"the certificate of {peer.name} has no right to {right.value}, which {what} needs. Issue one with: "
+            f"python -m dispatcher_client certs issue DIR {peer.name} --right {right.value}"
+        )
 
 
 class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
@@ -74,7 +89,7 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
         self._draining = draining
         self._set_drained = set_drained
 
-    @_translating_errors
+    @_call(Right.STREAM)
     async def Describe(self, _request: messages.DescribeRequest, _call: Any) -> messages.Description:
         """What this board is and holds."""
         total_bytes, available_bytes = memory_bytes()
@@ -92,14 +107,15 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
             max_frame_bytes=self._config.max_frame_bytes,
             codecs=available_codecs(),
             usable_cores=usable_cores(),
+            certificate_ends_s=0.0 if self._config.credentials is None else self._config.credentials.identity.ends_s,
         )
 
-    @_translating_errors
+    @_call(Right.STREAM)
     async def FindMissing(self, request: messages.FindMissingRequest, _call: Any) -> messages.FindMissingReply:
         """Which partitions must be uploaded."""
         return messages.FindMissingReply(sha256=self._store.find_missing(request.sha256))
 
-    @_translating_errors
+    @_call(Right.OPERATE)
     async def PutPartition(
         self, parts: AsyncIterator[messages.PutPartitionRequest], _call: Any
     ) -> messages.PutPartitionReply:
@@ -111,7 +127,7 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
             await asyncio.to_thread(writer.commit)  # a slow card must not stop the streams
         return messages.PutPartitionReply(stored_bytes=header.size_bytes)
 
-    @_translating_errors
+    @_call(Right.OPERATE)
     async def LoadStage(self, request: messages.LoadStageRequest, _call: Any) -> messages.LoadStageReply:
         """Loads a stored partition as a stage."""
         if self._draining.is_set():
@@ -119,7 +135,7 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
         stage = await self._deployments.load(request)
         return messages.LoadStageReply(stage=stage.describe())
 
-    @_translating_errors
+    @_call(Right.OPERATE)
     async def UnloadDeployment(
         self, request: messages.UnloadDeploymentRequest, _call: Any
     ) -> messages.UnloadDeploymentReply:
@@ -127,25 +143,25 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
         unloaded = await self._deployments.unload(request.deployment_id)
         return messages.UnloadDeploymentReply(unloaded_stages=unloaded)
 
-    @_translating_errors
+    @_call(Right.OPERATE)
     async def Drain(self, request: messages.DrainRequest, _call: Any) -> messages.DrainReply:
         """Takes the board out of service, or back."""
         why_not = await self._set_drained(not request.undo)
         return messages.DrainReply(kept=not why_not, why_not_kept=why_not)
 
-    @_translating_errors
+    @_call(Right.STREAM)
     async def FindProfiles(self, request: messages.FindProfilesRequest, _call: Any) -> messages.FindProfilesReply:
         """The profiles that are kept here."""
         return messages.FindProfilesReply(profiles=await self._profiler.find(request.keys))
 
-    @_translating_errors
+    @_call(Right.OPERATE)
     async def Profile(self, parts: AsyncIterator[messages.ProfileRequest], _call: Any) -> messages.ProfileReply:
         """Measures one partition."""
         header = await _header(parts)
         profile = await self._profiler.profile(header, (part.chunk async for part in parts))
         return messages.ProfileReply(profile=profile)
 
-    @_translating_errors
+    @_call(Right.OPERATE)
     async def MeasureCodecs(self, request: messages.MeasureCodecsRequest, _call: Any) -> messages.MeasureCodecsReply:
         """How fast the codecs are."""
         if not 0 < request.budget_s <= _MOST_CODEC_BUDGET_S:

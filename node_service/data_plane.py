@@ -65,7 +65,9 @@ class DataPlane:
     def listen(self, address: Address) -> Address:
         """Listens; where, with the port that the system chose for port 0. Raises: OSError."""
         connections = ListenerLimits(self._config.max_streams, self._config.max_streams_per_address)
-        self._listener = StreamListener(address, DATA_PLANE_STREAM, self._serve, self._limits, connections)
+        self._listener = StreamListener(
+            address, DATA_PLANE_STREAM, self._serve, self._limits, self._config.credentials, connections
+        )
         return self._listener.address
 
     def unlisten(self) -> None:
@@ -182,7 +184,7 @@ class DataPlane:
         """The hop behind this board, not yet open; None on the last board."""
         if len(opening.hops) == 1:
             return None
-        return NextBoard(opening.hops[1], insecure=self._config.insecure, limits=self._limits)
+        return NextBoard(opening.hops[1], credentials=self._config.credentials, limits=self._limits)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,10 @@ class BadRequestError(NodeServiceError):
     """The caller's request is wrong, whatever the state of this board."""
 
 
+class ForbiddenError(NodeServiceError):
+    """The caller's certificate does not allow this."""
+
+
 class NotLoadedError(NodeServiceError):
     """The deployment, stage or partition that was asked for is not here."""
 
@@ -96,6 +100,7 @@ _TABLE: tuple[tuple[type[Exception], Error.Code, grpc.StatusCode], ...] = (
     (AddressError, Error.BAD_FRAME, grpc.StatusCode.INVALID_ARGUMENT),
     (CodecUnavailableError, Error.REFUSED, grpc.StatusCode.FAILED_PRECONDITION),
     (PlaintextRefusedError, Error.REFUSED, grpc.StatusCode.FAILED_PRECONDITION),
+    (ForbiddenError, Error.REFUSED, grpc.StatusCode.PERMISSION_DENIED),
     (NotLoadedError, Error.NOT_LOADED, grpc.StatusCode.FAILED_PRECONDITION),
     (WrongVersionError, Error.WRONG_VERSION, grpc.StatusCode.FAILED_PRECONDITION),
     (RelayedError, Error.INTERNAL, grpc.StatusCode.INTERNAL),  # its own code counts, see to_frame_error

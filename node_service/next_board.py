@@ -9,6 +9,7 @@ from protos.v1.data_plane_pb2 import Header, Hop, Opened, OpenStream
 from transport.address import Address
 from transport.cancellations import Cancellations
 from transport.channel import DATA_PLANE_STREAM
+from transport.credentials import Credentials
 from transport.errors import ConnectError, StreamBrokenError, StreamStalledError
 from transport.frame import BytesLike, frame_parts, unpack_frame
 from transport.message_stream import MessageStream, StreamLimits, open_stream
@@ -20,11 +21,11 @@ _SEND_TIMEOUT_S = 120.0
 class NextBoard:
     """An open stream to the board that serves the next stage."""
 
-    def __init__(self, hop: Hop, *, insecure: bool, limits: StreamLimits) -> None:
+    def __init__(self, hop: Hop, *, credentials: Credentials | None, limits: StreamLimits) -> None:
         """Raises: AddressError."""
         self._hop = hop
         self._address = Address.parse(hop.address)
-        self._insecure = insecure
+        self._credentials = credentials
         self._limits = limits
         self._stream: MessageStream | None = None
         self._cancellations: Cancellations | None = None
@@ -39,12 +40,17 @@ class NextBoard:
         """Opens the stream and the hops behind it; what the next board says of itself and of them.
 
         Raises: PeerUnavailableError: it cannot be reached or does not answer in time. RelayedError: it, or a board behind it,
-            refuses. FrameError: it answers with something else. PlaintextRefusedError: off loopback, without --insecure.
+            refuses. FrameError: it answers with something else.
         """
         timeout_s = opening.timeout_s
         try:
             self._stream = open_stream(
-                self._address.data_plane, DATA_PLANE_STREAM, self._limits, insecure=self._insecure, timeout_s=timeout_s
+                self._address.data_plane,
+                DATA_PLANE_STREAM,
+                self._limits,
+                credentials=self._credentials,
+                name=self._hop.certificate_name or self._hop.board,
+                timeout_s=timeout_s,
             )
             self._stream.post(frame_parts(Header(open=opening)), timeout_s)
             answer = self._stream.receive(timeout_s)

@@ -35,14 +35,16 @@ from node_service.thermal import ThermalSensors
 from node_service.worker_process import TRIAL_WORKER, WorkerProcess
 from protos.v1 import control_plane_pb2_grpc
 from runtime import load_runtime
-from transport.address import Address, require_plaintext_allowed
-from transport.channel import MAX_REQUEST_BYTES, grpc_options
+from transport.address import Address
+from transport.channel import MAX_REQUEST_BYTES, grpc_options, server_credentials
+from transport.credentials import Credentials
 
 _log = logging.getLogger(__name__)
 _CONTROL_PLANE = "boardline.v1.ControlPlane"
 _DATA_PLANE = "boardline.v1.DataPlane"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LAST_PORT = 65535
+_DAY_S = 86_400.0
 _MOST_CALLS = 128  # of the control plane at a time
 _TRIES = 20  # for two free ports side by side
 _SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -57,8 +59,7 @@ class NodeServer:
     """One node service in the running event loop."""
 
     def __init__(self, config: NodeConfig) -> None:
-        """Raises: PlaintextRefusedError, RuntimeMissingError, SignatureRefusedError, StoreError."""
-        require_plaintext_allowed(config.listen, config.insecure)
+        """Raises: RuntimeMissingError, SignatureRefusedError, StoreError."""
         self._config = config
         self._draining = asyncio.Event()
         self._changing = asyncio.Lock()  # of being drained: what is remembered is what was said last
@@ -126,6 +127,7 @@ class NodeServer:
                 meter=self._meter,
                 thermal=ThermalSensors(),
                 memory=ProcessMemory(),
+                certificate_ends_s=lambda: config.credentials.identity.ends_s if config.credentials else None,
             )
         )
         self._metrics: MetricsServer | None = None
@@ -154,13 +156,16 @@ class NodeServer:
         if wanted is None:
             return
         try:
-            self._metrics = MetricsServer(wanted, self._collector)
+            self._metrics = MetricsServer(
+                wanted, self._collector, self._config.credentials if self._config.metrics_tls else None
+            )
         except OSError as error:
             raise ListenError(
                 f"cannot serve metrics on {wanted}: {error.strerror or error}. Choose another --metrics, or 'off'."
             ) from error
         self._meter.start()
-        _log.info("metrics on http://%s/metrics", self._metrics.address)
+        scheme = "https" if self._config.metrics_tls else "http"
+        _log.info("metrics on %s://%s/metrics", scheme, self._metrics.address)
 
     def _listen(self) -> Address:
         """Two ports, one after the other: control plane and data plane."""
@@ -171,7 +176,7 @@ class NodeServer:
             try:
                 frames = self._data.listen(wanted.data_plane if wanted.port else wanted)
                 address = Address(wanted.host, frames.port - 1)
-                self._server.add_insecure_port(str(address))
+                self._add_port(str(address))
                 return address
             except (OSError, RuntimeError) as error:
                 self._data.unlisten()
@@ -181,6 +186,13 @@ class NodeServer:
                         "machine's. Choose another --listen."
                     ) from error
         raise AssertionError("the last try returns or raises")
+
+    def _add_port(self, address: str) -> None:
+        credentials = self._config.credentials
+        if credentials is None:
+            self._server.add_insecure_port(address)
+        else:
+            self._server.add_secure_port(address, server_credentials(credentials))
 
     async def set_drained(self, is_drained: bool) -> str:
         """Takes the board out of service while it stays reachable, or back, now and after a restart.
@@ -239,6 +251,18 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+async def _warning_of_certificate(credentials: Credentials | None, until: asyncio.Event) -> None:
+    """Waits for the event, and warns once a day in the last month of the certificate."""
+    while True:
+        try:
+            await asyncio.wait_for(until.wait(), _DAY_S)
+            return
+        except asyncio.TimeoutError:
+            warning = None if credentials is None else credentials.warning()
+        if warning is not None:
+            _log.warning("%s", warning)
+
+
 async def serve(config: NodeConfig) -> None:
     """Serves until SIGTERM or SIGINT: the first drains, the second stops at once."""
     first = asyncio.Event()
@@ -266,11 +290,7 @@ async def serve(config: NodeConfig) -> None:
         address.data_plane.port,
         config.store,
     )
-    if config.insecure:
-        _log.warning(
-            "plaintext was asked for: anyone who reaches %s can read and change tensors and load models", address
-        )
-    await first.wait()
+    await _warning_of_certificate(config.credentials, first)
     _log.info("draining; a second signal stops at once")
     await server.drain()
     _log.info("stopped")

@@ -11,6 +11,7 @@ from fleet.inventory import Board
 from fleet.together import together
 from planner.model import PlannerModel, Range
 from protos.v1.control_plane_pb2 import CodecSpeed, Description, Profile, ProfileHeader, ProfileKey
+from transport.credentials import Credentials
 
 OnProfile = Callable[[str, int, int], None]
 
@@ -23,12 +24,13 @@ _ROUGHEST = 0.5
 class ProfileSettings:
     """How exact a measurement must be: 95 % confidence within a share of the mean, or a time limit per partition.
 
+    `credentials` are what is shown to the boards; None: plaintext.
     `rough` has the limits for the many pieces that are only looked through for good cuts.
     """
 
     confidence: float = 0.02
     budget_s: float = 3.0
-    insecure: bool = False
+    credentials: Credentials | None = None
     timeout_s: float = 30.0
     fresh: bool = False
 
@@ -65,7 +67,7 @@ async def describe_boards(boards: Sequence[Board], settings: ProfileSettings) ->
 
     async def describe(board: Board) -> BoardRecord | BoardError:
         try:
-            async with BoardControl(board, insecure=settings.insecure, timeout_s=settings.timeout_s) as control:
+            async with BoardControl(board, credentials=settings.credentials, timeout_s=settings.timeout_s) as control:
                 return BoardRecord(board, await control.describe())
         except BoardError as error:
             return error
@@ -97,7 +99,9 @@ async def profile_boards(
 
     async def work(name: str, ranges: Sequence[Range]) -> None:
         record = records[name]
-        async with BoardControl(record.board, insecure=settings.insecure, timeout_s=settings.timeout_s) as control:
+        async with BoardControl(
+            record.board, credentials=settings.credentials, timeout_s=settings.timeout_s
+        ) as control:
             await _profile_board(model, ranges, record, control, settings, on_profile)
 
     missing = {
@@ -110,7 +114,9 @@ async def measure_codecs(records: Mapping[str, BoardRecord], settings: ProfileSe
     """Adds to each record how fast the board's codecs are, all boards at once. Raises: BoardError."""
 
     async def work(record: BoardRecord) -> None:
-        async with BoardControl(record.board, insecure=settings.insecure, timeout_s=settings.timeout_s) as control:
+        async with BoardControl(
+            record.board, credentials=settings.credentials, timeout_s=settings.timeout_s
+        ) as control:
             record.codec_speeds = list(await control.measure_codecs(budget_s))
 
     await together(map(work, records.values()))

@@ -77,8 +77,8 @@ async def measure_fleet(
     await profile_boards(model, dict.fromkeys(records, model.pieces), records, settings.rough, listeners.on_profile)
     listeners.on_step("measuring links")
     budget = link_budget or _link_budget(settings)
-    links = await measure_links(inventory, insecure=settings.insecure, budget=budget, on_link=listeners.on_link)
-    dispatcher = await measure_dispatcher(inventory.boards, insecure=settings.insecure, budget=budget)
+    links = await measure_links(inventory, credentials=settings.credentials, budget=budget, on_link=listeners.on_link)
+    dispatcher = await measure_dispatcher(inventory.boards, credentials=settings.credentials, budget=budget)
     return FleetMeasurements(records, links, dispatcher)
 
 

@@ -81,13 +81,16 @@ async def try_chain(
             served.enter_async_context(_served(board, model, ops, partition, deployment_id, index, settings))
             for index, (board, (_, ops), partition) in enumerate(zip(boards, stages, partitions))
         )
-        hops = [Hop(board=board.name, address=str(board.address), stage_index=i) for i, board in enumerate(boards)]
+        hops = [
+            Hop(board=b.name, address=str(b.address), stage_index=i, certificate_name=b.certificate_name)
+            for i, b in enumerate(boards)
+        ]
         found = await exchange(
             boards,
             OpenStream(deployment_id=deployment_id, hops=hops),
             _frame(list(partitions[0].arriving)),
             len(boards) + _MORE_IN_FLIGHT,
-            insecure=settings.insecure,
+            credentials=settings.credentials,
             budget=ExchangeBudget(settings.budget_s, _FRAMES, settings.timeout_s),
         )
     return [ServiceCost(cpu_s, invoke_s) for cpu_s, invoke_s in zip(found.cpu_s, found.invoke_cpu_s)]
@@ -110,7 +113,7 @@ async def _served(
     settings: ProfileSettings,
 ) -> AsyncIterator[None]:
     """Has a stage loaded for as long as the block runs: a load that is cancelled half-way may be finished by the board."""
-    async with BoardControl(board, insecure=settings.insecure, timeout_s=settings.timeout_s) as control:
+    async with BoardControl(board, credentials=settings.credentials, timeout_s=settings.timeout_s) as control:
         if await control.find_missing([partition.file.sha256]):
             await control.upload(partition.file, model.segment(ops).data)
         request = LoadStageRequest(

@@ -10,6 +10,7 @@ from fleet.together import together
 from planner.exchange import ExchangeBudget
 from planner.link_probe import ProbeHop, probe
 from planner.links import TransportCost
+from transport.credentials import Credentials
 
 _FRAME_BYTES = 256 * 2**10
 _WINDOW = 4
@@ -34,13 +35,15 @@ class DispatcherCapacity:
         return limits[name], name
 
 
-async def measure_dispatcher(boards: Sequence[Board], *, insecure: bool, budget: ExchangeBudget) -> DispatcherCapacity:
+async def measure_dispatcher(
+    boards: Sequence[Board], *, credentials: Credentials | None, budget: ExchangeBudget
+) -> DispatcherCapacity:
     """Sends to all boards at once, then has all boards send at once. Raises: BoardError, ProbeError."""
     sent = await together(
-        probe([ProbeHop(board, 0)], _FRAME_BYTES, _WINDOW, insecure=insecure, budget=budget) for board in boards
+        probe([ProbeHop(board, 0)], _FRAME_BYTES, _WINDOW, credentials=credentials, budget=budget) for board in boards
     )
     received = await together(
-        probe([ProbeHop(board, _FRAME_BYTES)], 0, _WINDOW, insecure=insecure, budget=budget) for board in boards
+        probe([ProbeHop(board, _FRAME_BYTES)], 0, _WINDOW, credentials=credentials, budget=budget) for board in boards
     )
     return DispatcherCapacity(
         sum(_FRAME_BYTES / state.frame_s for state in sent), sum(_FRAME_BYTES / state.frame_s for state in received)

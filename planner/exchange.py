@@ -18,7 +18,7 @@ from fleet.errors import BoardUnavailableError, from_wire
 from fleet.inventory import Board
 from planner.errors import ProbeError
 from protos.v1.data_plane_pb2 import Header, OpenStream
-from transport.address import Address, require_plaintext_allowed
+from transport.address import Address
 from transport.channel import (
     DATA_PLANE_STREAM,
     DEFAULT_MAX_FRAME_BYTES,
@@ -26,9 +26,10 @@ from transport.channel import (
     OPENING_SHARE,
     PROTOCOL_VERSION,
 )
-from transport.errors import StreamBrokenError
+from transport.credentials import Credentials
+from transport.errors import ConnectError, StreamBrokenError
 from transport.frame import EncodedTensor, frame_parts, unpack_frame
-from transport.message_stream import MessageStream, StreamLimits
+from transport.message_stream import MessageStream, StreamLimits, TlsSession, connect_securely
 
 _NS_PER_S = 1e9
 # Before anything is counted: connections open their windows, and a rate limiter's bucket runs empty.
@@ -80,7 +81,7 @@ async def exchange(
     payload: Sequence[EncodedTensor],
     window: int,
     *,
-    insecure: bool,
+    credentials: Credentials | None,
     budget: ExchangeBudget,
 ) -> SteadyState:
     """Sends the same frame again and again, `window` of them in flight, and counts once the transfer is steady.
@@ -89,14 +90,13 @@ async def exchange(
         boards: those of the opening's hops, in order.
         opening: deployment or probe, and hops; version and time-out are filled in.
         window: 1 measures a round trip, more measure a rate.
-    Raises: BoardError: a board cannot be reached, or refuses. ProbeError: no two replies in time. PlaintextRefusedError: off
-        loopback without `insecure`.
+    Raises: BoardError: a board cannot be reached, or refuses. ProbeError: no two replies in time.
     """
     address = boards[0].address.data_plane
-    require_plaintext_allowed(address, insecure)
     sock = await _connect(boards[0], address, budget.timeout_s)
     limits = StreamLimits(DEFAULT_MAX_FRAME_BYTES + HEADER_ROOM_BYTES)
-    stream = MessageStream.request(sock, address, DATA_PLANE_STREAM, limits)
+    tls = await asyncio.to_thread(_shake_hands, sock, boards[0], address, credentials, budget.timeout_s)
+    stream = MessageStream.request(sock, address, DATA_PLANE_STREAM, limits, tls)
     work = asyncio.ensure_future(asyncio.to_thread(_exchange, stream, boards, opening, list(payload), window, budget))
     try:
         return await asyncio.shield(work)
@@ -104,6 +104,15 @@ async def exchange(
         stream.abort()  # a wait that was interrupted must not leave a thread at work
         await asyncio.gather(work, return_exceptions=True)
         stream.close()
+
+
+def _shake_hands(
+    sock: socket.socket, first: Board, address: Address, credentials: Credentials | None, timeout_s: float
+) -> TlsSession | None:
+    try:
+        return connect_securely(sock, address, credentials, first.certificate_name, timeout_s)
+    except ConnectError as error:
+        raise BoardUnavailableError(first.name, f"{error}.") from error
 
 
 async def _connect(first: Board, address: Address, timeout_s: float) -> socket.socket:

@@ -10,6 +10,7 @@ import numpy as np
 from fleet.inventory import Board
 from planner.exchange import ExchangeBudget, SteadyState, exchange
 from protos.v1.data_plane_pb2 import Hop, OpenStream
+from transport.credentials import Credentials
 from transport.frame import EncodedTensor
 from transport.tensor_codec import encode_tensor
 
@@ -25,7 +26,12 @@ class ProbeHop:
 
 
 async def probe(
-    hops: Sequence[ProbeHop], dispatcher_sends_bytes: int, window: int, *, insecure: bool, budget: ExchangeBudget
+    hops: Sequence[ProbeHop],
+    dispatcher_sends_bytes: int,
+    window: int,
+    *,
+    credentials: Credentials | None,
+    budget: ExchangeBudget,
 ) -> SteadyState:
     """Sends frames through the hops, `window` of them in flight.
 
@@ -35,13 +41,21 @@ async def probe(
     """
     opening = OpenStream(
         hops=[
-            Hop(board=h.board.name, address=str(h.board.address), stage_index=i, probe_bytes=h.sends_bytes)
+            Hop(
+                board=h.board.name,
+                address=str(h.board.address),
+                stage_index=i,
+                probe_bytes=h.sends_bytes,
+                certificate_name=h.board.certificate_name,
+            )
             for i, h in enumerate(hops)
         ],
         probe=True,
     )
     boards = [hop.board for hop in hops]
-    return await exchange(boards, opening, _payload(dispatcher_sends_bytes), window, insecure=insecure, budget=budget)
+    return await exchange(
+        boards, opening, _payload(dispatcher_sends_bytes), window, credentials=credentials, budget=budget
+    )
 
 
 def _payload(size_bytes: int) -> list[EncodedTensor]:

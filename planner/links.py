@@ -11,6 +11,7 @@ from fleet.inventory import DISPATCHER, Board, Inventory
 from fleet.together import together
 from planner.exchange import ExchangeBudget, SteadyState
 from planner.link_probe import ProbeHop, probe
+from transport.credentials import Credentials
 
 OnLink = Callable[[int, int], None]
 
@@ -76,7 +77,7 @@ class _Direction:
 async def measure_links(
     inventory: Inventory,
     *,
-    insecure: bool,
+    credentials: Credentials | None,
     budget: ExchangeBudget | None = None,
     on_link: OnLink = lambda done, total: None,
 ) -> MeasuredLinks:
@@ -86,7 +87,7 @@ async def measure_links(
     """
     settings = budget or ExchangeBudget()
     boards = list(inventory.boards)
-    meter = _Meter(insecure, settings)
+    meter = _Meter(credentials, settings)
     wanted = _wanted(inventory, boards)
     for round_ in _rounds(wanted):
         await together(meter.measure(direction) for direction in round_)
@@ -118,8 +119,8 @@ def link_notes(links: MeasuredLinks) -> list[str]:
 class _Meter:
     """Collects what the probes of all directions give."""
 
-    def __init__(self, insecure: bool, budget: ExchangeBudget) -> None:
-        self._insecure = insecure
+    def __init__(self, credentials: Credentials | None, budget: ExchangeBudget) -> None:
+        self._credentials = credentials
         self._budget = budget
         self.speeds: dict[tuple[str, str], LinkSpeed] = {}
         self.round_trip_s: dict[str, float] = {}
@@ -156,7 +157,7 @@ class _Meter:
         self, direction: _Direction, size_bytes: int, window: int, budget: ExchangeBudget | None = None
     ) -> SteadyState:
         hops, own_bytes = _route(direction, size_bytes)
-        return await probe(hops, own_bytes, window, insecure=self._insecure, budget=budget or self._budget)
+        return await probe(hops, own_bytes, window, credentials=self._credentials, budget=budget or self._budget)
 
     def _trip_s(self, direction: _Direction, empty: SteadyState) -> float:
         """Between two boards: the whole way less the way to the first; the dispatcher's links are measured before."""

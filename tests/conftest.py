@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,13 +11,17 @@ import pytest
 from hypothesis import settings
 
 from bundle import Bundle
-from examples.local_boards import LocalBoards
+from examples.local_boards import LocalBoards, local_fleet
 from tests.bundles import make_bundle
+from transport.credentials import ENVIRONMENT_VARIABLE
 
 # A shell starts what it puts into the background with SIGINT ignored, nohup with SIGHUP; children would inherit that.
 for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _handler)
+
+# Applications and commands that tests start find it there, as those of users do.
+os.environ[ENVIRONMENT_VARIABLE] = str(local_fleet().operator)
 
 settings.register_profile("checks", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("checks")

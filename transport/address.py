@@ -1,11 +1,10 @@
-"""Addresses: HOST:PORT, and whether plaintext may be spoken there."""
+"""Addresses: HOST:PORT."""
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 
-from transport.errors import AddressError, PlaintextRefusedError
+from transport.errors import AddressError
 
 
 @dataclass(frozen=True)
@@ -33,25 +32,6 @@ class Address:
     def data_plane(self) -> Address:
         """Where a board takes frames: the port after its control plane's."""
         return Address(self.host, self.port + 1)
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether traffic to this address stays on this machine."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
-
-def require_plaintext_allowed(address: Address, insecure: bool) -> None:
-    """Raises PlaintextRefusedError for an address off loopback, unless plaintext was asked for by name."""
-    if not address.is_loopback and not insecure:
-        raise PlaintextRefusedError(
-            f"refusing to speak plaintext with {address}, which is not loopback: anyone on the network could read and change "
-            "tensors and load models. Bind to 127.0.0.1, or say --insecure on a network that you trust."
-        )
 
 
 def _is_port(text: str) -> bool:

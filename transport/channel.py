@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its core writes every refused handshake to stderr, past all loggers
+
+import grpc
 import grpc.aio
 
-from transport.address import Address, require_plaintext_allowed
+from transport.address import Address
+from transport.credentials import Credentials, Identity, Pem, Right
 
 # What a board speaks; raised when an old peer could misread a new one.
 PROTOCOL_VERSION = 1
@@ -53,11 +60,54 @@ def grpc_options(max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES) -> list[tuple[s
 
 
 def open_channel(
-    address: Address, *, insecure: bool, max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES
+    address: Address,
+    *,
+    credentials: Credentials | None,
+    name: str,
+    max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES,
 ) -> grpc.aio.Channel:
     """A channel to a board; connecting happens with its first call.
 
-    Raises: PlaintextRefusedError: off loopback without `insecure`.
+    Args:
+        credentials: None for plaintext, which somebody asked for by name.
+        name: what the board's certificate must be valid for.
     """
-    require_plaintext_allowed(address, insecure)
-    return grpc.aio.insecure_channel(str(address), options=grpc_options(max_frame_bytes))
+    options = grpc_options(max_frame_bytes)
+    if credentials is None:
+        return grpc.aio.insecure_channel(str(address), options=options)
+    pem = credentials.pem
+    own = grpc.ssl_channel_credentials(pem.authority, pem.key, pem.certificate)
+    return grpc.aio.secure_channel(str(address), own, options=[*options, ("grpc.ssl_target_name_override", name)])
+
+
+def server_credentials(credentials: Credentials) -> grpc.ServerCredentials:
+    """For a gRPC server: clients must show a certificate of the same authority. Files that change are read again."""
+    pem, asking = credentials.pem, threading.Lock()
+
+    def changed() -> grpc.ServerCertificateConfiguration | None:
+        """Asked at each connection. Only what is new may be told: gRPC takes the place of what other connections' handshakes are
+        being made from, which corrupts its memory where many come at once (seen with 400, grpcio 1.85.1).
+        """
+        nonlocal pem
+        with asking:
+            if credentials.pem == pem:
+                return None
+            pem = credentials.pem
+            return _configuration(pem)
+
+    return grpc.dynamic_ssl_server_credentials(_configuration(pem), changed, require_client_authentication=True)
+
+
+def _configuration(pem: Pem) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(pem.key, pem.certificate)], pem.authority)
+
+
+def peer_identity(auth_context: Mapping[str, Sequence[bytes]]) -> Identity | None:
+    """Who calls, from a call's `auth_context()`; None in plaintext."""
+    if "x509_common_name" not in auth_context:
+        return None
+    (name,) = auth_context["x509_common_name"]
+    names = {value.decode("utf-8", "replace") for value in auth_context.get("x509_subject_alternative_name", ())}
+    return Identity(
+        name.decode("utf-8", "replace"), frozenset(right for right in Right if right.uri in names), float("inf")
+    )

@@ -25,7 +25,11 @@ class CodecUnavailableError(TransportError):
 
 
 class PlaintextRefusedError(TransportError):
-    """Unencrypted traffic was asked for off loopback, and not by name."""
+    """There are no credentials, and plaintext was not asked for by name."""
+
+
+class CredentialsError(TransportError):
+    """Certificate, key and authority cannot be used."""
 
 
 class AddressError(TransportError):
@@ -42,6 +46,10 @@ class StreamStalledError(TransportError):
 
 class ConnectError(TransportError):
     """No connection: nobody listens there, or no answer came in time."""
+
+
+class UntrustedPeerError(ConnectError):
+    """Who answers is not who was expected, or does not accept who asks. The message is a clause: "its certificate ..."."""
 
 
 class NoRoomError(TransportError):

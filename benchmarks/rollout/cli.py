@@ -70,7 +70,8 @@ def _on_this_machine(one: Path, two: Path, changes: int, settle_s: float, stores
     versions = [open_bundle(path) for path in (one, two)]
     n_boards = max(len(version.splittings[0].partitions) for version in versions)
     with LocalBoards(n_boards, stores) as running:
-        result = run_changes(LoadRequest(one, two, Inventory(tuple(running.named)), changes, settle_s))
+        inventory = Inventory(tuple(running.named))
+        result = run_changes(LoadRequest(one, two, inventory, changes, settle_s, running.credentials))
     manifest = versions[0].manifest
     dtype = numpy_dtype(manifest.inputs[0].dtype).name
     return _row(result, manifest.model_name, dtype, n_boards, None, None)
@@ -83,7 +84,7 @@ def _on_emulated_boards(
         task = display.add_task("splitting", total=None)
         one, two = (write_equal_parts(tflite_file(model, dtype, seed), len(specs), scratch) for seed in (0, 1))
         display.update(task, description=f"changing version {changes} times")
-        request = LoadRequest(one, two, Inventory(tuple(cluster.named)), changes, settle_s, insecure=True)
+        request = LoadRequest(one, two, Inventory(tuple(cluster.named)), changes, settle_s)
         timeout_s = (changes + 2) * (settle_s + _CHANGE_TIMEOUT_S)
         result = cluster.call(run_changes, request, timeout_s=timeout_s)
     cores, link = specs[0].cores, specs[0].link_bits_per_s

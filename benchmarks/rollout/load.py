@@ -29,14 +29,14 @@ class SameVersionError(Exception):
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """Attributes: settle_s: time at full load before each change, and after the last."""
+    """Attributes: settle_s: time at full load before each change, and after the last. credentials: None for plaintext."""
 
     one: Path
     two: Path
     inventory: Inventory
     n_changes: int
     settle_s: float
-    insecure: bool = False
+    credentials: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def run_changes(request: LoadRequest) -> LoadResult:
     with Dispatcher(
         versions[0],
         request.inventory,
-        insecure=request.insecure,
+        credentials=request.credentials,
+        insecure=request.credentials is None,
         codec="raw",
         open_timeout_s=_OPEN_TIMEOUT_S,
         on_reply=load.hear_report,

@@ -3,8 +3,9 @@
 from dispatcher_client.certificates.credentials import Credentials, read_credentials
 from dispatcher_client.certificates.errors import CertificatesError
 from dispatcher_client.certificates.fleet_directory import FleetDirectory
-from dispatcher_client.certificates.holder import Holder, Kind, Right
+from dispatcher_client.certificates.holder import Holder, Kind
 from dispatcher_client.certificates.on_the_spot import make_fleet
+from transport.credentials import Right
 
 __all__ = [
     "CertificatesError",

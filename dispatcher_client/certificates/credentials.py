@@ -14,10 +14,7 @@ from dispatcher_client.certificates.files import read_directory, write_directory
 from dispatcher_client.certificates.holder import Holder
 from dispatcher_client.certificates.pem import certificates_pem, key_pem, parse_certificates, parse_key
 from dispatcher_client.certificates.x509_profile import CLOCK_LAG, holder_of, is_issued_by
-
-CERTIFICATE = "certificate.pem"
-KEY = "key.pem"
-AUTHORITY = "authority.pem"
+from transport.credentials import AUTHORITY, CERTIFICATE, KEY
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from dispatcher_client.certificates.names import is_ip, parse_host, require_name
-
-_URN = "urn:boardline:right:"
+from transport.credentials import Right
 
 
 class Kind(str, Enum):
@@ -16,25 +15,6 @@ class Kind(str, Enum):
 
     BOARD = "board"
     CLIENT = "client"
-
-
-class Right(str, Enum):
-    """What a certificate allows its holder on a board; a certificate carries each as a URI."""
-
-    # Sends frames through boards, reads what boards are.
-    STREAM = "stream"
-    # Also loads, unloads, measures and drains.
-    OPERATE = "operate"
-
-    @property
-    def included(self) -> tuple[Right, ...]:
-        """This right and those that it includes."""
-        return (Right.STREAM,) if self is Right.STREAM else (Right.STREAM, Right.OPERATE)
-
-    @property
-    def uri(self) -> str:
-        """How a certificate says it."""
-        return f"{_URN}{self.value}"
 
 
 @dataclass(frozen=True)

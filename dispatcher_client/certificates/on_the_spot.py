@@ -12,8 +12,9 @@ from dispatcher_client.certificates.authority import LEAF_DAYS, Authority
 from dispatcher_client.certificates.authority_directory import Authorities
 from dispatcher_client.certificates.files import make_directory
 from dispatcher_client.certificates.fleet_directory import utc_now
-from dispatcher_client.certificates.holder import Holder, Right
+from dispatcher_client.certificates.holder import Holder
 from dispatcher_client.certificates.names import AUTHORITY_DIRECTORY
+from transport.credentials import Right
 
 
 def make_fleet(

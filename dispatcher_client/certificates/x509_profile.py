@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from dispatcher_client.certificates.errors import ForeignCertificateError
-from dispatcher_client.certificates.holder import Holder, Kind, Right
+from dispatcher_client.certificates.holder import Holder, Kind
 from dispatcher_client.certificates.names import AUTHORITY_PREFIX, is_ip
+from transport.credentials import Right
 
 # Boards without a clock of their own start with the time of their last shutdown, until the network tells them.
 CLOCK_LAG = timedelta(minutes=5)

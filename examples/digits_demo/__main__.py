@@ -42,9 +42,9 @@ def main(kept: Path) -> None:
         images, labels = held_out["images"], held_out["labels"]
     expected = _run_whole(bundle, images)
     with tempfile.TemporaryDirectory(prefix="boardline-demo-") as stores, LocalBoards(_PARTS, Path(stores)) as boards:
-        print(f"{_PARTS} node services on {', '.join(boards.addresses)}")
+        print(f"{_PARTS} node services on {', '.join(boards.addresses)}, with mutual TLS")
         log = ReplyLog()
-        with Dispatcher(bundle, boards.named, on_reply=log) as chain:
+        with Dispatcher(bundle, boards.named, credentials=boards.credentials, on_reply=log) as chain:
             answers = _stream(chain, images)
             figures = run_bench(chain, log, _endless(images), len(images))
     identical = sum(a.tobytes() == e.tobytes() for a, e in zip(answers, expected))

@@ -47,7 +47,7 @@ class StreamSource(Protocol):
 
 @dataclass(frozen=True)
 class NodeSources:
-    """Where the figures come from."""
+    """Where the figures come from. `certificate_ends_s` gives seconds since 1970; None: plaintext."""
 
     version: str
     board: str
@@ -59,6 +59,7 @@ class NodeSources:
     meter: EnergyMeter
     thermal: ThermalSensors
     memory: ProcessMemory
+    certificate_ends_s: Callable[[], float | None]
 
 
 class NodeCollector(Collector):
@@ -81,6 +82,14 @@ class NodeCollector(Collector):
         yield InfoMetricFamily("boardline_node", "The node service.", info)
         yield _gauge("boardline_draining", "1 while the board takes no new streams.", float(sources.is_draining()))
         streams = sources.streams()
+        ends_s = sources.certificate_ends_s()
+        yield _gauge("boardline_plaintext", "1 if the board speaks plaintext with its peers.", float(ends_s is None))
+        if ends_s is not None:
+            yield _gauge(
+                "boardline_certificate_expiry_timestamp_seconds",
+                "When the board's certificate ends, since 1970.",
+                ends_s,
+            )
         yield _gauge("boardline_streams", "Open streams through this board.", len(streams))
         yield _gauge("boardline_frames_waiting", "Frames that wait for their stage.", sum(s.waiting for s in streams))
         yield _gauge("boardline_resident_bytes", "Memory that the service keeps.", sources.memory.resident_bytes())

@@ -14,7 +14,7 @@ class DescribeRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Description(_message.Message):
-    __slots__ = ("protocol_version", "software_version", "name", "runtime", "threads", "cores", "memory_total_bytes", "memory_available_bytes", "stages", "draining", "max_frame_bytes", "codecs", "usable_cores", "delegate")
+    __slots__ = ("protocol_version", "software_version", "name", "runtime", "threads", "cores", "memory_total_bytes", "memory_available_bytes", "stages", "draining", "max_frame_bytes", "codecs", "usable_cores", "delegate", "certificate_ends_s")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_VERSION_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,7 @@ class Description(_message.Message):
     CODECS_FIELD_NUMBER: _ClassVar[int]
     USABLE_CORES_FIELD_NUMBER: _ClassVar[int]
     DELEGATE_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_ENDS_S_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     software_version: str
     name: str
@@ -43,7 +44,8 @@ class Description(_message.Message):
     codecs: _containers.RepeatedScalarFieldContainer[_data_plane_pb2.Codec]
     usable_cores: float
     delegate: str
-    def __init__(self, protocol_version: _Optional[int] = ..., software_version: _Optional[str] = ..., name: _Optional[str] = ..., runtime: _Optional[_Union[_manifest_pb2.RuntimeIdentity, _Mapping]] = ..., threads: _Optional[int] = ..., cores: _Optional[int] = ..., memory_total_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[LoadedStage, _Mapping]]] = ..., draining: bool = ..., max_frame_bytes: _Optional[int] = ..., codecs: _Optional[_Iterable[_Union[_data_plane_pb2.Codec, str]]] = ..., usable_cores: _Optional[float] = ..., delegate: _Optional[str] = ...) -> None: ...
+    certificate_ends_s: float
+    def __init__(self, protocol_version: _Optional[int] = ..., software_version: _Optional[str] = ..., name: _Optional[str] = ..., runtime: _Optional[_Union[_manifest_pb2.RuntimeIdentity, _Mapping]] = ..., threads: _Optional[int] = ..., cores: _Optional[int] = ..., memory_total_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[LoadedStage, _Mapping]]] = ..., draining: bool = ..., max_frame_bytes: _Optional[int] = ..., codecs: _Optional[_Iterable[_Union[_data_plane_pb2.Codec, str]]] = ..., usable_cores: _Optional[float] = ..., delegate: _Optional[str] = ..., certificate_ends_s: _Optional[float] = ...) -> None: ...
 
 class LoadedStage(_message.Message):
     __slots__ = ("deployment_id", "stage_index", "partition_sha256", "partition_bytes", "frames", "failed_frames", "streams")

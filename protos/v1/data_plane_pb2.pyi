@@ -98,16 +98,18 @@ class OpenStream(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., deployment_id: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., codecs: _Optional[_Iterable[_Union[CodecSetting, _Mapping]]] = ..., dispatcher_decodes: _Optional[_Iterable[_Union[Codec, str]]] = ..., timeout_s: _Optional[float] = ..., probe: bool = ...) -> None: ...
 
 class Hop(_message.Message):
-    __slots__ = ("board", "address", "stage_index", "probe_bytes")
+    __slots__ = ("board", "address", "stage_index", "probe_bytes", "certificate_name")
     BOARD_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     PROBE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_NAME_FIELD_NUMBER: _ClassVar[int]
     board: str
     address: str
     stage_index: int
     probe_bytes: int
-    def __init__(self, board: _Optional[str] = ..., address: _Optional[str] = ..., stage_index: _Optional[int] = ..., probe_bytes: _Optional[int] = ...) -> None: ...
+    certificate_name: str
+    def __init__(self, board: _Optional[str] = ..., address: _Optional[str] = ..., stage_index: _Optional[int] = ..., probe_bytes: _Optional[int] = ..., certificate_name: _Optional[str] = ...) -> None: ...
 
 class Opened(_message.Message):
     __slots__ = ("boards", "decodes", "cores", "takes_cancellations")

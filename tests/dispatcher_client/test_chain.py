@@ -58,13 +58,13 @@ class Noting:
 
 @contextmanager
 def chain_to(behave: Callable[[MessageStream], None]) -> Iterator[Chain]:
-    listener = StreamListener(Address("127.0.0.1", 0), DATA_PLANE_STREAM, behave, LIMITS)
+    listener = StreamListener(Address("127.0.0.1", 0), DATA_PLANE_STREAM, behave, LIMITS, None)
     listener.start()
     board = Board("board1", Address("127.0.0.1", listener.address.port - 1))
     stage = SimpleNamespace(board=board, stage_index=0, chain_index=0)
     splitting = SimpleNamespace(deployment_id="d", partitions=[SimpleNamespace(arriving=[])])
     placement: Any = SimpleNamespace(stages=[stage], splitting=splitting)
-    chain = Chain(placement, [RAW], insecure=False, on_reply=lambda report: None)
+    chain = Chain(placement, [RAW], credentials=None, on_reply=lambda report: None)
     yield chain
     chain._close()
     listener.stop()

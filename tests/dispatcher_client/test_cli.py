@@ -186,7 +186,10 @@ def test_status_names_the_board_that_is_down_and_exits_with_1(
         (["deploy", "no-such-bundle", "--boards", "127.0.0.1:1"], ["no-such-bundle", "converter split"]),
         (["deploy", "{bundle}", "--boards", "127.0.0.1:1"], ["3 partitions", "--parts 1"]),
         (["deploy", "{bundle}", "--boards", "127.0.0.1:1,127.0.0.1:1,127.0.0.1:1"], ["does not answer"]),
-        (["deploy", "{bundle}", "--boards", "192.0.2.1:1,192.0.2.1:1,192.0.2.1:1"], ["plaintext", "--insecure"]),
+        (
+            ["deploy", "{bundle}", "--boards", "192.0.2.1:1,192.0.2.1:1,192.0.2.1:1"],
+            ["192.0.2.1:1", "does not answer", "TLS"],
+        ),
         (["infer", "{bundle}", "--boards", "{boards}", "--input", "missing.npy"], ["missing.npy cannot be read"]),
         (["infer", "{bundle}", "--boards", "{boards}", "--input", "{wrong}"], ["shape [2, 2]", "expected image"]),
         (["infer", "{bundle}", "--boards", "{boards}", "--input", "{empty}"], ["empty.npy cannot be read"]),

@@ -15,6 +15,7 @@ from dispatcher_client.bench import ReplyLog
 from dispatcher_client.status import read_status
 from examples.local_boards import LocalBoard, LocalBoards
 from fleet.event_loop import run_in_loop
+from tests.credentials import OPERATOR
 from tests.dispatcher_client.whole_model import random_inputs, with_a_wrong_answer
 from transport.address import Address
 
@@ -22,7 +23,7 @@ MakeBundle = Callable[..., Bundle]
 
 
 def streams(boards: LocalBoards, deployment_id: str) -> list[int]:
-    rows = run_in_loop(read_status(boards.named, insecure=False, timeout_s=5))
+    rows = run_in_loop(read_status(boards.named, credentials=OPERATOR, timeout_s=5))
     return [s["streams"] for row in rows for s in row["stages"] if s["deployment_id"] == deployment_id]
 
 

@@ -22,6 +22,7 @@ from fleet.errors import BoardError, BoardStalledError, BoardUnavailableError
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory
 from tests.bundles import split_file
+from tests.credentials import OPERATOR
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 from tests.freezing import PATIENCE_S, PATIENT, freeze
 from tests.node_service.stubs import TIMEOUT_S
@@ -186,7 +187,7 @@ def test_board_whose_run_stands_still_is_named_though_it_answers(serving: tuple[
     assert "stands still" in str(found.error)
     assert found.after_s < NOTICED_S
     # It answers: its service can say what it holds, and that its stage takes no more.
-    (row,) = run_in_loop(read_status(running.named, insecure=False, timeout_s=5))
+    (row,) = run_in_loop(read_status(running.named, credentials=OPERATOR, timeout_s=5))
     assert not row["error"]
     with pytest.raises(BoardStalledError, match="stands still"), Dispatcher(chain._release.bundle, running.named):
         pass

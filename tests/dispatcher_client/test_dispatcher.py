@@ -22,6 +22,7 @@ from dispatcher_client.bench import ReplyLog
 from dispatcher_client.status import read_status
 from examples.local_boards import LocalBoards
 from fleet.event_loop import run_in_loop
+from tests.credentials import OPERATOR
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 from tests.node_service.stubs import TIMEOUT_S
 from tests.transport.message_stream.by_hand import comes_true
@@ -210,7 +211,7 @@ def test_concurrent_opening_leaves_one_stream_and_closing_none(store_root: Path,
         chain = Dispatcher(bundle, running.named)
 
         def streams() -> list[int]:
-            rows = run_in_loop(read_status(running.named, insecure=False, timeout_s=5))
+            rows = run_in_loop(read_status(running.named, credentials=OPERATOR, timeout_s=5))
             return [stage["streams"] for row in rows for stage in row["stages"]]
 
         threads = [threading.Thread(target=chain.open) for _ in range(4)]

@@ -19,6 +19,7 @@ from dispatcher_client.status import DrainResult, drain_board, read_status
 from examples.local_boards import LocalBoards
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory
+from tests.credentials import OPERATOR
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 from tests.node_service.stubs import TIMEOUT_S
 from tests.transport.message_stream.by_hand import comes_true
@@ -34,11 +35,11 @@ def bundle(zoo_bundle: MakeBundle) -> Bundle:
 
 
 def drain(board: Board, *, undo: bool = False) -> DrainResult:
-    return run_in_loop(drain_board(board, undo=undo, insecure=False, timeout_s=5))
+    return run_in_loop(drain_board(board, undo=undo, credentials=OPERATOR, timeout_s=5))
 
 
 def states(boards: list[Board]) -> list[str]:
-    return [row["state"] for row in run_in_loop(read_status(boards, insecure=False, timeout_s=5))]
+    return [row["state"] for row in run_in_loop(read_status(boards, credentials=OPERATOR, timeout_s=5))]
 
 
 @pytest.mark.parametrize(("index", "spares"), [(0, ()), (1, ("board4",)), (2, ())])

@@ -29,6 +29,7 @@ from examples.local_boards import LocalBoard, LocalBoards
 from fleet.event_loop import run_in_loop
 from runtime import load_runtime
 from tests.bundles import split_file
+from tests.credentials import OPERATOR
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole, with_a_wrong_answer
 from tests.freezing import PATIENCE_S, PATIENT, freeze
 from tests.node_service.stubs import TIMEOUT_S
@@ -193,7 +194,7 @@ def test_board_that_does_not_open_in_time_is_named_by_the_one_before_it(
 
         async def open_chain() -> None:
             placement = place_in_order(bundle, running.named)
-            chain = Chain(placement, [RAW], insecure=False, on_reply=lambda report: None)
+            chain = Chain(placement, [RAW], credentials=OPERATOR, on_reply=lambda report: None)
             try:
                 await chain.open(2.0)
             finally:
@@ -271,7 +272,7 @@ def test_frames_that_timed_out_before_they_were_sent_are_not_sent_later(store_ro
         finally:
             process.send_signal(signal.SIGCONT)
         assert np.array_equal(np.asarray(chain.infer(x)), np.maximum(x, 0))
-        described = run_in_loop(read_status(running.named[:1], insecure=False, timeout_s=5))
+        described = run_in_loop(read_status(running.named[:1], credentials=OPERATOR, timeout_s=5))
     computed = sum(stage["frames"] for stage in described[0]["stages"])
     assert computed < tries / 2
 
@@ -364,7 +365,7 @@ def test_unloaded_stage_refuses_frames_by_name(store_root: Path, zoo_bundle: Mak
     x = random_inputs(bundle, 0)
     with LocalBoards(3, store_root) as running, Dispatcher(bundle, running.named, recovers=False) as chain:
         chain.infer(x)
-        run_in_loop(undeploy_everywhere(running.named[1:2], [bundle.deployment_id], insecure=False, timeout_s=5))
+        run_in_loop(undeploy_everywhere(running.named[1:2], [bundle.deployment_id], credentials=OPERATOR, timeout_s=5))
         with pytest.raises(BoardRefusedError, match=r"board2: .*unloaded"):
             chain.infer(x)
 

@@ -20,6 +20,7 @@ from dispatcher_client.status import read_status
 from examples.local_boards import LocalBoards
 from fleet.errors import BoardUnavailableError
 from fleet.event_loop import run_in_loop
+from tests.credentials import OPERATOR
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole, with_a_wrong_answer
 from tests.node_service.stubs import TIMEOUT_S
 from tests.transport.message_stream.by_hand import comes_true
@@ -158,7 +159,7 @@ def test_application_goes_over_to_the_versions_that_appear(
 
 
 def loaded(boards: list[Board]) -> list[set[str]]:
-    rows = run_in_loop(read_status(boards, insecure=False, timeout_s=5))
+    rows = run_in_loop(read_status(boards, credentials=OPERATOR, timeout_s=5))
     return [{stage["deployment_id"] for stage in row["stages"]} for row in rows]
 
 

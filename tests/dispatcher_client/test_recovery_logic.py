@@ -113,7 +113,7 @@ class Served:
     """A recovery that serves placements, started."""
 
     def __init__(self, fleet: Fleet, boards: Sequence[Board], *placements: ChainPlacement, **how: Any) -> None:
-        settings = RecoverySettings(insecure=False, open_timeout_s=5, **how)
+        settings = RecoverySettings(credentials=None, open_timeout_s=5, **how)
         clock = lambda: 8 * time.monotonic()  # noqa: E731 - boards prove themselves in a quarter of a second
         self.recovery = Recovery(None, boards, fleet.make_chain, settings, clock)  # type: ignore[arg-type]
         self.lanes = self.recovery.serve(placements)
@@ -167,7 +167,7 @@ def test_spare_takes_over_and_the_board_serves_again_once_it_has_proved_well(fle
 
 
 def test_chain_that_breaks_before_the_recovery_starts_is_mended(fleet: Fleet, serve: Serve) -> None:
-    settings = RecoverySettings(insecure=False, open_timeout_s=5)
+    settings = RecoverySettings(credentials=None, open_timeout_s=5)
     recovery = Recovery(None, [board("a"), board("s")], fleet.make_chain, settings)  # type: ignore[arg-type]
     (lane,) = recovery.serve([placed("a")])
     request = lane.post([np.array(1)], Deadline.after(60))

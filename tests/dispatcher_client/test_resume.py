@@ -21,9 +21,7 @@ def test_each_input_is_answered_once_when_the_dispatcher_is_killed_again_and_aga
     boards: LocalBoards, zoo_bundle: Callable[..., Bundle], tmp_path: Path, sync_ms: float
 ) -> None:
     bundle = zoo_bundle("residual", "float32")
-    result = kill_and_resume(
-        bundle, boards.addresses, tmp_path / "journal", KILLS, seed=1, within_s=0.3, sync_ms=sync_ms
-    )
+    result = kill_and_resume(bundle, boards, tmp_path / "journal", KILLS, seed=1, within_s=0.3, sync_ms=sync_ms)
     assert result.kills == KILLS
     assert len(result.lost_s) >= 6
     assert (result.lost, result.duplicated, result.out_of_order, result.wrong) == (0, 0, 0, 0)

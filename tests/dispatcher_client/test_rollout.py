@@ -27,6 +27,7 @@ from dispatcher_client.status import drain_board
 from examples.local_boards import LocalBoards
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory
+from tests.credentials import OPERATOR
 from tests.dispatcher_client.load import Load, loaded, refused, under_load
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole, with_a_wrong_answer
 from tests.node_service.stubs import TIMEOUT_S
@@ -235,12 +236,12 @@ def test_version_cannot_be_deployed_on_a_board_that_is_out_of_service(
 ) -> None:
     x = random_inputs(one, 0)
     with LocalBoards(3, store_root) as running, Dispatcher(one, running.named) as chain:
-        run_in_loop(drain_board(running.named[1], undo=False, insecure=False, timeout_s=5))
+        run_in_loop(drain_board(running.named[1], undo=False, credentials=OPERATOR, timeout_s=5))
         assert named(chain, chain.infer(x)) == run_whole(one, x)
         with pytest.raises(BoardRefusedError, match=r"board2: is draining, .* drain board2 --undo"):
             chain.deploy(two)
         assert named(chain, chain.infer(x)) == run_whole(one, x)
-        run_in_loop(drain_board(running.named[1], undo=True, insecure=False, timeout_s=5))
+        run_in_loop(drain_board(running.named[1], undo=True, credentials=OPERATOR, timeout_s=5))
         chain.deploy(two)
         assert named(chain, chain.infer(x)) == run_whole(two, x)
 

@@ -28,6 +28,7 @@ from dispatcher_client.bench import ReplyLog, run_bench
 from dispatcher_client.status import read_status, undeploy_everywhere
 from examples.local_boards import LocalBoards
 from fleet.event_loop import run_in_loop
+from tests.credentials import OPERATOR
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 from tests.freezing import PATIENCE_S, PATIENT, freeze, is_frozen
 from tests.node_service.stubs import TIMEOUT_S
@@ -38,7 +39,7 @@ MakeBundle = Callable[..., Bundle]
 
 def served(boards: LocalBoards) -> dict[str, list[tuple[str, int]]]:
     """What each board serves: (deployment, stage)."""
-    rows = run_in_loop(read_status(boards.named, insecure=False, timeout_s=5))
+    rows = run_in_loop(read_status(boards.named, credentials=OPERATOR, timeout_s=5))
     return {row["board"]: [(s["deployment_id"], s["stage"]) for s in row["stages"]] for row in rows}
 
 
@@ -68,7 +69,7 @@ def test_each_splitting_is_a_deployment_of_its_own(store_root: Path, two_chains:
     with LocalBoards(3, store_root) as running:
         with Dispatcher(two_chains, running.named):
             assert served(running) == {"board1": [(parts, 0)], "board2": [(parts, 1)], "board3": [(whole, 0)]}
-        rows = run_in_loop(undeploy_everywhere(running.named, [parts, whole], insecure=False, timeout_s=5))
+        rows = run_in_loop(undeploy_everywhere(running.named, [parts, whole], credentials=OPERATOR, timeout_s=5))
         assert [row["unloaded_stages"] for row in rows] == [1, 1, 1]
         assert not any(served(running).values())
 
@@ -165,7 +166,7 @@ def test_no_chain_stays_open_when_one_cannot_be_opened(store_root: Path, two_cha
             Dispatcher(two_chains, running.named, open_timeout_s=5, recovers=False).open()
 
         def streams() -> list[int]:
-            rows = run_in_loop(read_status(running.named[:2], insecure=False, timeout_s=5))
+            rows = run_in_loop(read_status(running.named[:2], credentials=OPERATOR, timeout_s=5))
             return [stage["streams"] for row in rows for stage in row["stages"]]
 
         assert comes_true(lambda: streams() == [0, 0])

@@ -100,7 +100,7 @@ class Board:
         next_board = None
         if self.next_address is not None:
             before = Address(self.next_address.host, self.next_address.port - 1)
-            next_board = NextBoard(Hop(board="behind", address=str(before)), insecure=False, limits=LIMITS)
+            next_board = NextBoard(Hop(board="behind", address=str(before)), credentials=None, limits=LIMITS)
             next_board.open(OpenStream(timeout_s=5))
         stream = StageStream(self.stage, "this", upstream, next_board, self.coding, max_waiting=self.max_waiting)
         self.streams.append(stream)
@@ -116,7 +116,7 @@ class Board:
 
 @contextmanager
 def listening(handler: Handler) -> Iterator[Address]:
-    listener = StreamListener(LOCAL, DATA_PLANE_STREAM, handler, LIMITS)
+    listener = StreamListener(LOCAL, DATA_PLANE_STREAM, handler, LIMITS, None)
     listener.start()
     try:
         yield listener.address
@@ -129,7 +129,7 @@ class Sender:
     """A dispatcher that reads at once and takes answers off its queue when the test does."""
 
     def __init__(self, address: Address) -> None:
-        self.stream = open_stream(address, DATA_PLANE_STREAM, LIMITS, insecure=False, timeout_s=5)
+        self.stream = open_stream(address, DATA_PLANE_STREAM, LIMITS, credentials=None, name="board", timeout_s=5)
         self.send, self.half_close = self.stream.send, self.stream.half_close
         self._answers: queue.SimpleQueue[memoryview | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read)

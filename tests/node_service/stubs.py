@@ -11,22 +11,34 @@ from bundle import Bundle
 from protos.v1 import control_plane_pb2 as control
 from protos.v1 import control_plane_pb2_grpc
 from protos.v1.data_plane_pb2 import Codec, CodecSetting, Frame, Header, Hop, OpenStream
+from tests.credentials import OPERATOR
 from transport.address import Address
 
 TIMEOUT_S = 20
 
 
+def _credentials() -> grpc.ChannelCredentials:
+    pem = OPERATOR.pem
+    return grpc.ssl_channel_credentials(pem.authority, pem.key, pem.certificate)
+
+
+def hop(board: str, address: str, stage_index: int, probe_bytes: int = 0) -> Hop:
+    """A hop whose certificate is valid for its host, whatever the test calls the board."""
+    host = address.rpartition(":")[0]
+    return Hop(board=board, address=address, stage_index=stage_index, probe_bytes=probe_bytes, certificate_name=host)
+
+
 @contextmanager
 def channel_to(address: str) -> Iterator[grpc.Channel]:
     """A plain channel to the control plane; tests build their own stubs on it."""
-    with grpc.insecure_channel(address) as channel:
+    with grpc.secure_channel(address, _credentials()) as channel:
         yield channel
 
 
 @contextmanager
 def frames_to(address: str) -> Iterator[grpc.Channel]:
     """A plain channel to the data plane of the board at that address."""
-    with grpc.insecure_channel(str(Address.parse(address).data_plane)) as channel:
+    with grpc.secure_channel(str(Address.parse(address).data_plane), _credentials()) as channel:
         yield channel
 
 
@@ -45,7 +57,7 @@ def opening(deployment_id: str, *hops: tuple[str, str, int], version: int = 1) -
     opened = OpenStream(
         protocol_version=version,
         deployment_id=deployment_id,
-        hops=[Hop(board=b, address=a, stage_index=s) for b, a, s in hops],
+        hops=[hop(b, a, s) for b, a, s in hops],
         timeout_s=5,
     )
     return Frame(header=Header(open=opened)).SerializeToString()
@@ -55,7 +67,7 @@ def probe_opening(*hops: tuple[str, str, int], codec: Codec = Codec.RAW) -> byte
     """The first message of a probe: (board, address, bytes that it sends on)."""
     opened = OpenStream(
         protocol_version=1,
-        hops=[Hop(board=b, address=a, stage_index=s, probe_bytes=n) for s, (b, a, n) in enumerate(hops)],
+        hops=[hop(b, a, s, n) for s, (b, a, n) in enumerate(hops)],
         codecs=[CodecSetting(codec=codec)],
         timeout_s=5,
         probe=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import signal
 import subprocess
@@ -17,23 +18,28 @@ from examples.local_boards import LocalBoard
 from protos.v1.data_plane_pb2 import Error, Frame
 from tests.node_service.stubs import TIMEOUT_S, frames_to, opening, serve_stage
 from tests.node_service.test_data_plane import frame
+from transport.credentials import ENVIRONMENT_VARIABLE
 
 MakeBundle = Callable[..., Bundle]
 
 
 def start(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "node_service", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != ENVIRONMENT_VARIABLE}
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment)
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["--listen", "0.0.0.0:0"], 1, ["refusing to speak plaintext", "0.0.0.0:0", "--insecure"]),
-        (["--listen", "nonsense"], 1, ["not HOST:PORT", "10.0.0.11:50051"]),
+        (["--listen", "127.0.0.1:0"], 1, ["no credentials", "certs init", "--credentials", "--insecure"]),
+        (["--listen", "127.0.0.1:0", "--credentials", "nowhere"], 1, ["nowhere has no credentials", "certs issue"]),
+        (["--insecure", "--credentials", "nowhere"], 1, ["--credentials and plaintext exclude each other"]),
+        (["--insecure", "--metrics-tls"], 1, ["--metrics-tls and --insecure exclude each other"]),
+        (["--insecure", "--listen", "nonsense"], 1, ["not HOST:PORT", "10.0.0.11:50051"]),
         (["--listen", "127.0.0.1:0", "--runtime", "torch"], 2, ["'torch' is not one of auto, litert, tflite"]),
         (["--listen", "127.0.0.1:0", "--threads", "0"], 2, ["greater than or equal to 1"]),
-        (["--listen", "127.0.0.1:0", "--runtime", "tflite"], 1, ["tflite-runtime", "pip install"]),
+        (["--insecure", "--listen", "127.0.0.1:0", "--runtime", "tflite"], 1, ["tflite-runtime", "pip install"]),
     ],
 )
 def test_service_refuses_to_start_with_the_reason(
@@ -47,7 +53,7 @@ def test_service_refuses_to_start_with_the_reason(
 
 def test_service_refuses_to_start_when_the_store_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = start("--store", str(tmp_path / "file"), "--listen", "127.0.0.1:0")
+    done = start("--insecure", "--store", str(tmp_path / "file"), "--listen", "127.0.0.1:0")
     assert done.returncode == 1
     assert "cannot be used" in done.stderr
 
@@ -55,7 +61,7 @@ def test_service_refuses_to_start_when_the_store_is_a_file(tmp_path: Path) -> No
 def test_service_refuses_to_start_when_the_port_is_taken(tmp_path: Path) -> None:
     board = LocalBoard("first", tmp_path / "first")
     try:
-        done = start("--store", str(tmp_path / "second"), "--listen", board.address)
+        done = start("--insecure", "--store", str(tmp_path / "second"), "--listen", board.address)
     finally:
         assert board.stop() == 0
     assert done.returncode == 1

@@ -11,9 +11,7 @@ from tests.kill_everywhere import assert_old_or_new, kill_everywhere
 from tests.node_service import kill_cases
 
 
-@pytest.mark.parametrize(
-    "case", ["PUT_PARTITION", "NEW_STORE", "SAVE_STAGE", "DRAIN", "KEEP_PROFILE", "KEEP_CHECK"]
-)
+@pytest.mark.parametrize("case", ["PUT_PARTITION", "NEW_STORE", "SAVE_STAGE", "DRAIN", "KEEP_PROFILE", "KEEP_CHECK"])
 def test_state_is_the_old_or_the_new_one_wherever_the_writer_is_killed(tmp_path: Path, case: str) -> None:
     assert_old_or_new(kill_everywhere("tests.node_service.kill_cases", case, tmp_path))
 

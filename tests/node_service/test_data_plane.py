@@ -18,7 +18,7 @@ from node_service import data_plane
 from node_service.config import NodeConfig
 from node_service.metrics import FrameStatistics
 from node_service.open_streams import OpenStreams
-from protos.v1.data_plane_pb2 import Codec, Error, Frame, Header, TensorHeader
+from protos.v1.data_plane_pb2 import Codec, Error, Frame, Header, OpenStream, TensorHeader
 from protos.v1.tensor_pb2 import DType
 from tests.node_service.stubs import exchange, frames_to, opening, serve_stage
 from tests.transport.message_stream.by_hand import REQUEST, Peer, data, grpc_message, headers
@@ -99,14 +99,26 @@ def test_stream_names_the_board_behind_when_that_has_not_loaded_its_stage(boards
     assert answer.header.error.board == "board3"
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "192.0.2.1:50051"])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense"])
 def test_stream_names_the_next_hop_when_it_cannot_be_opened(boards: LocalBoards, served: Bundle, address: str) -> None:
     hops = [("board1", boards.addresses[0], 0), ("board2", address, 1)]
     with frames_to(boards.addresses[0]) as channel:
         (answer,) = exchange(channel, [opening(served.deployment_id, *hops)])
-    expected = {"127.0.0.1:1": Error.PEER_UNAVAILABLE, "nonsense": Error.BAD_FRAME, "192.0.2.1:50051": Error.REFUSED}
+    expected = {"127.0.0.1:1": Error.PEER_UNAVAILABLE, "nonsense": Error.BAD_FRAME}
     assert answer.header.error.code == expected[address]
     assert answer.header.error.board == ("board2" if address == "127.0.0.1:1" else "board1")
+
+
+def test_next_board_must_be_the_one_that_the_hop_names(boards: LocalBoards, served: Bundle) -> None:
+    first, second = (Address.parse(address) for address in boards.addresses[:2])
+    opened = OpenStream(protocol_version=1, deployment_id=served.deployment_id, timeout_s=5)
+    opened.hops.add(board="board1", address=str(first), stage_index=0, certificate_name="board1")
+    opened.hops.add(board="board2", address=str(second), stage_index=1, certificate_name="board3")
+    with frames_to(boards.addresses[0]) as channel:
+        (answer,) = exchange(channel, [Frame(header=Header(open=opened)).SerializeToString()])
+    assert answer.header.error.code == Error.PEER_UNAVAILABLE
+    assert answer.header.error.board == "board2"
+    assert "is not trusted as board3" in answer.header.error.message
 
 
 def wrong_frames(x: np.ndarray) -> list[tuple[bytes, str]]:

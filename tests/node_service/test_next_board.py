@@ -17,7 +17,7 @@ from protos.v1.data_plane_pb2 import Error, Header, Hop, OpenStream
 from tests.transport.message_stream.by_hand import ended, in_thread
 from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM
-from transport.errors import AddressError, FrameError, PlaintextRefusedError
+from transport.errors import AddressError, FrameError
 from transport.frame import frame_parts
 from transport.message_stream import MessageStream, StreamLimits, StreamListener
 
@@ -38,9 +38,9 @@ def next_board(behave: Behave) -> Iterator[NextBoard]:
         assert stream.receive(5)
         behave(stream)
 
-    listener = StreamListener(Address("127.0.0.1", 0), DATA_PLANE_STREAM, serve, LIMITS)
+    listener = StreamListener(Address("127.0.0.1", 0), DATA_PLANE_STREAM, serve, LIMITS, None)
     listener.start()
-    hop = NextBoard(hop_to(listener.address.port), insecure=False, limits=LIMITS)
+    hop = NextBoard(hop_to(listener.address.port), credentials=None, limits=LIMITS)
     try:
         yield hop
     finally:
@@ -95,9 +95,9 @@ def test_opening_reaches_the_next_board_as_it_is() -> None:
         came.append(bytes(stream.receive(5) or b""))
         stream.post(frame_parts(OPENED), 5)
 
-    listener = StreamListener(Address("127.0.0.1", 0), DATA_PLANE_STREAM, serve, LIMITS)
+    listener = StreamListener(Address("127.0.0.1", 0), DATA_PLANE_STREAM, serve, LIMITS, None)
     listener.start()
-    hop = NextBoard(hop_to(listener.address.port), insecure=False, limits=LIMITS)
+    hop = NextBoard(hop_to(listener.address.port), credentials=None, limits=LIMITS)
     hop.open(OPENING)
     hop.close()
     listener.stop()
@@ -169,15 +169,13 @@ def test_board_that_says_nothing_is_given_up_in_time() -> None:
 
 def test_board_that_is_not_there_is_named() -> None:
     with pytest.raises(PeerUnavailableError, match=r"did not open its stream: .*Connection refused") as caught:
-        NextBoard(hop_to(2), insecure=False, limits=LIMITS).open(OPENING)
+        NextBoard(hop_to(2), credentials=None, limits=LIMITS).open(OPENING)
     assert caught.value.board == "pi2"
 
 
-def test_address_must_be_one_and_plaintext_off_loopback_be_asked_for() -> None:
+def test_address_must_be_one() -> None:
     with pytest.raises(AddressError):
-        NextBoard(Hop(board="pi2", address="pi2"), insecure=False, limits=LIMITS)
-    with pytest.raises(PlaintextRefusedError):
-        NextBoard(Hop(board="pi2", address="192.0.2.1:1"), insecure=False, limits=LIMITS).open(OPENING)
+        NextBoard(Hop(board="pi2", address="pi2"), credentials=None, limits=LIMITS)
 
 
 def test_board_that_breaks_is_named_by_who_sends_and_by_who_relays() -> None:

@@ -22,6 +22,7 @@ from fleet.inventory import Board
 from protos.v1 import control_plane_pb2 as control
 from protos.v1.tensor_pb2 import DType
 from tests.bundles import zoo_file
+from tests.credentials import OPERATOR
 from tests.node_service.model_files import crashing_model, failing_model
 from tests.node_service.stubs import (
     TIMEOUT_S,
@@ -59,7 +60,7 @@ def small() -> bytes:
 def with_control(board: LocalBoard, call: Callable[[BoardControl], Awaitable[_T]]) -> _T:
     async def run() -> _T:
         address = Board(board.name, Address.parse(board.address))
-        async with BoardControl(address, insecure=False, timeout_s=TIMEOUT_S) as connected:
+        async with BoardControl(address, credentials=OPERATOR, timeout_s=TIMEOUT_S) as connected:
             return await call(connected)
 
     return asyncio.run(run())

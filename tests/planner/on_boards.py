@@ -16,6 +16,7 @@ from planner.board_profiles import ProfileSettings
 from planner.boards_plan import BoardsPlan, FleetMeasurements, Listeners, PlanWishes, plan_on_boards
 from planner.exchange import ExchangeBudget
 from planner.model import PlannerModel
+from tests.credentials import OPERATOR
 from tests.partitioning.graph_builder import ModelBuilder
 
 MIB = 2**20
@@ -80,7 +81,7 @@ def trials_on(board: Board) -> list[str]:
     """The stages that are being tried on a board; what other tests have deployed there does not count."""
 
     async def ask() -> list[str]:
-        async with BoardControl(board, insecure=False, timeout_s=10) as control:
+        async with BoardControl(board, credentials=OPERATOR, timeout_s=10) as control:
             stages = (await control.describe()).stages
             return [s.deployment_id for s in stages if s.deployment_id.startswith("trial-")]
 

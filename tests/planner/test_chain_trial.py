@@ -18,6 +18,7 @@ from planner.board_profiles import BoardRecord, ServiceCost, describe_boards
 from planner.chain_trial import stages_of, try_chain, try_chains
 from planner.model import PlannerModel
 from protos.v1.control_plane_pb2 import Description
+from tests.credentials import OPERATOR
 from tests.node_service.model_files import failing_model
 from tests.planner.on_boards import LAYERS, SETTINGS, trials_on
 
@@ -29,7 +30,7 @@ def records_of(*boards: Board) -> dict[str, BoardRecord]:
 
 
 async def missing(board: Board, sha256: str) -> set[str]:
-    async with BoardControl(board, insecure=False, timeout_s=10) as control:
+    async with BoardControl(board, credentials=OPERATOR, timeout_s=10) as control:
         return await control.find_missing([sha256])
 
 

@@ -39,7 +39,7 @@ def run(board: Board, budget: ExchangeBudget = BUDGET, opening: OpenStream | Non
     opening = opening or OpenStream(probe=True)
     opening.hops.extend(hops)
     payload = [encode_tensor(np.zeros(100, np.uint8))]
-    return run_in_loop(exchange([board], opening, payload, 2, insecure=False, budget=budget))
+    return run_in_loop(exchange([board], opening, payload, 2, credentials=None, budget=budget))
 
 
 @asynccontextmanager
@@ -67,7 +67,7 @@ async def peer(behave: Behave) -> AsyncIterator[Board]:
 
 async def with_peer(behave: Behave) -> SteadyState:
     async with peer(behave) as board:
-        return await exchange([board], OpenStream(probe=True), [], 1, insecure=False, budget=BUDGET)
+        return await exchange([board], OpenStream(probe=True), [], 1, credentials=None, budget=BUDGET)
 
 
 def test_frames_are_counted_once_the_transfer_is_steady(boards: LocalBoards) -> None:
@@ -180,7 +180,7 @@ def test_exchange_that_is_interrupted_while_it_opens_leaves_no_connection(accept
     async def interrupt(board: Board) -> None:
         opening = OpenStream(probe=True, hops=[Hop(board=board.name, address=str(board.address))])
         budget = ExchangeBudget(timeout_s=60)
-        task = asyncio.ensure_future(exchange([board], opening, [], 1, insecure=False, budget=budget))
+        task = asyncio.ensure_future(exchange([board], opening, [], 1, credentials=None, budget=budget))
         await asyncio.wait([task], timeout=0.3)
         assert not task.done()
         task.cancel()
@@ -212,7 +212,7 @@ def test_board_that_is_not_there_is_named(host: str, why: str) -> None:
     board = Board("absent", Address(host, 1))
     opening = OpenStream(probe=True, hops=[Hop(board=board.name, address=str(board.address))])
     with pytest.raises(BoardUnavailableError, match=rf"absent: {host}:2 cannot be reached: {why}"):
-        run_in_loop(exchange([board], opening, [], 1, insecure=True, budget=BUDGET))
+        run_in_loop(exchange([board], opening, [], 1, credentials=None, budget=BUDGET))
 
 
 def test_plaintext_off_loopback_must_be_asked_for() -> None:
@@ -226,5 +226,5 @@ def test_large_frames_fill_the_window(boards: LocalBoards) -> None:
     opening = OpenStream(probe=True, hops=[Hop(board=board.name, address=str(board.address), probe_bytes=10**6)])
     payload = [encode_tensor(np.zeros(10**6, np.uint8))]
     budget = ExchangeBudget(seconds=5.0, frames=20, timeout_s=10.0)
-    found = run_in_loop(exchange([board], opening, payload, 4, insecure=False, budget=budget))
+    found = run_in_loop(exchange([board], opening, payload, 4, credentials=None, budget=budget))
     assert found.frames == 20 - 1 - 5

@@ -14,6 +14,7 @@ from fleet.inventory import DISPATCHER, Board, Inventory, Link
 from planner.exchange import ExchangeBudget, SteadyState
 from planner.link_probe import ProbeHop, probe
 from planner.links import LinkSpeed, MeasuredLinks, _rounds, _wanted, link_notes, measure_links
+from tests.credentials import OPERATOR
 from transport.address import Address
 
 BRIEF = ExchangeBudget(seconds=0.1, frames=60)
@@ -23,7 +24,7 @@ def test_every_pair_is_measured_both_ways_and_says_what_moving_costs(boards: Loc
     heard = []
     inventory = Inventory(tuple(boards.named))
     found = run_in_loop(
-        measure_links(inventory, insecure=False, budget=BRIEF, on_link=lambda *progress: heard.append(progress))
+        measure_links(inventory, credentials=OPERATOR, budget=BRIEF, on_link=lambda *progress: heard.append(progress))
     )
     ends = [*(b.name for b in boards.named), DISPATCHER]
     assert set(found.speeds) == {(a, b) for a in ends for b in ends if a != b}
@@ -57,7 +58,7 @@ def test_links_that_are_written_down_are_not_measured(boards: LocalBoards) -> No
         (two.name, three.name),
         (three.name, two.name),
     }
-    speeds = run_in_loop(measure_links(inventory, insecure=False, budget=BRIEF)).speeds
+    speeds = run_in_loop(measure_links(inventory, credentials=OPERATOR, budget=BRIEF)).speeds
     assert speeds[one.name, two.name].bytes_per_s == speeds[two.name, one.name].bytes_per_s == 1e6
     assert not speeds[one.name, two.name].is_measured
     assert speeds[three.name, one.name].bytes_per_s == 5e5
@@ -77,7 +78,7 @@ def test_slower_of_written_and_measured_counts_to_the_dispatcher_unless_the_pair
     one, two, _ = boards.named
     quick = [Board(board.name, board.address, link_bytes_per_s=1e15) for board in (one, two)]
     inventory = Inventory(tuple(quick), (Link(frozenset({two.name, DISPATCHER}), 1e14),))
-    speeds = run_in_loop(measure_links(inventory, insecure=False, budget=BRIEF)).speeds
+    speeds = run_in_loop(measure_links(inventory, credentials=OPERATOR, budget=BRIEF)).speeds
     for names in ((one.name, DISPATCHER), (DISPATCHER, one.name)):
         assert speeds[names].is_measured
         assert speeds[names].bytes_per_s < 1e11
@@ -108,7 +109,7 @@ def test_slower_links_get_smaller_frames(monkeypatch: pytest.MonkeyPatch, bytes_
 
     monkeypatch.setattr("planner.links.probe", made_up)
     inventory = Inventory((Board("pi1", Address("h", 1)),))
-    speeds = run_in_loop(measure_links(inventory, insecure=False)).speeds
+    speeds = run_in_loop(measure_links(inventory, credentials=OPERATOR)).speeds
     assert sent == {0} | sizes
     for speed in speeds.values():
         assert speed.bytes_per_s == pytest.approx(bytes_per_s)
@@ -146,7 +147,7 @@ def test_no_machine_is_in_two_measurements_at_once() -> None:
 def test_probe_sends_the_bytes_between_the_boards_and_not_from_here(boards: LocalBoards) -> None:
     one, two, _ = boards.named
     result = run_in_loop(
-        probe([ProbeHop(one, 200_000), ProbeHop(two, 0)], 0, 2, insecure=False, budget=ExchangeBudget(0.1, 20))
+        probe([ProbeHop(one, 200_000), ProbeHop(two, 0)], 0, 2, credentials=OPERATOR, budget=ExchangeBudget(0.1, 20))
     )
     assert 1 <= result.frames <= 20
     assert len(result.cpu_s) == 2
@@ -156,11 +157,13 @@ def test_probe_sends_the_bytes_between_the_boards_and_not_from_here(boards: Loca
 def test_board_that_does_not_answer_is_named() -> None:
     nobody = Board("pi9", Address("127.0.0.1", 1))
     with pytest.raises(BoardUnavailableError, match="pi9"):
-        run_in_loop(probe([ProbeHop(nobody, 0)], 0, 1, insecure=False, budget=ExchangeBudget(0.1, 5, timeout_s=5)))
+        run_in_loop(
+            probe([ProbeHop(nobody, 0)], 0, 1, credentials=OPERATOR, budget=ExchangeBudget(0.1, 5, timeout_s=5))
+        )
 
 
 def test_board_behind_the_first_that_does_not_answer_is_named(boards: LocalBoards) -> None:
     nobody = Board("pi9", Address("127.0.0.1", 1))
     hops = [ProbeHop(boards.named[0], 10), ProbeHop(nobody, 0)]
     with pytest.raises(BoardUnavailableError, match="pi9"):
-        run_in_loop(probe(hops, 0, 1, insecure=False, budget=ExchangeBudget(0.1, 5, timeout_s=5)))
+        run_in_loop(probe(hops, 0, 1, credentials=OPERATOR, budget=ExchangeBudget(0.1, 5, timeout_s=5)))

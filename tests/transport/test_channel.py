@@ -1,12 +1,8 @@
-"""The options of both ends of a hop, and what is refused before a connection is tried."""
+"""The options of both ends of a hop."""
 
 from __future__ import annotations
 
-import pytest
-
-from transport.address import Address
-from transport.channel import DEFAULT_MAX_FRAME_BYTES, grpc_options, open_channel
-from transport.errors import PlaintextRefusedError
+from transport.channel import DEFAULT_MAX_FRAME_BYTES, grpc_options
 from transport.frame import MAX_HEADER_BYTES
 
 
@@ -27,8 +23,3 @@ def test_options_permit_as_a_server_the_pings_they_send_as_a_client() -> None:
 def test_options_name_each_option_once() -> None:
     options = grpc_options()
     assert len(dict(options)) == len(options)
-
-
-def test_channel_is_refused_before_connecting_when_plaintext_would_leave_loopback() -> None:
-    with pytest.raises(PlaintextRefusedError, match=r"10\.0\.0\.1:50051"):
-        open_channel(Address("10.0.0.1", 50051), insecure=False)

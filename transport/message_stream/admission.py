@@ -30,7 +30,7 @@ class ListenerLimits:
     max_streams: int = 64
     max_streams_per_address: int | None = None
     max_new: int = 32
-    arrivals: int = 256
+    arrivals: int = 512
     arrivals_per_s: float | None = 64.0
 
     @property
@@ -45,6 +45,10 @@ class Connection(Protocol):
     @property
     def origin(self) -> str:
         """As `origin_of` gives it."""
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether anything has come from it."""
 
 
 _C = TypeVar("_C", bound=Connection)
@@ -67,7 +71,10 @@ class Admission(Generic[_C]):
     _buckets: OrderedDict[str, _Bucket] = field(default_factory=OrderedDict)
 
     def arrive(self, connection: _C) -> _C | None:
-        """Takes a connection; which one must be cut for it: of the address with most new ones, the oldest.
+        """Takes a connection; which one must be cut for it: of the address with most new ones, the oldest that has said nothing.
+
+        A good peer speaks at once, however long it takes until it is understood: a TLS handshake on a busy board, say. Where all
+        have spoken, the oldest is cut.
 
         Raises: NoRoomError: its address connects too often.
         """
@@ -76,7 +83,8 @@ class Admission(Generic[_C]):
         if len(self._new) >= self.limits.max_new:
             counts = Counter(c.origin for c in self._new)
             most = max(counts.values())
-            victim = next(c for c in self._new if counts[c.origin] == most)
+            busiest = [c for c in self._new if counts[c.origin] == most]
+            victim = next((c for c in busiest if not c.has_spoken), busiest[0])
             self._new.remove(victim)
         self._new.append(connection)
         return victim

@@ -11,14 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from transport.address import Address, require_plaintext_allowed
-from transport.errors import ConnectError, NoRoomError, StreamBrokenError
+from transport.address import Address
+from transport.credentials import Credentials, Right
+from transport.errors import ConnectError, NoRoomError, StreamBrokenError, UntrustedPeerError
+from transport.message_stream import tcp_info
 from transport.message_stream.admission import Admission, ListenerLimits, origin_of
 from transport.message_stream.stream import MessageStream, StreamLimits
+from transport.message_stream.tls import TlsSession
 
 _log = logging.getLogger(__name__)
 _REQUEST_TIMEOUT_S = 10.0
-# Of the silence, for a connection: the system, which makes it, tries again after a second if the first packet was lost.
+# Of the silence, for a connection, and for a handshake on it: the system tries again after a second if the first packet was lost.
 _CONNECT_SHARE = 2.0
 _BACKLOG = 128
 # A connection that is cut wakes its thread, which then has little to do.
@@ -28,17 +31,25 @@ _LOG_INTERVAL_S = 1.0
 # Out of descriptors or memory: others may give some back.
 _PAUSE_S = 0.2
 # gRPC status codes.
-_RESOURCE_EXHAUSTED, _UNIMPLEMENTED = 8, 12
+_PERMISSION_DENIED, _RESOURCE_EXHAUSTED, _UNIMPLEMENTED = 7, 8, 12
 
 
 def open_stream(
-    address: Address, path: str, limits: StreamLimits, *, insecure: bool, timeout_s: float
+    address: Address,
+    path: str,
+    limits: StreamLimits,
+    *,
+    credentials: Credentials | None,
+    name: str,
+    timeout_s: float,
 ) -> MessageStream:
     """Connects, and opens the stream.
 
-    Raises: PlaintextRefusedError: off loopback without `insecure`. ConnectError: nobody answers there.
+    Args:
+        credentials: None for plaintext, which somebody asked for by name.
+        name: what the peer's certificate must be valid for.
+    Raises: ConnectError: nobody answers there; UntrustedPeerError: who does is another one.
     """
-    require_plaintext_allowed(address, insecure)
     timeout_s = min(timeout_s, _CONNECT_SHARE * limits.silence_s)
     try:
         sock = socket.create_connection((address.host, address.port), timeout_s)
@@ -47,8 +58,34 @@ def open_stream(
         if isinstance(error, TimeoutError):
             reason = f"no connection within {timeout_s:.2g} s"
         raise ConnectError(f"{address} cannot be reached: {reason or error}") from error
-    sock.settimeout(None)
-    return MessageStream.request(sock, address, path, limits)
+    tls = connect_securely(sock, address, credentials, name, timeout_s)
+    return MessageStream.request(sock, address, path, limits, tls)
+
+
+def connect_securely(
+    sock: socket.socket, address: Address, credentials: Credentials | None, name: str, timeout_s: float
+) -> TlsSession | None:
+    """Shakes hands on a connected socket, which is a blocking one afterwards; None where plaintext was asked for.
+
+    Raises: UntrustedPeerError, ConnectError; the socket is closed then.
+    """
+    try:
+        if credentials is not None:
+            return TlsSession.connect(sock, credentials, name, timeout_s)
+        sock.settimeout(None)
+        return None
+    except UntrustedPeerError as error:
+        sock.close()
+        raise UntrustedPeerError(f"{address} is not trusted as {name}: {error}") from error
+    except TimeoutError:
+        sock.close()
+        raise ConnectError(f"{address} did not finish the TLS handshake within {timeout_s:.2g} s") from None
+    except OSError as error:
+        sock.close()
+        raise ConnectError(f"{address} broke the TLS handshake: {error.strerror or error}") from error
+    except BaseException:
+        sock.close()
+        raise
 
 
 @dataclass(eq=False)
@@ -56,6 +93,11 @@ class _Connection:
     socket: socket.socket = field(repr=False)
     origin: str
     thread: threading.Thread | None = None
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether anything has come from it, read or not; True where the system does not say."""
+        return tcp_info.received_bytes(self.socket) != 0
 
     def cut(self) -> None:
         with contextlib.suppress(OSError):
@@ -71,12 +113,14 @@ class StreamListener:
         path: str,
         handler: Callable[[MessageStream], None],
         limits: StreamLimits,
+        credentials: Credentials | None,
         connections: ListenerLimits = ListenerLimits(),  # noqa: B008 - frozen
     ) -> None:
         """Listens, and accepts once `start` is called.
 
         With `limits.max_opening_bytes`, a connection counts as a stream once the handler has called `establish`; without, from
         its request on.
+        Args: credentials: None for plaintext; with them, peers need a certificate of the same authority that has Right.STREAM.
         Raises: OSError: the address cannot be listened on.
         """
         family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
@@ -88,6 +132,7 @@ class StreamListener:
         self._path = path
         self._handler = handler
         self._limits = limits
+        self._credentials = credentials
         # A new connection's thread may take a moment longer than its place.
         self._max_threads = connections.max_streams + 2 * connections.max_new
         self._admission: Admission[_Connection] = Admission(connections)
@@ -167,11 +212,11 @@ class StreamListener:
         if victim in self._connections:
             victim.cut()
 
-    def _tell(self, error: Exception) -> None:
+    def _tell(self, why: object) -> None:
         now_s = time.monotonic()
         if now_s - self._told_s >= _LOG_INTERVAL_S:
             self._told_s = now_s
-            _log.warning("a connection is refused: %s", error)
+            _log.warning("a connection is refused: %s", why)
 
     def _admit(self, connection: _Connection) -> None:
         with self._lock:
@@ -181,21 +226,30 @@ class StreamListener:
         stream = None
         sock = connection.socket
         try:
-            stream, path = MessageStream.accept(sock, self._limits, _REQUEST_TIMEOUT_S)
-            if path == self._path:
-                self._handle(stream, connection)
-            else:
+            tls = None
+            if self._credentials is not None:
+                tls = TlsSession.accept(sock, self._credentials, _REQUEST_TIMEOUT_S)
+            stream, path = MessageStream.accept(sock, self._limits, _REQUEST_TIMEOUT_S, tls)
+            if path != self._path:
                 stream.refuse(_UNIMPLEMENTED, f"no such method here: {path}")
                 stream.wait_for_end()
-        except StreamBrokenError as error:
+            elif stream.peer is not None and Right.STREAM not in stream.peer.rights:
+                why = f"the certificate of {stream.peer.name} has no right to stream"
+                self._tell(why)
+                stream.refuse(_PERMISSION_DENIED, why)
+                stream.wait_for_end()
+            else:
+                self._handle(stream, connection)
+        except UntrustedPeerError as error:
+            self._tell(error)
+        except (StreamBrokenError, OSError) as error:
             _log.debug("a connection ended: %s", error)
         except Exception:
             _log.exception("a stream ended by a defect")
         finally:
             with self._lock:
-                self._connections.discard(
-                    connection
-                )  # what it was is closed now, and nobody may shut what gets its number next
+                # What it was is closed now, and nobody may shut what gets its number next.
+                self._connections.discard(connection)
             if stream is not None:
                 stream.close()
             sock.close()

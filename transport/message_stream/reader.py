@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from transport.errors import StreamBrokenError
+from transport.message_stream.tls import TlsSession
 
 _AHEAD_BYTES = 2**13
 # Systems of 32 bits whose clocks count in 64 give the option another number, and its value that size.
@@ -19,11 +20,18 @@ _TIMEVAL = struct.Struct("qq" if socket.SO_RCVTIMEO == 66 else "ll")
 class SocketReader:
     """The receiving half of a connection. One thread reads."""
 
-    def __init__(self, sock: socket.socket, silence_s: float, on_silence: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        silence_s: float,
+        on_silence: Callable[[int], bool],
+        tls: TlsSession | None = None,
+    ) -> None:
         """Args: on_silence: called when nothing came for `silence_s`, and how many times on end; it raises, or says whether this
         time counts.
         """
         self._socket = sock
+        self._source = tls or sock  # either fills memory in the same way
         self._silence_s = silence_s
         self._on_silence = on_silence
         self._deadline_s: float | None = None
@@ -100,7 +108,7 @@ class SocketReader:
             is_silence = self._asks and left_s >= self._silence_s
             try:
                 self._set_timeout(self._silence_s if is_silence else left_s)
-                return self._socket.recv_into(target, 0, flags)
+                return self._source.recv_into(target, 0, flags)
             except BlockingIOError:
                 if is_silence:
                     silences = silences + 1 if self._on_silence(silences + 1) else 0

@@ -23,6 +23,7 @@ from transport.message_stream.buffers import MessageBuffers
 from transport.message_stream.credit import ReceiveCredit, SendCredit
 from transport.message_stream.peer_control import PeerControl
 from transport.message_stream.reader import SocketReader
+from transport.message_stream.tls import TlsSession
 from transport.message_stream.writer import MessageWriter
 
 _log = logging.getLogger(__name__)
@@ -57,9 +58,16 @@ class StreamLimits:
 
 
 class MessageStream:
-    """A stream that is open. `receive` and `run` belong to one thread, `send`, `post` and the rest to any."""
+    """A stream that is open. `receive` and `run` belong to one thread, `send`, `post` and the rest to any.
 
-    def __init__(self, sock: socket.socket, limits: StreamLimits, *, is_client: bool) -> None:
+    Attributes:
+        peer: who the other end is, as its certificate says; None in plaintext.
+    """
+
+    def __init__(
+        self, sock: socket.socket, limits: StreamLimits, tls: TlsSession | None = None, *, is_client: bool
+    ) -> None:
+        self.peer = None if tls is None else tls.peer
         self._socket = sock
         self._limits = limits
         self._max_message_bytes = (
@@ -68,8 +76,8 @@ class MessageStream:
         self._is_client = is_client
         self._send_credit = SendCredit()
         self._receive_credit = ReceiveCredit(_FIRST_WINDOW_BYTES)
-        self._writer = MessageWriter(sock, self._send_credit)
-        self._reader = SocketReader(sock, limits.silence_s / _MOST_SILENCES, self._on_silence)
+        self._writer = MessageWriter(sock, self._send_credit, tls)
+        self._reader = SocketReader(sock, limits.silence_s / _MOST_SILENCES, self._on_silence, tls)
         self._coder = wire.HeaderCoder()
         self._peer = PeerControl(self._coder, self._send_credit, self._writer, self._control, is_client=is_client)
         self._ending = threading.Lock()
@@ -91,9 +99,11 @@ class MessageStream:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @classmethod
-    def request(cls, sock: socket.socket, address: Address, path: str, limits: StreamLimits) -> MessageStream:
+    def request(
+        cls, sock: socket.socket, address: Address, path: str, limits: StreamLimits, tls: TlsSession | None = None
+    ) -> MessageStream:
         """A client's end, on a connected socket, which it owns from now on. Raises: StreamBrokenError."""
-        stream = cls(sock, limits, is_client=True)
+        stream = cls(sock, limits, tls, is_client=True)
         stream._control(
             wire.PREFACE
             + wire.settings(_FIRST_WINDOW_BYTES, is_client=True)
@@ -103,12 +113,14 @@ class MessageStream:
         return stream
 
     @classmethod
-    def accept(cls, sock: socket.socket, limits: StreamLimits, timeout_s: float) -> tuple[MessageStream, str]:
+    def accept(
+        cls, sock: socket.socket, limits: StreamLimits, timeout_s: float, tls: TlsSession | None = None
+    ) -> tuple[MessageStream, str]:
         """A server's end, and the path that the client asks for; the socket belongs to it from now on.
 
         Raises: StreamBrokenError: no HTTP/2 client, or no request in time.
         """
-        stream = cls(sock, limits, is_client=False)
+        stream = cls(sock, limits, tls, is_client=False)
         try:
             with stream._reader.within(timeout_s):
                 return stream, stream._read_request()

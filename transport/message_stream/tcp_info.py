@@ -10,6 +10,7 @@ from dataclasses import dataclass
 _INFO_BYTES = 256
 # Offsets in struct tcp_info, <linux/tcp.h>; the fields come at its end, older systems give less of it.
 _BYTES_ACKED = 120  # u64, Linux 4.1
+_BYTES_RECEIVED = 128  # u64, Linux 4.1
 _BUSY_US = 168  # u64, Linux 4.10: time with data that the other side has not acknowledged
 _RECEIVER_LIMITED_US = 176  # u64: of that, time in which its receive window was full
 _US = 1e-6
@@ -45,6 +46,11 @@ def given_bytes(sock: socket.socket) -> int | None:
     # Acknowledgements between the two count twice: too much rather than too little.
     acked = _read(_info(sock), _BYTES_ACKED)
     return None if acked is None else acked + queued_bytes
+
+
+def received_bytes(sock: socket.socket) -> int | None:
+    """Bytes that the other side has sent, read or not; None where the system does not say."""
+    return _read(_info(sock), _BYTES_RECEIVED)
 
 
 def link_usage(sock: socket.socket) -> LinkUsage | None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from transport.errors import StreamBrokenError, StreamStalledError
 from transport.frame import BytesLike
 from transport.message_stream.credit import SendCredit
+from transport.message_stream.tls import TlsSession
 from transport.message_stream.wire import PREFIX_BYTES, data_header, message_prefix, message_start
 
 _log = logging.getLogger(__name__)
@@ -59,8 +60,9 @@ _NOTHING = _Outgoing(None)
 class MessageWriter:
     """The sending half of a connection. Thread-safe."""
 
-    def __init__(self, sock: socket.socket, credit: SendCredit) -> None:
+    def __init__(self, sock: socket.socket, credit: SendCredit, tls: TlsSession | None = None) -> None:
         self._socket = sock
+        self._tls = tls
         self._credit = credit
         self.max_frame_bytes = 2**14  # until the peer says more
         self._turn = threading.Lock()  # of messages: one's DATA frames follow one another
@@ -265,6 +267,8 @@ class MessageWriter:
         """Sends what was left over, waiting small frames and `buffers`; the lock of the wire is held."""
         if self._control:
             buffers = [b"".join(self._take_control()), *buffers]
+        if self._tls is not None:
+            buffers = self._tls.seal(buffers)  # once: what the socket does not take is kept as it must be written
         pending = [*self._unsent, *buffers] if self._unsent else buffers
         self._unsent = pending
         flags = 0 if waits else socket.MSG_DONTWAIT

@@ -45,14 +45,18 @@ def request_for(zoo_bundle: MakeBundle) -> LoadRequest:
 
 def test_versions_take_turns_on_this_machine(store_root: Path, request_for: LoadRequest) -> None:
     with LocalBoards(3, store_root) as running:
-        check(run_changes(replace(request_for, inventory=Inventory(tuple(running.named)))))
+        check(
+            run_changes(
+                replace(request_for, inventory=Inventory(tuple(running.named)), credentials=running.credentials)
+            )
+        )
 
 
 def test_versions_take_turns_on_emulated_boards(able: None, request_for: LoadRequest) -> None:
     specs = [BoardSpec(f"pi{i + 1}", cores=0.4, link_bits_per_s=1e9) for i in range(3)]
     with EmulatedBoards(specs) as cluster:
         inventory = Inventory(tuple(cluster.named))
-        check(cluster.call(run_changes, replace(request_for, inventory=inventory, insecure=True)))
+        check(cluster.call(run_changes, replace(request_for, inventory=inventory)))
     assert orphaned_clusters() == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -15,15 +16,18 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from bundle import Bundle
 from dispatcher_client import Dispatcher
+from dispatcher_client.certificates import make_fleet
 from dispatcher_client.status import undeploy_everywhere
-from examples.local_boards import LocalBoard, LocalBoards
+from examples.local_boards import LocalBoard, LocalBoards, local_fleet
 from fleet.event_loop import run_in_loop
 from node_service.metrics import FrameStatistics, NodeCollector, NodeSources
 from node_service.power import EnergyMeter, find_sensors
 from node_service.process_memory import ProcessMemory
 from node_service.thermal import ThermalSensors
+from tests.credentials import OPERATOR
 from tests.dispatcher_client.whole_model import random_inputs
 from tests.node_service.power import trees
+from transport.credentials import AUTHORITY, CERTIFICATE, KEY, Credentials
 
 FRAMES = 25
 _OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -34,10 +38,17 @@ def url_of(board: LocalBoard) -> str:
     return str(found)
 
 
-def scrape(url: str, accept: str = "text/plain") -> str:
+def scrape(url: str, accept: str = "text/plain", context: ssl.SSLContext | None = None) -> str:
     request = urllib.request.Request(url, headers={"Accept": accept})
-    with urllib.request.urlopen(request, timeout=10) as reply:
+    with urllib.request.urlopen(request, timeout=10, context=context) as reply:
         return str(reply.read().decode())
+
+
+def https_client(credentials: Credentials) -> ssl.SSLContext:
+    """As Prometheus is set up: tls_config with ca_file, cert_file and key_file."""
+    context = ssl.create_default_context(cafile=str(credentials.directory / AUTHORITY))
+    context.load_cert_chain(credentials.directory / CERTIFICATE, credentials.directory / KEY)
+    return context
 
 
 def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -87,7 +98,7 @@ def test_unloaded_deployment_has_no_series(store_root: Path, zoo_bundle: Callabl
         with Dispatcher(bundle, running.named) as chain:
             chain.infer(random_inputs(bundle, 0))
         assert bundle.deployment_id in scrape(url_of(running.boards[0]))
-        run_in_loop(undeploy_everywhere(running.named, [bundle.deployment_id], insecure=False, timeout_s=10))
+        run_in_loop(undeploy_everywhere(running.named, [bundle.deployment_id], credentials=OPERATOR, timeout_s=10))
         assert bundle.deployment_id not in scrape(url_of(running.boards[0]))
 
 
@@ -131,6 +142,7 @@ def collected(root: Path) -> dict[tuple[str, frozenset[tuple[str, str]]], float]
         meter=meter,
         thermal=ThermalSensors(root),
         memory=ProcessMemory(),
+        certificate_ends_s=lambda: None,
     )
     registry.register(NodeCollector(sources))
     meter.sample()
@@ -157,3 +169,34 @@ def test_power_and_heat_of_a_jetson(tmp_path: Path) -> None:
     assert found["boardline_temperature_celsius", frozenset()] == 61.5
     (reason,) = [labels for name, labels in found if name == "boardline_throttled"]
     assert "cpufreq-cpu0" in str(reason)
+
+
+def test_metrics_over_tls_are_for_the_fleet_only(store_root: Path, tmp_path: Path) -> None:
+    board = LocalBoard("board1", store_root, ["--threads", "1", "--metrics-tls", "--metrics", "127.0.0.1:0"])
+    try:
+        url = url_of(board)
+        assert url.startswith("https://127.0.0.1:")
+        found = samples(scrape(url, context=https_client(OPERATOR)))
+        ends_s = found["boardline_certificate_expiry_timestamp_seconds", frozenset()]
+        assert ends_s == Credentials(local_fleet().board("board1")).identity.ends_s
+        assert found["boardline_plaintext", frozenset()] == 0
+        stranger = Credentials(make_fleet(tmp_path / "stranger", {}, {"prometheus": "stream"})["prometheus"])
+        context = https_client(stranger)
+        context.load_verify_locations(OPERATOR.directory / AUTHORITY)
+        with pytest.raises(OSError, match=r"(?i)unknown ca|reset|closed|eof"):
+            scrape(url, context=context)
+        with pytest.raises(OSError, match=r"(?i)reset|closed|remote end"):
+            scrape(url.replace("https", "http"))
+        assert samples(scrape(url, context=https_client(OPERATOR)))
+    finally:
+        assert board.stop() == 0
+
+
+def test_plaintext_is_a_metric(store_root: Path) -> None:
+    board = LocalBoard("board1", store_root, ["--threads", "1", "--insecure"])
+    try:
+        found = samples(scrape(url_of(board)))
+    finally:
+        assert board.stop() == 0
+    assert found["boardline_plaintext", frozenset()] == 1
+    assert ("boardline_certificate_expiry_timestamp_seconds", frozenset()) not in found

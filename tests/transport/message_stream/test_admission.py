@@ -13,6 +13,7 @@ from transport.message_stream.admission import Admission, ListenerLimits, origin
 @dataclass(eq=False)
 class Comer:
     origin: str
+    has_spoken: bool = False
 
 
 LIMITS = ListenerLimits(max_streams=4, max_streams_per_address=2, max_new=3, arrivals=100, arrivals_per_s=None)
@@ -53,6 +54,17 @@ def test_oldest_new_connection_of_the_busiest_address_is_cut_for_the_next() -> N
     admission.admit(good)
     with pytest.raises(NoRoomError, match="cut for a newer one"):
         admission.admit(flood[0])
+
+
+def test_who_has_said_nothing_is_cut_before_who_has() -> None:
+    admission = Admission[Comer](LIMITS)
+    speaking = [Comer("a", has_spoken=True) for _ in range(2)]
+    for comer in speaking:
+        admission.arrive(comer)
+    silent = [Comer("a") for _ in range(50)]
+    assert [admission.arrive(comer) for comer in silent][1:] == silent[:-1]
+    speakers = [Comer("a", has_spoken=True) for _ in range(2)]
+    assert [admission.arrive(comer) for comer in speakers] == [silent[-1], speaking[0]]
 
 
 def test_streams_are_never_cut_for_new_connections() -> None:

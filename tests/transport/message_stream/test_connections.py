@@ -14,9 +14,13 @@ from typing import Any
 import grpc
 import pytest
 
+from examples.local_boards import local_fleet
+from tests.credentials import OPERATOR
 from tests.transport.message_stream.by_hand import PATH, breaks_later, comes_true, ended, in_thread
 from transport.address import Address
-from transport.errors import ConnectError, PlaintextRefusedError, StreamBrokenError
+from transport.channel import server_credentials
+from transport.credentials import Credentials
+from transport.errors import ConnectError, StreamBrokenError
 from transport.message_stream import ListenerLimits, MessageStream, StreamLimits, StreamListener, open_stream
 from transport.message_stream.stream import MessageTooLargeError
 
@@ -25,7 +29,10 @@ MAX_BYTES = 6 * 10**6
 LIMITS = StreamLimits(MAX_BYTES)
 SIZES = [0, 1, 4, 100, 2**14 - 5, 2**14, 65_535, 65_536, 2**17, 2**20, 5 * 10**6, 3, 0, 0, 70_000]
 OPTIONS = [("grpc.max_receive_message_length", MAX_BYTES), ("grpc.max_send_message_length", -1)]
-PAIRS = pytest.mark.parametrize("pair", ["ours-ours", "ours-grpc", "grpc-ours"])
+PAIRS = pytest.mark.parametrize(
+    "pair", ["ours-ours", "ours-grpc", "grpc-ours", "ours-ours-tls", "ours-grpc-tls", "grpc-ours-tls"]
+)
+NAME = "pi1"  # of who listens, as its certificate says
 Handler = Callable[[MessageStream], None]
 
 
@@ -53,8 +60,10 @@ def echo(stream: MessageStream) -> None:
 
 
 @contextmanager
-def our_server(handler: Handler = echo, limits: StreamLimits = LIMITS, **options: Any) -> Iterator[StreamListener]:
-    listener = StreamListener(LOCAL, PATH, handler, limits, **options)
+def our_server(
+    handler: Handler = echo, limits: StreamLimits = LIMITS, credentials: Credentials | None = None, **options: Any
+) -> Iterator[StreamListener]:
+    listener = StreamListener(LOCAL, PATH, handler, limits, credentials, **options)
     listener.start()
     yield listener
     listener.stop()
@@ -63,7 +72,7 @@ def our_server(handler: Handler = echo, limits: StreamLimits = LIMITS, **options
 
 
 @contextmanager
-def grpc_server() -> Iterator[Address]:
+def grpc_server(credentials: Credentials | None = None) -> Iterator[Address]:
     class Echo(grpc.GenericRpcHandler):
         def service(self, details: grpc.HandlerCallDetails) -> Any:
             if details.method == PATH:
@@ -73,19 +82,24 @@ def grpc_server() -> Iterator[Address]:
     with ThreadPoolExecutor(4) as pool:
         server = grpc.server(pool, options=OPTIONS)
         server.add_generic_rpc_handlers((Echo(),))
-        port = server.add_insecure_port("127.0.0.1:0")
+        if credentials is None:
+            port = server.add_insecure_port("127.0.0.1:0")
+        else:
+            port = server.add_secure_port("127.0.0.1:0", server_credentials(credentials))
         server.start()
         yield Address("127.0.0.1", port)
         server.stop(None).wait()
 
 
-def connect(address: Address, path: str = PATH, limits: StreamLimits = LIMITS) -> MessageStream:
-    return open_stream(address, path, limits, insecure=False, timeout_s=5)
+def connect(
+    address: Address, path: str = PATH, limits: StreamLimits = LIMITS, credentials: Credentials | None = None
+) -> MessageStream:
+    return open_stream(address, path, limits, credentials=credentials, name=NAME, timeout_s=5)
 
 
-def through_our_client(address: Address, bodies: list[bytes]) -> list[bytes]:
+def through_our_client(address: Address, bodies: list[bytes], credentials: Credentials | None = None) -> list[bytes]:
     found: list[bytes] = []
-    stream = connect(address)
+    stream = connect(address, credentials=credentials)
 
     def take(message: memoryview) -> None:
         stream.taken(len(message))
@@ -100,21 +114,30 @@ def through_our_client(address: Address, bodies: list[bytes]) -> list[bytes]:
     return found
 
 
-def through_grpc(address: Address, bodies: list[bytes]) -> list[bytes]:
-    with grpc.insecure_channel(str(address), options=OPTIONS) as channel:
+def grpc_channel(address: Address, credentials: Credentials | None) -> grpc.Channel:
+    if credentials is None:
+        return grpc.insecure_channel(str(address), options=OPTIONS)
+    pem = credentials.pem
+    own = grpc.ssl_channel_credentials(pem.authority, pem.key, pem.certificate)
+    return grpc.secure_channel(str(address), own, [*OPTIONS, ("grpc.ssl_target_name_override", NAME)])
+
+
+def through_grpc(address: Address, bodies: list[bytes], credentials: Credentials | None = None) -> list[bytes]:
+    with grpc_channel(address, credentials) as channel:
         return list(channel.stream_stream(PATH)(iter(bodies), timeout=60))
 
 
 @contextmanager
 def pair_of(pair: str) -> Iterator[Callable[[list[bytes]], list[bytes]]]:
-    client, server = pair.split("-")
+    client, server, *tls = pair.split("-")
     through = through_our_client if client == "ours" else through_grpc
+    here, there = (OPERATOR, Credentials(local_fleet().board(NAME))) if tls else (None, None)
     if server == "grpc":
-        with grpc_server() as address:
-            yield lambda bodies: through(address, bodies)
+        with grpc_server(there) as address:
+            yield lambda bodies: through(address, bodies, here)
     else:
-        with our_server() as listener:
-            yield lambda bodies: through(listener.address, bodies)
+        with our_server(credentials=there) as listener:
+            yield lambda bodies: through(listener.address, bodies, here)
 
 
 @PAIRS
@@ -267,7 +290,7 @@ def test_strangers_are_turned_away_quietly_and_the_listener_lives() -> None:
 def test_listening_on_any_ipv6_address_takes_ipv4() -> None:
     if not socket.has_dualstack_ipv6():
         pytest.skip("no IPv6 here")
-    listener = StreamListener(Address("::", 0), PATH, echo, LIMITS)
+    listener = StreamListener(Address("::", 0), PATH, echo, LIMITS, None)
     listener.start()
     assert through_our_client(Address("127.0.0.1", listener.address.port), [b"x"]) == [b"x"]
     listener.stop()
@@ -277,15 +300,11 @@ def test_listening_on_any_ipv6_address_takes_ipv4() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "a" * 70, "no.such.host.invalid"])
 def test_nobody_there_is_a_connect_error(host: str) -> None:
     with pytest.raises(ConnectError, match="cannot be reached"):
-        open_stream(Address(host, 1), PATH, LIMITS, insecure=True, timeout_s=2)
+        open_stream(Address(host, 1), PATH, LIMITS, credentials=None, name="board", timeout_s=2)
 
 
-def test_plaintext_off_loopback_is_refused() -> None:
-    with pytest.raises(PlaintextRefusedError):
-        open_stream(Address("192.0.2.1", 1), PATH, LIMITS, insecure=False, timeout_s=2)
-
-
-def test_both_ends_under_load_with_small_buffers_never_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_secure", [False, True], ids=["plaintext", "tls"])
+def test_both_ends_under_load_with_small_buffers_never_stop(is_secure: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight streams, messages of odd sizes both ways, two senders a stream, sockets that take less than a message."""
     make = socket.create_connection
 
@@ -297,9 +316,10 @@ def test_both_ends_under_load_with_small_buffers_never_stop(monkeypatch: pytest.
 
     monkeypatch.setattr("transport.message_stream.connections.socket.create_connection", small)
     rounds = 40
+    here, there = (OPERATOR, Credentials(local_fleet().board(NAME))) if is_secure else (None, None)
 
     def exercise(address: Address, number: int, done: list[int]) -> None:
-        stream, found = connect(address), []
+        stream, found = connect(address, credentials=here), []
 
         def take(message: memoryview) -> None:
             stream.taken(len(message))
@@ -315,7 +335,7 @@ def test_both_ends_under_load_with_small_buffers_never_stop(monkeypatch: pytest.
         assert sorted(found) == sorted(sizes)
         done.append(number)
 
-    with our_server() as listener:
+    with our_server(credentials=there) as listener:
         listener._listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**15)
         listener._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**15)
         done: list[int] = []

@@ -25,10 +25,10 @@ def test_rest_of_a_message_is_copied_when_the_socket_does_not_take_it_at_once() 
         stream.finish(20)
         stream.wait_for_end()
 
-    listener = StreamListener(Address("127.0.0.1", 0), PATH, take, LIMITS)
+    listener = StreamListener(Address("127.0.0.1", 0), PATH, take, LIMITS, None)
     listener.start()
     try:
-        stream = open_stream(listener.address, PATH, LIMITS, insecure=False, timeout_s=5)
+        stream = open_stream(listener.address, PATH, LIMITS, credentials=None, name="board", timeout_s=5)
         array = np.arange(2_000_000, dtype=np.int64)  # more than the system takes of a peer that does not read
         expected = array.tobytes()
         stream.post([memoryview(array).cast("B")], 5, copies_rest=True)
