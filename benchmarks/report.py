@@ -47,6 +47,7 @@ planner chooses for so many equal boards. All that is compared was measured in t
 - batch: images in a frame; all figures are an image's, latencies from taking it to its answer; one board and replicas have the same
 - queueing: median latency at full load beyond that of a frame alone, in times of the slowest stage
 - outside: processor time of all boards outside `invoke`; per MB: of what they received and sent
+- +TLS: with mutual TLS on every hop; of plaintext: against the same chain without, in turn with it
 - +spare: boards with a second share of a core, for all but the thread that computes
 """
 _COSTS = """\

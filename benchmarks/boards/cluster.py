@@ -6,7 +6,7 @@ import atexit
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -47,8 +47,12 @@ class EmulatedBoards:
         dispatcher_link_bits_per_s: float | None = None,
         node_arguments: Sequence[str] = ("--threads", "1"),
         start_timeout_s: float = 60.0,
+        credentials: Mapping[str, Path] | None = None,
     ) -> None:
-        """Raises: SpecError: no boards, too many, or two of one name."""
+        """Args: credentials: of each board by name; without them boards speak plaintext, inside their namespaces.
+
+        Raises: SpecError: no boards, too many, or two of one name.
+        """
         require_cluster(specs)
         self.specs = list(specs)
         self.boards: list[EmulatedBoard] = []
@@ -59,11 +63,12 @@ class EmulatedBoards:
         self._dispatcher = dispatcher_port(dispatcher_link_bits_per_s)
         self._node_arguments = node_arguments
         self._start_timeout_s = start_timeout_s
+        self._credentials: Mapping[str, Path] = credentials or {}
         self._exit_on_signal = ExitOnSignal()
 
     @property
     def named(self) -> list[Board]:
-        """Each as the dispatcher takes it, in order; reachable from inside only, and with `insecure=True`."""
+        """Each as the dispatcher takes it, in order; reachable from inside only."""
         from dispatcher_client import Board  # takes longer than all else that `run` and `down` do
 
         return [Board(board.spec.name, board.address) for board in self.boards]
@@ -102,7 +107,7 @@ class EmulatedBoards:
         board = self._board(name)
         board.end()
         with self.with_cores(None):
-            board.start(self._node_arguments)
+            board.start(self._node_arguments, self._credentials.get(board.spec.name))
             board.wait_until_it_serves(time.monotonic() + self._start_timeout_s)
 
     def command(self, argv: Sequence[str], *, on: str | None = None) -> list[str]:
@@ -178,7 +183,7 @@ class EmulatedBoards:
             board = EmulatedBoard(spec, board_host(index), namespace, groups.make(spec.name), directory)
             self._limit_memory(board.group, spec)
             self.boards.append(board)
-            board.start(self._node_arguments)
+            board.start(self._node_arguments, self._credentials.get(board.spec.name))
         deadline_s = time.monotonic() + self._start_timeout_s
         for board in self.boards:
             board.wait_until_it_serves(deadline_s)

@@ -39,9 +39,10 @@ class EmulatedBoard:
         assert self._process is not None, "not started"
         return self._process
 
-    def start(self, arguments: Sequence[str]) -> None:
+    def start(self, arguments: Sequence[str], credentials: Path | None) -> None:
         """Starts the node service, in a session of its own: Ctrl-C at a terminal is for whoever cleans up."""
-        command = [sys.executable, "-m", "node_service", "--listen", str(self.address), "--insecure"]
+        command = [sys.executable, "-m", "node_service", "--listen", str(self.address)]
+        command += ["--insecure"] if credentials is None else ["--credentials", str(credentials)]
         named = ["--name", self.spec.name, "--store", str(self._store), *arguments]
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()

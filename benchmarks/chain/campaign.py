@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator
@@ -9,13 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.boards import EmulatedBoards
-from benchmarks.boards.thread_quota import ThreadQuota
 from benchmarks.chain.bundles import BatchedBundle, write_batched
 from benchmarks.chain.defer.cut_layers import shares_done
 from benchmarks.chain.defer.run import defer_rate
 from benchmarks.chain.errors import BaselineError
 from benchmarks.chain.invoke_cpu import invoke_cpu_ms
-from benchmarks.chain.measuring import RunRequest, SpareCore, deploy, measure_chain, measure_rate
+from benchmarks.chain.measuring import RunRequest, deploy, measure_chain, measure_rate
 from benchmarks.chain.planned_cuts import (
     PlannedCuts,
     chain_of,
@@ -26,6 +26,7 @@ from benchmarks.chain.planned_cuts import (
     unused_boards,
 )
 from benchmarks.chain.row import Row, make_row
+from benchmarks.chain.secure_boards import SecureBoards, secure_boards, spare_core
 from benchmarks.chain.settings import Settings
 from benchmarks.chain.turns import Case, Turns, knows_invoke_cpu
 from benchmarks.keras_models import keras_file, tflite_file
@@ -54,17 +55,20 @@ class Campaign:
     def rows(self) -> Iterator[Row]:
         """Each model's rows once all of them are measured."""
         settings = self.settings
+        specs = settings.specs(settings.links_mbit_s[0])
         with (
-            EmulatedBoards(settings.specs(settings.links_mbit_s[0])) as boards,
             tempfile.TemporaryDirectory() as scratch,
+            EmulatedBoards(specs) as boards,
+            secure_boards(specs, Path(scratch)) if settings.with_tls else contextlib.nullcontext() as secure,
         ):
             self._note_emulation(boards)
             # Links change while the boards stay: they keep what they have measured of a model's parts.
             for model, dtype, link_mbit_s in itertools.product(settings.models, settings.dtypes, settings.links_mbit_s):
-                if "rate" not in boards.not_emulated:
-                    for board in boards.boards:
-                        boards.change_link(board.spec.name, link_mbit_s * 1e6)
-                yield from _Group(self, boards, Path(scratch), model, dtype, link_mbit_s).rows()
+                for cluster in [boards] if secure is None else [boards, secure.boards]:
+                    if "rate" not in cluster.not_emulated:
+                        for board in cluster.boards:
+                            cluster.change_link(board.spec.name, link_mbit_s * 1e6)
+                yield from _Group(self, boards, secure, Path(scratch), model, dtype, link_mbit_s).rows()
 
     def note(self, text: str) -> None:
         """Keeps a note, once."""
@@ -87,11 +91,13 @@ class _Split:
     cuts: dict[int, PlannedCuts]
     chains: dict[int, RunRequest]
     replicas: dict[int, RunRequest]
+    secure: dict[int, RunRequest]
     turns: dict[int, Turns]
+    secure_turns: dict[int, Turns]
 
     def estimate_invoke(self) -> None:
         """Where services do not say what `invoke` takes of the processor."""
-        for n, turns in self.turns.items():
+        for n, turns in [*self.turns.items(), *self.secure_turns.items()]:
             if not knows_invoke_cpu(turns):
                 frame_ms = invoke_cpu_ms(self.written.bundle, self.cuts[n].cuts)
                 turns.estimated_invoke_ms = tuple(ms / self.batch for ms in frame_ms)
@@ -103,6 +109,7 @@ class _Group:
 
     campaign: Campaign
     boards: EmulatedBoards
+    secure: SecureBoards | None
     scratch: Path
     model: str
     dtype: str
@@ -113,19 +120,27 @@ class _Group:
         file = self.campaign.model_file(self.model, self.dtype)
         planned = self._planned(file)
         splits = [self._split(file, batch, planned) for batch in settings.batches]
-        self._deploy([request for split in splits for request in (*split.chains.values(), *split.replicas.values())])
+        requests = [request for split in splits for request in (*split.chains.values(), *split.replicas.values())]
+        self._deploy(self.boards, requests)
+        if self.secure is not None:
+            self._deploy(self.secure.boards, [request for split in splits for request in split.secure.values()])
         for turn in range(settings.turns):
             for n in planned:
                 for split in splits:
                     batch = f", batch {split.batch}" if split.batch > 1 else ""
                     self._step(f"{n} boards{batch}, turn {turn + 1} of {settings.turns}")
-                    self._measure(split.turns[n], split.chains[n], split.replicas.get(n))
+                    self._measure(self.boards, split.turns[n], split.chains[n], split.replicas.get(n))
+                    if self.secure is not None:
+                        self._measure(self.secure.boards, split.secure_turns[n], split.secure[n])
         for split in splits:
             split.estimate_invoke()
         self._compare_with_defer(file, planned, splits)
         for n in settings.boards:
             for split in splits:
-                yield make_row(self._case(n, split), split.turns[n], split.turns[1])
+                case = self._case(n, split)
+                yield make_row(case, split.turns[n], split.turns[1])
+                if split.secure:
+                    yield make_row(replace(case, tls=True), split.secure_turns[n], split.turns[1], split.turns[n])
 
     def _split(self, file: Path, batch: int, planned: dict[int, PlannedCuts]) -> _Split:
         """The model for a batch, at the places that were planned for one image; what is predicted is so, too."""
@@ -143,7 +158,7 @@ class _Group:
             settings.codec,
             settings.seconds,
             settings.frames,
-            self._spare(),
+            None if not settings.spare_core else spare_core(self.boards, settings.cores),
         )
         chains = {n: replace(request, plan=chain_of(name, self.boards.named, cuts[n])) for n in cuts}
         replicas = {
@@ -151,7 +166,9 @@ class _Group:
             for n in cuts
             if n > 1 and settings.with_replicas
         }
-        return _Split(batch, written, cuts, chains, replicas, {n: Turns() for n in cuts})
+        secure = {} if self.secure is None else {n: self.secure.request(chains[n]) for n in chains}
+        turns, secure_turns = ({n: Turns() for n in cuts} for _ in range(2))
+        return _Split(batch, written, cuts, chains, replicas, secure, turns, secure_turns)
 
     def _planned(self, file: Path) -> dict[int, PlannedCuts]:
         """For each number of boards, and for one."""
@@ -171,19 +188,21 @@ class _Group:
             self.campaign.note(f"{self.model} {self.dtype} at {self.link_mbit_s:g} Mbit/s: {said}")
         return found
 
-    def _deploy(self, requests: list[RunRequest]) -> None:
+    def _deploy(self, boards: EmulatedBoards, requests: list[RunRequest]) -> None:
         self._step("deploying")
-        with self.boards.with_cores(None):
+        with boards.with_cores(None):
             for request in requests:
-                self.boards.call(deploy, request, timeout_s=_RUN_TIMEOUT_S)
+                boards.call(deploy, request, timeout_s=_RUN_TIMEOUT_S)
 
-    def _measure(self, turns: Turns, chain: RunRequest, replicas: RunRequest | None) -> None:
-        stages, latencies_ms, loaded = self.boards.call(measure_chain, chain, timeout_s=_RUN_TIMEOUT_S)
+    def _measure(
+        self, boards: EmulatedBoards, turns: Turns, chain: RunRequest, replicas: RunRequest | None = None
+    ) -> None:
+        stages, latencies_ms, loaded = boards.call(measure_chain, chain, timeout_s=_RUN_TIMEOUT_S)
         turns.alone.append(stages)
         turns.latencies_alone_ms.extend(latencies_ms)
         turns.loaded.append(loaded)
         if replicas is not None:
-            turns.replicas_images_per_s.append(self.boards.call(measure_rate, replicas, timeout_s=_RUN_TIMEOUT_S))
+            turns.replicas_images_per_s.append(boards.call(measure_rate, replicas, timeout_s=_RUN_TIMEOUT_S))
 
     def _compare_with_defer(self, file: Path, planned: dict[int, PlannedCuts], splits: list[_Split]) -> None:
         settings = self.campaign.settings
@@ -199,12 +218,6 @@ class _Group:
                     split.turns[n].defer_images_per_s = rate
             except (BaselineError, ImportError) as error:
                 self.campaign.note(f"{self.model} on {n} boards: no DEFER-style chain: {error}")
-
-    def _spare(self) -> SpareCore | None:
-        if not self.campaign.settings.spare_core or "cpu" in self.boards.not_emulated:
-            return None
-        held = {b.spec.name: (b.process.pid, ThreadQuota(b.group)) for b in self.boards.boards}
-        return SpareCore(self.campaign.settings.cores, held)
 
     def _case(self, n_boards: int, split: _Split) -> Case:
         settings, planned = self.campaign.settings, split.cuts[n_boards]

@@ -40,6 +40,7 @@ def chain(
     turns: int = typer.Option(3, min=1, help="How often all is measured, in turn; the medians count."),
     with_defer: bool = typer.Option(True, "--defer/--no-defer", help="The DEFER-style chain, for float32."),
     with_replicas: bool = typer.Option(True, "--replicas/--no-replicas", help="The whole model on every board."),
+    with_tls: bool = typer.Option(False, "--tls", help="Each chain with mutual TLS as well, in turn with plaintext."),
     replan: bool = typer.Option(False, "--replan", help="Plan anew, even if cuts are kept from an earlier run."),
     as_json: bool = typer.Option(False, "--json", help="Print rows as JSON."),
     json_file: Optional[Path] = typer.Option(None, metavar="FILE", help="Where to write the rows, table or not."),
@@ -69,6 +70,7 @@ def chain(
         turns=turns,
         with_replicas=with_replicas,
         with_defer=with_defer,
+        with_tls=with_tls,
         replan=replan,
     )
     machine = flat_rows(BENCHMARK, [this_machine()])[0]

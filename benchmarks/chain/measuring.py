@@ -36,7 +36,7 @@ class SpareCore:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What to run: a plan's chains through a bundle, for so long or for so many frames."""
+    """What to run: a plan's chains through a bundle, for so long or for so many frames; plaintext without credentials."""
 
     bundle: Path
     boards: Sequence[Board]
@@ -45,6 +45,7 @@ class RunRequest:
     seconds: float = 8.0
     frames: int | None = None
     spare: SpareCore | None = None
+    credentials: Path | None = None
 
 
 class ReplyTimes:
@@ -100,7 +101,8 @@ def _open(request: RunRequest, log: ReplyTimes) -> Dispatcher:
         open_bundle(request.bundle),
         list(request.boards),
         plan=request.plan,
-        insecure=True,
+        credentials=request.credentials,
+        insecure=request.credentials is None,
         recovers=False,  # boards that a plan leaves out are not to be kept busy
         codec=request.codec,
         open_timeout_s=_OPEN_TIMEOUT_S,

@@ -61,7 +61,7 @@ def plan_cuts(file: Path, boards: Sequence[Board], counts: Sequence[int]) -> dic
     """
     alike = tuple(replace(board, group=_GROUP) for board in boards)
     model, inventory = open_model(file), Inventory(alike)
-    settings = ProfileSettings(insecure=True)
+    settings = ProfileSettings()
     measured = run_in_loop(measure_fleet(model, inventory, settings, Listeners()))
     return {n: _plan(model, inventory, settings, measured, n) for n in counts}
 

@@ -21,6 +21,7 @@ class Row:
     One board and replicas have the same batch; a DEFER-style chain has none.
 
     Attributes:
+        share_of_plaintext: images_per_s with mutual TLS, over that of the same chain without; None in plaintext.
         batch: images in a frame. largest_difference_of_answers: to those of the images alone.
         latency_p50_ms, latency_p99_ms: an image's, from taking it to its answer; "alone": with nothing else in flight, where
             it waits in vain for others to fill its frame.
@@ -41,8 +42,10 @@ class Row:
     spare_core: bool
     link_mbit_s: float
     codec: str
+    tls: bool
     batch: int
     images_per_s: float
+    share_of_plaintext: Optional[float]
     bound_images_per_s: float
     bound_by: str
     share_of_bound: float
@@ -79,8 +82,11 @@ class Row:
     cuts: str
 
 
-def make_row(case: Case, turns: Turns, one_board: Turns) -> Row:
-    """The medians over the turns, and what follows from them. Args: one_board: the same model on one of the boards."""
+def make_row(case: Case, turns: Turns, one_board: Turns, plaintext: Turns | None = None) -> Row:
+    """The medians over the turns, and what follows from them.
+
+    Args: one_board: the same model on one of the boards. plaintext: the same chain without TLS.
+    """
     stages = turns.loaded[0].stages
     alone_ms = invoke_alone_ms(turns, case.cores)
     reply_bytes = turns.loaded[-1].reply_bytes
@@ -88,7 +94,7 @@ def make_row(case: Case, turns: Turns, one_board: Turns) -> Row:
     bound = bound_of(
         [s.board for s in stages], alone_ms, received, reply_bytes, cores=case.cores, link_mbit_s=case.link_mbit_s
     )
-    rate, one_rate = (statistics.median(run.images_per_s for run in t.loaded) for t in (turns, one_board))
+    rate, one_rate = _rate(turns), _rate(one_board)
     replicas = statistics.median(turns.replicas_images_per_s) if turns.replicas_images_per_s else None
     service_ms, invoke_ms, sent, raw = (
         medians(turns, lambda stage: stage.service_cpu_ms),
@@ -110,8 +116,10 @@ def make_row(case: Case, turns: Turns, one_board: Turns) -> Row:
         spare_core=case.spare_core,
         link_mbit_s=case.link_mbit_s,
         codec=case.codec,
+        tls=case.tls,
         batch=case.batch,
         images_per_s=rate,
+        share_of_plaintext=None if plaintext is None else rate / _rate(plaintext),
         **_bound_fields(bound, rate),
         planned_images_per_s=case.planned_images_per_s,
         one_board_images_per_s=one_rate,
@@ -145,6 +153,10 @@ def make_row(case: Case, turns: Turns, one_board: Turns) -> Row:
         invoke_cpu_from="the service" if knows_invoke_cpu(turns) else "runs of the partitions alone",
         cuts=" ".join(map(str, case.cuts)),
     )
+
+
+def _rate(turns: Turns) -> float:
+    return statistics.median(run.images_per_s for run in turns.loaded)
 
 
 def _bound_fields(bound: Bound, rate: float) -> dict[str, Any]:

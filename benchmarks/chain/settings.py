@@ -35,6 +35,7 @@ class Settings:
     turns: int = 3
     with_replicas: bool = True
     with_defer: bool = True
+    with_tls: bool = False
     replan: bool = False
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ THROUGHPUT: _Columns = (
     ("images/s", "images_per_s", ".2f"),
     ("bound", "bound_images_per_s", ".2f"),
     ("share", "share_of_bound", ".0%"),
+    ("of plaintext", "share_of_plaintext", ".1%"),
     ("x one board", "speedup_vs_one_board", ".2f"),
     ("x replicas", "speedup_vs_replicas", ".2f"),
     ("x DEFER-style", "speedup_vs_defer_style", ".1f"),
@@ -56,6 +57,8 @@ def cells(row: FlatRow, columns: _Columns) -> list[str]:
         found[2] += f" ({row['used_boards']} used)"
     if row["spare_core"]:
         found[2] += " +spare"
+    if row.get("tls"):
+        found[2] += " +TLS"
     return found
 
 

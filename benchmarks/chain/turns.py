@@ -28,6 +28,7 @@ class Case:
     codec: str
     cuts: tuple[int, ...]
     planned_images_per_s: Optional[float]
+    tls: bool = False
     batch: int = 1
     answers_difference: float = 0.0
 
