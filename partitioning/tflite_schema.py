@@ -22,6 +22,7 @@ IDENTIFIER = b"TFL3"
 _BUFFER_ALIGNMENT_BYTES = 16
 # Room for the vtables and names of one tensor or operator, so that the builder need not grow: growing copies everything.
 _OBJECT_BYTES = 512
+_OFFSET_BYTES = 4  # of an entry in a vector of tables
 
 
 def _names_by_value(enum: type) -> dict[int, str]:
@@ -64,7 +65,11 @@ def read_model(data: bytes) -> Any:
             "Expected a .tflite file made by a TensorFlow Lite or LiteRT converter."
         )
     try:
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+        root = schema.Model.GetRootAs(data, 0)
+        _require_own_entries(root, len(data))
+        model = schema.ModelT.InitFromObj(root)
+    except ModelFormatError:
+        raise
     except Exception as error:  # the generated reader raises struct, index, type and Unicode errors on bad bytes
         raise ModelFormatError(
             f"the TFLite file is corrupt or truncated ({error}). Convert or copy it again."
@@ -75,6 +80,20 @@ def read_model(data: bytes) -> Any:
         raise ModelFormatError("the TFLite file holds no graph. Convert the model again.")
     _attach_appended_data(model, data)
     return model
+
+
+def _require_own_entries(root: Any, file_bytes: int) -> None:
+    """Each entry of a vector of tables takes four bytes of its own, unless vectors are shared, as no converter does.
+
+    Unpacking writes out what is shared: of a file of 3 KB with subgraphs that are one and the same, a million tensors.
+    """
+    graphs = [root.Subgraphs(index) for index in range(root.SubgraphsLength())]
+    entries = sum(graph.TensorsLength() + graph.OperatorsLength() for graph in graphs)
+    if entries * _OFFSET_BYTES > file_bytes:
+        raise ModelFormatError(
+            f"the TFLite file is corrupt: its {file_bytes} bytes cannot hold {entries} tensors and operators. Convert or copy it "
+            "again."
+        )
 
 
 def write_model(model: Any) -> bytes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
+import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -314,3 +316,28 @@ def test_reading_leaves_the_file_as_it_is() -> None:
     for spec in plan_partitions(graph, [1, 2]):
         extract_partition(graph, spec)
     assert pack(graph.model) == before
+
+
+def test_read_refuses_a_file_whose_vectors_share_their_tables() -> None:
+    """Two hundred subgraphs that are one, with two hundred tensors that are one: forty thousand of them in some 2 KB."""
+    count = 200
+    builder = flatbuffers.Builder(4096)
+    schema.TensorStart(builder)
+    tensor = schema.TensorEnd(builder)
+
+    def vector(start: Callable[[flatbuffers.Builder, int], int], entry: int) -> int:
+        start(builder, count)
+        for _ in range(count):
+            builder.PrependUOffsetTRelative(entry)
+        return int(builder.EndVector())
+
+    tensors = vector(schema.SubGraphStartTensorsVector, tensor)
+    schema.SubGraphStart(builder)
+    schema.SubGraphAddTensors(builder, tensors)
+    subgraphs = vector(schema.ModelStartSubgraphsVector, schema.SubGraphEnd(builder))
+    schema.ModelStart(builder)
+    schema.ModelAddVersion(builder, 3)
+    schema.ModelAddSubgraphs(builder, subgraphs)
+    builder.Finish(schema.ModelEnd(builder), b"TFL3")
+    with pytest.raises(ModelFormatError, match="cannot hold 40000 tensors"):
+        Graph.from_bytes(bytes(builder.Output()))
