@@ -39,7 +39,7 @@ def node_service(
         ..., metavar="DIR", help="Directory for partitions and for what to load after a restart."
     ),
     name: Optional[str] = typer.Option(
-        None, help="The board's name in logs and descriptions. (default: the host name)"
+        None, help="The board's name in logs and descriptions. (default: its certificate's, or the host name)"
     ),
     threads: Optional[int] = typer.Option(None, min=1, help="Threads for the runtime. (default: all usable cores)"),
     runtime: str = typer.Option(
@@ -108,13 +108,15 @@ def node_service(
     log_to_stderr(log_level.upper())
     if metrics_tls and insecure:
         raise CredentialsError("--metrics-tls and --insecure exclude each other: there is no certificate. Choose one.")
+    credentials = choose_credentials(credentials_dir, insecure)
+    certified_name = None if credentials is None else credentials.identity.name
     config = NodeConfig(
         listen=Address.parse(listen),
         store=store,
-        name=name or socket.gethostname(),
+        name=name or certified_name or socket.gethostname(),
         threads=threads or default_threads(),
         runtime=runtime,
-        credentials=choose_credentials(credentials_dir, insecure),
+        credentials=credentials,
         max_frame_bytes=max_frame_mib * _MIB,
         drain_timeout_s=drain_timeout_s,
         peer_silence_s=peer_silence_s,

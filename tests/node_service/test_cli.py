@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
 import signal
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from bundle import Bundle
-from examples.local_boards import LocalBoard
+from examples.local_boards import LocalBoard, local_fleet
 from protos.v1.data_plane_pb2 import Error, Frame
 from tests.node_service.stubs import TIMEOUT_S, frames_to, opening, serve_stage
 from tests.node_service.test_data_plane import frame
@@ -142,3 +143,15 @@ def test_second_signal_stops_at_once(store_root: Path, zoo_bundle: MakeBundle) -
     assert board.process.wait(TIMEOUT_S) == 0
     stream.close()
     board.stop()
+
+
+def test_board_is_called_what_its_certificate_says_unless_it_is_given_a_name(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "node_service", "--listen", "127.0.0.1:0", "--store", str(tmp_path / "store")]
+    process = subprocess.Popen(
+        [*command, "--credentials", str(local_fleet().board("pi7"))], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    with process.stderr as lines:
+        assert any("pi7 serves on" in line for line in itertools.islice(lines, 20))
+        process.terminate()
+        assert process.wait(TIMEOUT_S) == 0
