@@ -95,7 +95,12 @@ async def exchange(
     address = boards[0].address.data_plane
     sock = await _connect(boards[0], address, budget.timeout_s)
     limits = StreamLimits(DEFAULT_MAX_FRAME_BYTES + HEADER_ROOM_BYTES)
-    tls = await asyncio.to_thread(_shake_hands, sock, boards[0], address, credentials, budget.timeout_s)
+    try:
+        tls = await asyncio.to_thread(_shake_hands, sock, boards[0], address, credentials, budget.timeout_s)
+    except asyncio.CancelledError:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)  # wakes the thread, which closes it
+        raise
     stream = MessageStream.request(sock, address, DATA_PLANE_STREAM, limits, tls)
     work = asyncio.ensure_future(asyncio.to_thread(_exchange, stream, boards, opening, list(payload), window, budget))
     try:

@@ -18,9 +18,10 @@ class ModelLoadError(TfliteRuntimeError):
 class MalformedModelError(ModelLoadError):
     """The model file is damaged, or made to harm: it is refused before a runtime sees it."""
 
-    def __init__(self, fault: str) -> None:
+    @classmethod
+    def because(cls, fault: str) -> MalformedModelError:
         """Args: fault: a sentence about "it", the file."""
-        super().__init__(f"the model file is malformed: {fault} Convert or copy it again.")
+        return cls(f"the model file is malformed: {fault} Convert or copy it again.")
 
 
 class OperatorRefusedError(ModelLoadError):

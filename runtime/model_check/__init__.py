@@ -32,7 +32,7 @@ def examine_file(path: Path) -> Findings:
     """As `examine`; of the file, only what is looked at comes into memory. Raises: OSError."""
     with path.open("rb") as file:
         if not path.stat().st_size:
-            raise MalformedModelError("it is empty.")
+            raise MalformedModelError.because("it is empty.")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
             return examine(data)
 

@@ -17,12 +17,14 @@ _SUBGRAPH_ENDINGS = ("Subgraph", "SubgraphIndex", "SubgraphIndices")
 def check_references(model: Table, file_bytes: int) -> None:
     """Raises MalformedModelError, which names a number that names nothing, a graph that calls itself, or data beyond the file."""
     if model.number("Version") != _SCHEMA_VERSION:
-        raise MalformedModelError(f"it is of schema version {model.number('Version')}; expected {_SCHEMA_VERSION}.")
+        raise MalformedModelError.because(
+            f"it is of schema version {model.number('Version')}; expected {_SCHEMA_VERSION}."
+        )
     if model.count("ExternalBufferGroups") or model.count("ExternalBuffers"):
-        raise MalformedModelError("its weights are in other files; a partition must hold its own.")
+        raise MalformedModelError.because("its weights are in other files; a partition must hold its own.")
     n_buffers, n_codes, n_subgraphs = (model.count(f) for f in ("Buffers", "OperatorCodes", "Subgraphs"))
     if not n_subgraphs or not n_codes or not n_buffers:
-        raise MalformedModelError("it holds no graph, no operators or no buffers.")
+        raise MalformedModelError.because("it holds no graph, no operators or no buffers.")
     for index, buffer in enumerate(model.tables("Buffers")):
         _check_outside(f"buffer {index}", buffer.number("Offset"), buffer.number("Size"), file_bytes)
     for metadata in model.tables("Metadata"):
@@ -45,12 +47,14 @@ def _check_tensors(where: str, graph: Table, n_buffers: int) -> None:
     for index, tensor in enumerate(graph.tables("Tensors")):
         _check_indices(f"tensor {index} {where} names buffer", [tensor.number("Buffer")], n_buffers)
         if tensor.number("Type") not in TYPES:
-            raise MalformedModelError(f"tensor {index} {where} is of type {tensor.number('Type')}, which is not known.")
+            raise MalformedModelError.because(
+                f"tensor {index} {where} is of type {tensor.number('Type')}, which is not known."
+            )
         for field in ("Shape", "ShapeSignature"):
             if tensor.count(field) > _MOST_DIMENSIONS:
-                raise MalformedModelError(f"tensor {index} {where} has {tensor.count(field)} dimensions.")
+                raise MalformedModelError.because(f"tensor {index} {where} has {tensor.count(field)} dimensions.")
             if any(n < -1 for n in tensor.numbers(field)):
-                raise MalformedModelError(
+                raise MalformedModelError.because(
                     f"tensor {index} {where} has a negative dimension: {list(tensor.numbers(field))}."
                 )
 
@@ -92,7 +96,7 @@ def _check_calls(calls: list[set[int]]) -> None:
             if state[index] == 0:
                 state[index] = 1
                 if any(state[n] == 1 for n in calls[index]):
-                    raise MalformedModelError(f"graph {index} calls itself, directly or through others.")
+                    raise MalformedModelError.because(f"graph {index} calls itself, directly or through others.")
                 waiting.extend(n for n in calls[index] if state[n] == 0)
             else:
                 state[index] = 2
@@ -102,10 +106,10 @@ def _check_calls(calls: list[set[int]]) -> None:
 def _check_outside(what: str, offset: int, size: int, file_bytes: int) -> None:
     """Large constants lie behind the flatbuffer; an offset of 0 or 1 is none."""
     if offset > 1 and offset + size > file_bytes:
-        raise MalformedModelError(f"{what} ends at byte {offset + size}, and the file at {file_bytes}.")
+        raise MalformedModelError.because(f"{what} ends at byte {offset + size}, and the file at {file_bytes}.")
 
 
 def _check_indices(what: str, indices: Iterable[int], count: int) -> None:
     for index in indices:
         if not 0 <= index < count:
-            raise MalformedModelError(f"{what} {index}, and there are {count}.")
+            raise MalformedModelError.because(f"{what} {index}, and there are {count}.")

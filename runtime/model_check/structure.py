@@ -96,7 +96,7 @@ def verified_model(data: Buffer) -> Table:
     Raises: MalformedModelError: not a TFLite file, or one that is damaged or made to harm.
     """
     if len(data) < 2 * _OFFSET_BYTES or bytes(data[4:8]) != IDENTIFIER:
-        raise MalformedModelError("its bytes 4 to 8 are not 'TFL3', as a TFLite file's are.")
+        raise MalformedModelError.because("its bytes 4 to 8 are not 'TFL3', as a TFLite file's are.")
     root = int(_U32.unpack_from(data, 0)[0])
     _Verifier(data).verify("Model", root)
     return Table(data, "Model", root)
@@ -210,4 +210,4 @@ def _place(data: Buffer, at: int, vtable: int, vtable_bytes: int, slot: int) -> 
 
 
 def _malformed(what: str, at: int, fault: str) -> MalformedModelError:
-    return MalformedModelError(f"{what} at byte {at} {fault}.")
+    return MalformedModelError.because(f"{what} at byte {at} {fault}.")

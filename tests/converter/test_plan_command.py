@@ -261,7 +261,7 @@ NOBODY = "127.0.0.1:1,127.0.0.1:2"
         (["--chains", "2", "--objective", "latency"], ["2 chains side by side are for throughput only"]),
         (["--boards", "127.0.0.1:1,127.0.0.1:1"], ["127.0.0.1:1 is named twice"]),
         (["--boards", "127.0.0.1:1,nonsense"], ["'nonsense' is not HOST:PORT"]),
-        (["--boards", "10.0.0.1:1"], ["--insecure"]),
+        (["--insecure", "--credentials", "nowhere"], ["--credentials and plaintext exclude each other"]),
         ([], ["board 127.0.0.1:1: ", "does not answer", "127.0.0.1:2 does not answer"]),
     ],
 )

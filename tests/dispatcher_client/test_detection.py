@@ -117,7 +117,7 @@ def test_board_that_stood_still_before_is_named_when_a_chain_opens(
         process = running.boards[index].process
         freeze(process)
         placement = place_in_order(bundle, running.named)
-        chain = Chain(placement, [RAW], insecure=False, on_reply=lambda report: None)
+        chain = Chain(placement, [RAW], credentials=OPERATOR, on_reply=lambda report: None)
         try:
             began_s = time.monotonic()
             with pytest.raises(BoardUnavailableError, match="no sign of life") as caught:

@@ -23,7 +23,6 @@ from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 from tests.freezing import freeze
 from tests.lasting_boards import LastingBoards
 from tests.node_service.stubs import TIMEOUT_S
-from transport.address import Address
 
 MakeBundle = Callable[..., Bundle]
 N_INPUTS = 120
@@ -105,16 +104,16 @@ def test_two_boards_at_once_and_then_the_spare(store_root: Path, bundle: Bundle,
 def test_requests_end_with_the_error_when_no_board_is_left(store_root: Path, bundle: Bundle) -> None:
     x = random_inputs(bundle, 0)
     with LocalBoards(1, store_root) as running:
-        boards = [Board("only", Address.parse(running.addresses[0]))] * 3
+        boards = running.named * 3
         with Dispatcher(bundle, boards) as chain:
             chain.infer(x)
             freeze(running.boards[0].process)
             requests = [chain.submit(x) for _ in range(3)]
             running.boards[0].process.kill()
             for request in requests:
-                with pytest.raises(BoardUnavailableError, match="only"):
+                with pytest.raises(BoardUnavailableError, match="board1"):
                     request.result(TIMEOUT_S)
-            with pytest.raises(BoardUnavailableError, match="only"):
+            with pytest.raises(BoardUnavailableError, match="board1"):
                 chain.infer(x)
 
 

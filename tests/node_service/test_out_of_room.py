@@ -20,6 +20,7 @@ from dispatcher_client.status import DrainResult, drain_board, read_status
 from examples.local_boards import LocalBoards
 from fleet.event_loop import run_in_loop
 from tests.bundles import split_file
+from tests.credentials import OPERATOR
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 from tests.partitioning.graph_builder import ModelBuilder
 
@@ -94,11 +95,11 @@ def test_old_deployment_serves_when_the_store_is(store_root: Path, zoo_bundle: M
 
 
 def drain(board: Board, *, undo: bool = False) -> DrainResult:
-    return run_in_loop(drain_board(board, undo=undo, insecure=False, timeout_s=5))
+    return run_in_loop(drain_board(board, undo=undo, credentials=OPERATOR, timeout_s=5))
 
 
 def state(board: Board) -> str:
-    (row,) = run_in_loop(read_status([board], insecure=False, timeout_s=5))
+    (row,) = run_in_loop(read_status([board], credentials=OPERATOR, timeout_s=5))
     return str(row["state"])
 
 

@@ -21,7 +21,7 @@ from tests.partitioning.graph_builder import ModelBuilder
 
 MIB = 2**20
 # Measuring is not what is tested: figures may be as bad as they like.
-SETTINGS = ProfileSettings(confidence=0.5, budget_s=0.05, timeout_s=20)
+SETTINGS = ProfileSettings(confidence=0.5, budget_s=0.05, credentials=OPERATOR, timeout_s=20)
 BRIEF = ExchangeBudget(seconds=0.03, frames=40)
 _SIDE = 1024
 LAYERS = 4

@@ -22,10 +22,11 @@ from fleet.inventory import Board
 from planner.errors import ProbeError
 from planner.exchange import ExchangeBudget, SteadyState, _half_width_share, exchange
 from protos.v1.data_plane_pb2 import Header, Hop, OpenStream
+from tests.credentials import OPERATOR
 from tests.freezing import freeze
 from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM
-from transport.errors import PlaintextRefusedError
+from transport.credentials import Credentials
 from transport.frame import pack_frame
 from transport.tensor_codec import encode_tensor
 
@@ -39,7 +40,7 @@ def run(board: Board, budget: ExchangeBudget = BUDGET, opening: OpenStream | Non
     opening = opening or OpenStream(probe=True)
     opening.hops.extend(hops)
     payload = [encode_tensor(np.zeros(100, np.uint8))]
-    return run_in_loop(exchange([board], opening, payload, 2, credentials=None, budget=budget))
+    return run_in_loop(exchange([board], opening, payload, 2, credentials=OPERATOR, budget=budget))
 
 
 @asynccontextmanager
@@ -126,7 +127,9 @@ def test_boards_own_refusal_is_raised_as_such(boards: LocalBoards) -> None:
 def test_board_that_falls_silent_is_given_up_and_named(store_root: Path) -> None:
     with LocalBoards(1, store_root) as running:
         freeze(running.boards[0].process)
-        with pytest.raises(ProbeError, match=r"no reply within 0\.5 s while dispatcher -> board1 was measured"):
+        with pytest.raises(
+            BoardUnavailableError, match=r"board1: 127\S+ did not finish the TLS handshake within 0\.5 s"
+        ):
             run(running.named[0], ExchangeBudget(timeout_s=0.5))
         running.boards[0].process.send_signal(signal.SIGCONT)
 
@@ -175,12 +178,15 @@ def connections_to(address: Address) -> int:
     return sum(int(row[2].rpartition(":")[2], 16) == address.port and row[3] in ("01", "02") for row in rows)
 
 
+@pytest.mark.parametrize("credentials", [None, OPERATOR], ids=["plaintext", "tls"])
 @pytest.mark.parametrize("accepts", [False, True])
-def test_exchange_that_is_interrupted_while_it_opens_leaves_no_connection(accepts: bool) -> None:
+def test_exchange_that_is_interrupted_while_it_opens_leaves_no_connection(
+    accepts: bool, credentials: Credentials | None
+) -> None:
     async def interrupt(board: Board) -> None:
         opening = OpenStream(probe=True, hops=[Hop(board=board.name, address=str(board.address))])
         budget = ExchangeBudget(timeout_s=60)
-        task = asyncio.ensure_future(exchange([board], opening, [], 1, credentials=None, budget=budget))
+        task = asyncio.ensure_future(exchange([board], opening, [], 1, credentials=credentials, budget=budget))
         await asyncio.wait([task], timeout=0.3)
         assert not task.done()
         task.cancel()
@@ -215,16 +221,11 @@ def test_board_that_is_not_there_is_named(host: str, why: str) -> None:
         run_in_loop(exchange([board], opening, [], 1, credentials=None, budget=BUDGET))
 
 
-def test_plaintext_off_loopback_must_be_asked_for() -> None:
-    with pytest.raises(PlaintextRefusedError):
-        run(Board("far", Address("192.0.2.1", 1)))
-
-
 def test_large_frames_fill_the_window(boards: LocalBoards) -> None:
     """Sending them waits for what only receiving brings."""
     board = boards.named[0]
     opening = OpenStream(probe=True, hops=[Hop(board=board.name, address=str(board.address), probe_bytes=10**6)])
     payload = [encode_tensor(np.zeros(10**6, np.uint8))]
     budget = ExchangeBudget(seconds=5.0, frames=20, timeout_s=10.0)
-    found = run_in_loop(exchange([board], opening, payload, 4, credentials=None, budget=budget))
+    found = run_in_loop(exchange([board], opening, payload, 4, credentials=OPERATOR, budget=budget))
     assert found.frames == 20 - 1 - 5

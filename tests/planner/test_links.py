@@ -16,6 +16,7 @@ from planner.link_probe import ProbeHop, probe
 from planner.links import LinkSpeed, MeasuredLinks, _rounds, _wanted, link_notes, measure_links
 from tests.credentials import OPERATOR
 from transport.address import Address
+from transport.credentials import Credentials
 
 BRIEF = ExchangeBudget(seconds=0.1, frames=60)
 
@@ -101,7 +102,7 @@ def test_slower_links_get_smaller_frames(monkeypatch: pytest.MonkeyPatch, bytes_
     sent = set()
 
     async def made_up(
-        hops: list[ProbeHop], own_bytes: int, window: int, *, insecure: bool, budget: ExchangeBudget
+        hops: list[ProbeHop], own_bytes: int, window: int, *, credentials: Credentials | None, budget: ExchangeBudget
     ) -> SteadyState:
         size_bytes = own_bytes + sum(hop.sends_bytes for hop in hops)
         sent.add(size_bytes)

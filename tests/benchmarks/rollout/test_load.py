@@ -76,7 +76,11 @@ def test_what_is_not_as_expected_is_counted(
 
     monkeypatch.setattr(load, "inputs_and_answers", changed)
     with LocalBoards(3, store_root) as running:
-        result = run_changes(replace(request_for, inventory=Inventory(tuple(running.named)), n_changes=1))
+        result = run_changes(
+            replace(
+                request_for, inventory=Inventory(tuple(running.named)), credentials=running.credentials, n_changes=1
+            )
+        )
     n_answers = len(result.answered_s)
     assert result.failed == 0
     if what == "wrong":

@@ -56,7 +56,11 @@ class _RefusedError(Exception):
 
 
 class _Call:
-    """The context of a call, of which handlers use one method."""
+    """The context of a call, of which handlers use two methods."""
+
+    def auth_context(self) -> dict[str, list[bytes]]:
+        """Of plaintext, in which every call is allowed."""
+        return {}
 
     async def abort(self, status: grpc.StatusCode, text: str) -> None:
         """Ends the call; INTERNAL is a defect, and the handler's error is its cause."""
@@ -136,7 +140,9 @@ async def _stream(parts: list[Any]) -> AsyncIterator[Any]:
 
 @contextmanager
 def _start(scratch: Path) -> Iterator[Run]:
-    logging.getLogger("node_service").setLevel(logging.CRITICAL)  # defects are raised
+    log = logging.getLogger("node_service")
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # defects are raised
     board = _Board(scratch / "store")
 
     def call_all(data: bytes) -> None:
@@ -144,9 +150,17 @@ def _start(scratch: Path) -> Iterator[Run]:
             board.loop.run_until_complete(board.call(number, parts))
         board.loop.run_until_complete(board.tidy())
 
-    yield call_all
-    board.loop.run_until_complete(board.close())
-    board.loop.close()
+    def end() -> None:
+        board.loop.run_until_complete(board.close())
+        board.loop.close()
+        log.setLevel(level)
+
+    try:
+        yield call_all
+    except Exception:  # not at the end of a process that never leaves the target
+        end()
+        raise
+    end()
 
 
 def _calls(data: bytes) -> Iterator[tuple[int, list[bytes]]]:

@@ -43,7 +43,7 @@ from transport.address import Address
 from transport.message_stream import StreamLimits, StreamListener
 
 listener = StreamListener(
-    Address("127.0.0.1", 0), "{PATH}", lambda stream: stream.run(lambda m: stream.taken(len(m))), StreamLimits(2**24)
+    Address("127.0.0.1", 0), "{PATH}", lambda stream: stream.run(lambda m: stream.taken(len(m))), StreamLimits(2**24), None
 )
 print(listener.address.port, flush=True)
 listener.start()
@@ -183,7 +183,7 @@ def test_frozen_process_is_given_up_though_its_system_takes_bytes() -> None:
     with subprocess.Popen([sys.executable, "-c", _SERVE], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = Address("127.0.0.1", int(process.stdout.readline()))
-        stream = open_stream(address, PATH, QUICK, insecure=False, timeout_s=20)
+        stream = open_stream(address, PATH, QUICK, credentials=None, name="board", timeout_s=20)
         over = threading.Event()
         acked: list[tuple[float, int]] = []
 

@@ -43,7 +43,7 @@ def establish_and_echo(stream: MessageStream) -> None:
 
 @contextlib.contextmanager
 def listening(limits: ListenerLimits = CONNECTIONS):
-    listener = StreamListener(Address("127.0.0.1", 0), PATH, establish_and_echo, LIMITS, limits)
+    listener = StreamListener(Address("127.0.0.1", 0), PATH, establish_and_echo, LIMITS, None, limits)
     listener.start()
     try:
         yield listener
@@ -57,7 +57,9 @@ class Good:
     """A peer that opens a stream, sends a message, and reads all the time."""
 
     def __init__(self, listener: StreamListener) -> None:
-        self.stream = open_stream(listener.address, PATH, StreamLimits(2**24), insecure=False, timeout_s=5)
+        self.stream = open_stream(
+            listener.address, PATH, StreamLimits(2**24), credentials=None, name="board", timeout_s=5
+        )
         self.answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._reading = in_thread(self._read)
         self.stream.send([b"opening"])
