@@ -21,8 +21,11 @@ from transport.message_stream.tls import TlsSession
 
 _log = logging.getLogger(__name__)
 _REQUEST_TIMEOUT_S = 10.0
-# Of the silence, for a connection, and for a handshake on it: the system tries again after a second if the first packet was lost.
+# Of the silence, for a connection: the system, which makes it, tries again after a second if the first packet was lost.
 _CONNECT_SHARE = 2.0
+# The least that a peer has for its handshake, as for its first words on the control plane: a slow board is busy with it for longer
+# than with a ping.
+_HANDSHAKE_S = 1.5
 _BACKLOG = 128
 # A connection that is cut wakes its thread, which then has little to do.
 _CUT_TIMEOUT_S = 1.0
@@ -50,6 +53,7 @@ def open_stream(
         name: what the peer's certificate must be valid for.
     Raises: ConnectError: nobody answers there; UntrustedPeerError: who does is another one.
     """
+    handshake_s = min(timeout_s, max(_HANDSHAKE_S, limits.silence_s))
     timeout_s = min(timeout_s, _CONNECT_SHARE * limits.silence_s)
     try:
         sock = socket.create_connection((address.host, address.port), timeout_s)
@@ -58,7 +62,7 @@ def open_stream(
         if isinstance(error, TimeoutError):
             reason = f"no connection within {timeout_s:.2g} s"
         raise ConnectError(f"{address} cannot be reached: {reason or error}") from error
-    tls = connect_securely(sock, address, credentials, name, timeout_s)
+    tls = connect_securely(sock, address, credentials, name, handshake_s)
     return MessageStream.request(sock, address, path, limits, tls)
 
 
