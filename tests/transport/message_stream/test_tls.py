@@ -15,6 +15,7 @@ import pytest
 
 from dispatcher_client.certificates import make_fleet
 from tests.transport.message_stream.by_hand import PATH, in_thread
+from tests.transport.message_stream.test_connections import echo
 from transport.address import Address
 from transport.credentials import Credentials, Right
 from transport.errors import ConnectError, StreamBrokenError, UntrustedPeerError
@@ -44,24 +45,6 @@ def ended(fleet: dict[str, Credentials], tmp_path_factory: pytest.TempPathFactor
     then = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=366)
     made = make_fleet(tmp_path_factory.mktemp("ended"), BOARDS, CLIENTS, now=then)
     return {name: Credentials(directory) for name, directory in made.items()}
-
-
-def echo(stream: MessageStream) -> None:
-    waiting: queue.SimpleQueue[memoryview | None] = queue.SimpleQueue()
-
-    def work() -> None:
-        while (message := waiting.get()) is not None:
-            stream.taken(len(message))
-            stream.post([message], TIMEOUT_S)
-        stream.finish(TIMEOUT_S)
-
-    worker = in_thread(work)
-    try:
-        stream.run(waiting.put, lambda: waiting.put(None))
-    finally:
-        stream.abort()
-        waiting.put(None)
-        worker.join()
 
 
 @contextmanager
