@@ -12,6 +12,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.fuzz.bounds import peak_bytes
 from tests.fuzz.child import Order
 from tests.fuzz.corpus import COMMITTED, FAILURES, REGRESSIONS, write_input
 from tests.fuzz.flight import Flight
@@ -85,14 +86,14 @@ def fuzz(
         )
         flight = Flight(flight_path)
         begun_s = time.monotonic()
-        status, log, peak_bytes = _run_child(order, flight, Path(scratch, "log"), hang_s)
+        status, log, most_bytes = _run_child(order, flight, Path(scratch, "log"), hang_s)
         wall_s = time.monotonic() - begun_s
         done, last = flight.inputs, flight.last
         flight.close()
     outcome = PASSED if status == 0 else HUNG if status is None else FAILED
     failing = None if outcome == PASSED else str(write_input(failures / name, last))
     sizes = [path.stat().st_size for path in kept.iterdir()]
-    row = Row(name, engine, done, wall_s, done / wall_s, peak_bytes, len(sizes), sum(sizes), outcome, failing)
+    row = Row(name, engine, done, wall_s, done / wall_s, most_bytes, len(sizes), sum(sizes), outcome, failing)
     return Outcome(row, log)
 
 
@@ -105,18 +106,18 @@ def _run_child(order: Order, flight: Flight, log: Path, hang_s: float) -> tuple[
         process = subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=said, stderr=said)
         status = None
         seen, seen_s = -1, time.monotonic()
-        peak_bytes = 0
+        most_bytes = 0
         try:
             while status is None and time.monotonic() - seen_s < hang_s:
                 if flight.inputs != seen:
                     seen, seen_s = flight.inputs, time.monotonic()
-                peak_bytes = _peak_bytes(process.pid) or peak_bytes
+                most_bytes = max(most_bytes, peak_bytes(process.pid))  # of one that has ended, 0
                 status = _wait(process, _LOOK_S)
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-    return status, log.read_text(errors="replace"), peak_bytes
+    return status, log.read_text(errors="replace"), most_bytes
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> int | None:
@@ -124,12 +125,3 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> int | None:
         return process.wait(seconds)
     except subprocess.TimeoutExpired:
         return None
-
-
-def _peak_bytes(pid: int) -> int | None:
-    """The most that a process has had resident so far; None of one that is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
