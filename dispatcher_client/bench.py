@@ -7,6 +7,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -108,6 +109,7 @@ def run_bench(
     frames: Iterator[Values],
     n_frames: int,
     on_frame: Callable[[int], None] = lambda done: None,
+    loaded_in: AbstractContextManager[object] | None = None,
 ) -> BenchFigures:
     """Runs frames through open chains and returns the figures.
 
@@ -115,6 +117,7 @@ def run_bench(
         log: what the dispatcher was opened with as `on_reply`.
         frames: inputs, single ones or whole batches; at least n_frames batches and some more for each chain.
         on_frame: hears how many frames of the loaded phase are done.
+        loaded_in: the loaded phase runs in its block.
     """
     n_chains = 1 + max(s.placement.chain_index for s in chain.stages)
     batch = chain.batch
@@ -122,9 +125,10 @@ def run_bench(
     whole = (join_values(list(itertools.islice(images, batch))) for _ in itertools.count())
     alone = [report for index in range(n_chains) for report in _run_alone(chain, index, log, whole)]
     log.reports.clear()
-    begun_s = time.perf_counter()
-    streamed_s = _run_loaded(chain, itertools.islice(images, n_frames * batch), on_frame)
-    elapsed_s = time.perf_counter() - begun_s
+    with loaded_in or nullcontext():
+        begun_s = time.perf_counter()
+        streamed_s = _run_loaded(chain, itertools.islice(images, n_frames * batch), on_frame)
+        elapsed_s = time.perf_counter() - begun_s
     loaded = list(log.reports)
     stages = _stage_figures(chain, alone, loaded)
     chains = [_chain_figures(index, stages, alone, loaded, batch) for index in range(n_chains)]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dispatcher_client.answer_changes import OutputChange
 from dispatcher_client.bench import BenchFigures
+from dispatcher_client.bench_cost import Cost
 from dispatcher_client.codec_comparison import CodecEffect
 from terminal import print_table
 
@@ -70,6 +71,28 @@ def show_figures(figures: BenchFigures) -> None:
         f"at full load; {figures.latency_alone_p50_ms:.2f} one at a time; "
         f"queueing adds {figures.queueing_in_stage_times:.1f} stage times"
     )
+
+
+def show_cost(cost: Cost) -> None:
+    """Prints what an image costs."""
+    one = cost.one_board
+    rows: list[tuple[str, str, str]] = [
+        (b.board, _joules(b.joules_per_image), f"{b.cpu_s_per_image * 1e3:.2f}") for b in cost.boards
+    ]
+    rows.append(("all boards", _joules(cost.joules_per_image), f"{cost.cpu_s_per_image * 1e3:.2f}"))
+    if one is not None and not one.why_not:
+        rows.append((f"{one.board} alone", _joules(one.joules_per_image), f"{one.cpu_s_per_image * 1e3:.2f}"))
+    print_table("what an image costs", ("board", "joules", "CPU ms"), rows, text_columns=1)
+    if one is None:
+        return
+    if one.why_not:
+        print(f"the whole model does not run on one board: {one.why_not}")
+    else:
+        print(f"{one.board} alone would do {one.images_per_s:.1f} images/s: the whole model, without any transport")
+
+
+def _joules(joules: float | None) -> str:
+    return "no sensor" if joules is None else f"{joules:.3g}"
 
 
 def show_effects(effects: Sequence[CodecEffect], source: str) -> None:

@@ -48,11 +48,13 @@ _MOST_HELD_S = 60.0
 class ReplyReport:
     """What is known of one answered request: its latency, as the application saw it, and each stage's timing.
 
-    Request ids count from 1 in each chain. The deployment id names the version that answered, as `status` shows it.
+    Request ids count from 1 in each chain. `sent_at_s` is by time.perf_counter. The deployment id names the version that
+    answered, as `status` shows it.
     """
 
     chain_index: int
     request_id: int
+    sent_at_s: float
     latency_s: float
     timings: tuple[StageTiming, ...]
     sent_bytes: int
@@ -289,6 +291,7 @@ class Chain:
         report = ReplyReport(
             chain_index=self.placement.stages[0].chain_index,
             request_id=header.request_id,
+            sent_at_s=pending.sent_at_s,
             latency_s=latency_s,
             timings=tuple(header.timings),
             sent_bytes=pending.sent_bytes,

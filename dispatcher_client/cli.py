@@ -1,12 +1,8 @@
-"""The client's command line: deploy, infer, bench, profile, status, undeploy, drain, watch, certs."""
+"""The client's command line: deploy, infer, bench, profile, status, top, undeploy, drain, watch, certs."""
 
 from __future__ import annotations
 
-import itertools
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Optional
 
@@ -14,55 +10,49 @@ import numpy as np
 import typer
 
 from bundle import BundleError, open_bundle
-from dispatcher_client.bench import ReplyLog, run_bench
-from dispatcher_client.bench_inputs import inputs_to_compare, split_inputs
-from dispatcher_client.bench_table import show_effects, show_figures
+from dispatcher_client.bench_command import bench
 from dispatcher_client.certs_command import certs
+from dispatcher_client.command_options import (
+    BOARDS,
+    BUNDLE,
+    CODEC,
+    JSON,
+    PLAN,
+    TIMEOUT,
+    TRACE,
+    read_values,
+    require_directory,
+    shown_uploads,
+)
 from dispatcher_client.deployment import deploy as deploy_bundle
 from dispatcher_client.dispatcher import Dispatcher
 from dispatcher_client.drain_command import drain
 from dispatcher_client.errors import DispatcherError, InputError, OptionError
 from dispatcher_client.identity import judge_fleet
-from dispatcher_client.micro_batches import single_specs
 from dispatcher_client.model_directory import ModelDirectory
 from dispatcher_client.placement import place_chains
 from dispatcher_client.profile_command import profile
 from dispatcher_client.status import read_status, undeploy_everywhere
-from dispatcher_client.values import Values, public_name
+from dispatcher_client.top_command import top
+from dispatcher_client.tracing import TraceRecorder
+from dispatcher_client.values import public_name
 from dispatcher_client.watch_command import try_out, watch
 from fleet.event_loop import run_in_loop
 from fleet.inventory import load_boards, load_inventory, parse_boards
 from fleet.options import CREDENTIALS, INSECURE
-from terminal import command_app, print_json, print_table, progress, run
+from terminal import command_app, print_json, print_table, run
 from transport.credentials import choose_credentials
 from transport.errors import TransportError
-from transport.tensor_codec import AUTO, setting_forms
 from transport.tensor_spec import Array
 
 app = command_app("Runs a bundle's model across boards.")
 
-_BUNDLE = typer.Argument(..., metavar="BUNDLE", help="Directory made by `python -m converter split`.")
-_BOARDS = typer.Option(..., metavar="FILE", help="boards.yaml, or addresses separated by commas.")
-_PLAN = typer.Option(
-    None,
-    "--plan",
-    metavar="FILE",
-    help="plan.yaml: which board serves which part. (default: the bundle's own, if its boards are there)",
-)
-_CODEC = typer.Option(
-    AUTO,
-    help=f"Coding of tensors between boards: auto (lossless, chosen by measurement), one of {', '.join(setting_forms())}, "
-    "or several to choose among, separated by commas, as auto,q8. half, q8, q4 and zfp:ERROR change the answers.",
-)
-_TIMEOUT = typer.Option(30.0, "--timeout-s", min=0.1, help="Limit for each answer of a board.")
-_JSON = typer.Option(False, "--json", help="Print JSON instead of a table.")
-
 
 @app.command()
 def deploy(
-    bundle: Path = _BUNDLE,
-    boards: str = _BOARDS,
-    plan: Optional[Path] = _PLAN,
+    bundle: Path = BUNDLE,
+    boards: str = BOARDS,
+    plan: Optional[Path] = PLAN,
     model_dir: Optional[Path] = typer.Option(
         None,
         "--to",
@@ -71,8 +61,8 @@ def deploy(
     ),
     credentials_dir: Optional[Path] = CREDENTIALS,
     insecure: bool = INSECURE,
-    timeout_s: float = _TIMEOUT,
-    as_json: bool = _JSON,
+    timeout_s: float = TIMEOUT,
+    as_json: bool = JSON,
 ) -> None:
     """Load the partitions of BUNDLE on the boards beside what they hold; upload only what a board lacks.
 
@@ -90,7 +80,7 @@ def deploy(
     opened = open_bundle(bundle)
     inventory = load_inventory(parse_boards(boards))
     chains = place_chains(opened, inventory.serving, plan)
-    with _uploads() as on_upload:
+    with shown_uploads() as on_upload:
         if model_dir is None:
             stages = run_in_loop(
                 deploy_bundle(opened, chains, credentials=credentials, timeout_s=timeout_s, on_upload=on_upload)
@@ -146,29 +136,31 @@ def deploy(
 
 @app.command()
 def infer(
-    bundle: Path = _BUNDLE,
-    boards: str = _BOARDS,
+    bundle: Path = BUNDLE,
+    boards: str = BOARDS,
     input_file: Path = typer.Option(
         ..., "--input", metavar="FILE", help=".npy for one input, .npz by input name for several."
     ),
     output_file: Optional[Path] = typer.Option(
         None, "--output", metavar="FILE", help=".npz to write the answer to, by output name."
     ),
-    plan: Optional[Path] = _PLAN,
+    plan: Optional[Path] = PLAN,
     credentials_dir: Optional[Path] = CREDENTIALS,
     insecure: bool = INSECURE,
-    codec: str = _CODEC,
-    timeout_s: float = _TIMEOUT,
-    as_json: bool = _JSON,
+    codec: str = CODEC,
+    trace: Optional[Path] = TRACE,
+    timeout_s: float = TIMEOUT,
+    as_json: bool = JSON,
 ) -> None:
     """Send one input through the chain and print the answer.
 
     Example: python -m dispatcher_client infer parts/ --boards boards.yaml --input x.npy
     """
     credentials = choose_credentials(credentials_dir, insecure)
-    values = _read_values(input_file)
-    if output_file is not None and not output_file.absolute().parent.is_dir():
-        raise InputError(f"the answer cannot be written to {output_file}: its directory does not exist.")
+    values = read_values(input_file)
+    require_directory(output_file, "the answer")
+    require_directory(trace, "the trace")
+    recorder = TraceRecorder()
     with Dispatcher(
         bundle,
         parse_boards(boards),
@@ -179,9 +171,12 @@ def infer(
         open_timeout_s=timeout_s,
         reply_timeout_s=timeout_s,
         recovers=False,  # one answer is not worth warming spares; who asks wants to hear which board is gone
+        on_reply=recorder,
     ) as chain:
         answer = chain.infer(values)
         named = answer if isinstance(answer, dict) else {public_name(chain.manifest.outputs[0]): answer}
+        if trace is not None:
+            recorder.write(trace, chain.stages)
     if output_file is not None:
         _write_answer(output_file, named)
     if as_json:
@@ -192,92 +187,17 @@ def infer(
         print(array)
 
 
-@app.command()
-def bench(
-    bundle: Path = _BUNDLE,
-    boards: str = _BOARDS,
-    frames: int = typer.Option(200, min=1, help="Frames at full load."),
-    input_file: Optional[Path] = typer.Option(
-        None,
-        "--input",
-        metavar="FILE",
-        help="Input to repeat; several, along the first dimension, take turns. (default: the bundle's sample)",
-    ),
-    plan: Optional[Path] = _PLAN,
-    credentials_dir: Optional[Path] = CREDENTIALS,
-    insecure: bool = INSECURE,
-    codec: str = _CODEC,
-    window: Optional[int] = typer.Option(
-        None, min=1, help="Most frames in flight in a chain. (default: set by what the answers show)"
-    ),
-    batch_wait_ms: float = typer.Option(
-        5.0, min=0.0, help="How long an input waits for others to fill its frame, if BUNDLE was split for a batch."
-    ),
-    timeout_s: float = _TIMEOUT,
-    as_json: bool = _JSON,
-) -> None:
-    """Measure throughput, its share of the bound, latency, and what each stage does.
-
-    With lossy codecs among --codec, compare their answers, too: each of these codecs alone against lossless transport. Give
-    several real inputs for that, or it takes variations of the sample.
-
-    Example: python -m dispatcher_client bench parts/ --boards boards.yaml --frames 500
-    """
-    credentials = choose_credentials(credentials_dir, insecure)
-    log = ReplyLog()
-    opened = open_bundle(bundle)
-    specs = single_specs(opened.manifest.inputs, opened.batch)
-    values = opened.load_sample()[0] if input_file is None else _read_values(input_file)
-    inputs = split_inputs(specs, values)
-    with (
-        _uploads() as on_upload,
-        Dispatcher(
-            opened,
-            parse_boards(boards),
-            plan=plan,
-            credentials=credentials,
-            insecure=insecure,
-            codec=codec,
-            window=window,
-            batch_wait_ms=batch_wait_ms,
-            open_timeout_s=timeout_s,
-            reply_timeout_s=timeout_s,
-            recovers=False,  # the chain that was asked for is measured, or none
-            on_reply=log,
-            on_upload=on_upload,
-        ) as chain,
-        progress() as display,
-    ):
-        task = display.add_task("frames", total=frames)
-        figures = run_bench(
-            chain, log, itertools.cycle(inputs), frames, lambda done: display.update(task, completed=done)
-        )
-        if chain.has_lossy_codecs:
-            display.update(task, description="comparing answers")
-        compared, source = inputs_to_compare(specs, inputs, is_sample=input_file is None)
-        effects = chain.compare_codecs(compared)
-        lossless_only = "; not through lossy codecs" if chain.has_lossy_codecs else ""
-        text = f"{chain.promise.text}{lossless_only}"
-    if as_json:
-        changes = {"codec_effects": [e.as_json() for e in effects], "compared_inputs": source if effects else None}
-        print_json({**figures.as_json(), "bits": text, **changes})
-    else:
-        show_figures(figures)
-        if effects:
-            show_effects(effects, source)
-        print(f"bits: {text}")
-
-
+app.command()(bench)
 app.command()(profile)
 
 
 @app.command()
 def status(
-    boards: str = _BOARDS,
+    boards: str = BOARDS,
     credentials_dir: Optional[Path] = CREDENTIALS,
     insecure: bool = INSECURE,
     timeout_s: float = typer.Option(3.0, "--timeout-s", min=0.1, help="Limit for each board."),
-    as_json: bool = _JSON,
+    as_json: bool = JSON,
 ) -> None:
     """Show what each board is, holds and serves; exit status 1 if one does not answer.
 
@@ -311,12 +231,12 @@ def status(
 
 @app.command()
 def undeploy(
-    bundle: Path = _BUNDLE,
-    boards: str = _BOARDS,
+    bundle: Path = BUNDLE,
+    boards: str = BOARDS,
     credentials_dir: Optional[Path] = CREDENTIALS,
     insecure: bool = INSECURE,
-    timeout_s: float = _TIMEOUT,
-    as_json: bool = _JSON,
+    timeout_s: float = TIMEOUT,
+    as_json: bool = JSON,
 ) -> None:
     """Unload every splitting of BUNDLE; stored partitions stay.
 
@@ -339,6 +259,7 @@ def undeploy(
         raise typer.Exit(1)
 
 
+app.command()(top)
 app.command()(drain)
 app.command()(watch)
 app.add_typer(certs, name="certs")
@@ -355,17 +276,6 @@ def _join(deployment_ids: Iterable[str]) -> str:
     return f"{', '.join(distinct)} {'are' if len(distinct) > 1 else 'is'}"
 
 
-def _read_values(path: Path) -> Values:
-    try:
-        with path.open("rb") as file:
-            loaded: Any = np.load(file, allow_pickle=False)
-            return loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(
-            f"{path} cannot be read as .npy or .npz: {error}. Write it with numpy.save or numpy.savez."
-        ) from error
-
-
 def _json_numbers(array: Array) -> Any:
     """Nested lists; null where JSON has no number (NaN, infinities)."""
     numbers = array.astype(object)
@@ -379,16 +289,3 @@ def _write_answer(path: Path, named: dict[str, Array]) -> None:
             np.savez(file, **named)  # type: ignore[arg-type]  # the stub confuses arrays with options
     except OSError as error:
         raise InputError(f"the answer cannot be written to {path}: {error}.") from error
-
-
-@contextmanager
-def _uploads() -> Iterator[Callable[[str, int, int], None]]:
-    with progress() as display:
-        tasks: dict[str, Any] = {}
-
-        def show(board: str, sent_bytes: int, total_bytes: int) -> None:
-            if board not in tasks:
-                tasks[board] = display.add_task(f"uploading to {board}", total=total_bytes)
-            display.update(tasks[board], completed=sent_bytes)
-
-        yield show

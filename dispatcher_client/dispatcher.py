@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from importlib.metadata import version
 from types import TracebackType
 
 from bundle import Bundle, open_bundle
@@ -18,10 +19,11 @@ from dispatcher_client.deadlines import Deadline
 from dispatcher_client.deployment import DeployedStage, OnUpload
 from dispatcher_client.door import Door
 from dispatcher_client.entrance import Entrance
-from dispatcher_client.errors import ChainClosedError, OptionError, ReplyTimeoutError
+from dispatcher_client.errors import ChainClosedError, MetricsError, OptionError, OverloadedError, ReplyTimeoutError
 from dispatcher_client.identity import BitPromise
 from dispatcher_client.journal import Journal, JournalModel
 from dispatcher_client.journaled_stream import stream_new
+from dispatcher_client.metrics import DispatcherCollector, DispatcherSources, Load, RequestStatistics
 from dispatcher_client.micro_batches import is_whole_batch, join_batch
 from dispatcher_client.model_directory import open_bundle_or_newest
 from dispatcher_client.model_watch import ModelWatch, WatchEvent
@@ -32,7 +34,9 @@ from dispatcher_client.service import ServiceSettings
 from dispatcher_client.values import Answer, Values
 from fleet.event_loop import require_other_thread
 from fleet.inventory import BoardsSource, load_inventory
+from monitoring.metrics_server import MetricsServer
 from protos.v1.manifest_pb2 import Manifest
+from transport.address import Address
 from transport.credentials import Credentials, choose_credentials
 from transport.message_stream import SILENCE_S
 from transport.tensor_codec import AUTO, parse_settings
@@ -70,6 +74,7 @@ class Dispatcher:
         silence_s: float = SILENCE_S,
         recovers: bool = True,
         check_sample: bool = True,
+        metrics: str | None = None,
         on_reply: Callable[[ReplyReport], None] = lambda report: None,
         on_upload: OnUpload = lambda board, sent_bytes, total_bytes: None,
     ) -> None:
@@ -100,6 +105,9 @@ class Dispatcher:
                 a broken chain has end with its error.
             check_sample: compare each chain's answer to the bundle's sample with the whole model's when opening; what lossy
                 codecs change of it is logged at the level of information.
+            metrics: "host:port" on which Prometheus may scrape this dispatcher while it is open; port 0 lets the system choose,
+                see `metrics_address`. Over plain HTTP, and who reaches it can read it: loopback is a good host. An application
+                that has a registry or a server of its own registers `collector` there.
             on_reply: hears of every answered request, on a thread that each chain has for its answers, so with several chains
                 maybe at the same time; must return at once.
             on_upload: hears (board, bytes sent, bytes in all) while partitions are uploaded.
@@ -130,12 +138,19 @@ class Dispatcher:
         )
         self._on_reply = on_reply
         self._on_upload = on_upload
+        self._metrics_wanted = None if metrics is None else Address.parse(metrics)
+        self._metrics: MetricsServer | None = None
+        self._statistics = RequestStatistics()
         self._opening = threading.Lock()  # of open, close and deploy: two at once would leave a stream behind
         self._entrance: Entrance[Release] = Entrance()  # it has the release while that is open
         self._release = self._released(opened, plan)
 
     def _released(self, bundle: Bundle, plan: PlanSource | None) -> Release:
-        return Release(bundle, self._inventory, plan, self._settings, self._on_reply)
+        return Release(bundle, self._inventory, plan, self._settings, self._hear)
+
+    def _hear(self, report: ReplyReport) -> None:
+        self._statistics.hear(report)
+        self._on_reply(report)
 
     def __repr__(self) -> str:
         chains = " | ".join(f"{p.splitting.deployment_id} {p.route}" for p in self._release.placements)
@@ -207,16 +222,70 @@ class Dispatcher:
             raise ChainClosedError("the chain is not open.")
         return self._release.promise
 
+    @property
+    def collector(self) -> DispatcherCollector:
+        """Its figures, for a registry of prometheus_client."""
+        credentials = self._settings.credentials
+        return DispatcherCollector(
+            DispatcherSources(
+                version=version("boardline"),
+                model=lambda: self.manifest.model_name,
+                requests=self._statistics,
+                incidents=self._settings.incidents,
+                load=self._load,
+                waiting=lambda: self._door.n_waiting,
+                certificate_ends_s=lambda: None if credentials is None else credentials.identity.ends_s,
+            )
+        )
+
+    @property
+    def metrics_address(self) -> str | None:
+        """Where Prometheus may scrape it at present; None: nowhere."""
+        return None if self._metrics is None else str(self._metrics.address)
+
+    def _load(self) -> Load:
+        release = self._release
+        service = release.service
+        return Load(
+            placements=release.placements if service is None else service.placements,
+            windows=release.windows.settled_sizes,
+            in_flight=release.windows.outstanding,
+            open_chains=[] if service is None else service.open_chains,
+            batch=release.bundle.batch,
+        )
+
     def open(self) -> None:
         """Deploys, opens the streams and checks the sample; does nothing if open.
 
-        Raises: BoardError: naming the board. BitIdentityError: the sample's answer is not the whole model's.
+        Raises: BoardError: naming the board. BitIdentityError: the sample's answer is not the whole model's. MetricsError:
+            metrics cannot be served where they should be.
         """
         require_other_thread("open")
         with self._opening:
             if self._entrance.current is None:
-                self._release.open(self._on_upload)
+                self._serve_metrics()
+                try:
+                    self._release.open(self._on_upload)
+                except BaseException:
+                    self._end_metrics()
+                    raise
                 self._entrance.exchange(self._release)
+
+    def _serve_metrics(self) -> None:
+        wanted = self._metrics_wanted
+        if wanted is None:
+            return
+        try:
+            self._metrics = MetricsServer(wanted, self.collector, None)  # clients' certificates are no servers'
+        except OSError as error:
+            raise MetricsError(
+                f"cannot serve metrics on {wanted}: {error.strerror or error}. Choose another address, or port 0."
+            ) from error
+
+    def _end_metrics(self) -> None:
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
 
     def close(self) -> None:
         """Sends what waits for a batch to fill, then ends the streams; what the boards hold stays loaded. May be called twice."""
@@ -225,6 +294,7 @@ class Dispatcher:
             release = self._entrance.exchange(None)
             if release is not None:
                 release.close()
+            self._end_metrics()
 
     def deploy(self, bundle: str | os.PathLike[str] | Bundle, *, plan: PlanSource | None = None) -> None:
         """Goes over to another version of the model while requests come, none of which fails.
@@ -306,6 +376,16 @@ class Dispatcher:
         self, values: Values, timeout_s: float | None, chain_index: int | None, door: Door | None
     ) -> Future[Answer]:
         deadline = self._deadline(timeout_s)
+        begun_s = time.perf_counter()
+        try:
+            future = self._enter(values, deadline, chain_index, door)
+        except OverloadedError:
+            self._statistics.refused()
+            raise
+        self._statistics.follow(future, begun_s)
+        return future
+
+    def _enter(self, values: Values, deadline: Deadline, chain_index: int | None, door: Door | None) -> Future[Answer]:
         try:
             with self._entrance.enter(deadline) as release:
                 n_chains = len((release or self._release).placements)

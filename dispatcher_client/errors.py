@@ -46,6 +46,10 @@ class JournalError(DispatcherError):
     """A journal is damaged, in use, of another model or another source of inputs, or cannot be written."""
 
 
+class MetricsError(DispatcherError):
+    """Metrics cannot be served where they should be."""
+
+
 class VersionMisfitError(DispatcherError):
     """A new version of the model has other inputs or outputs than the one that serves."""
 

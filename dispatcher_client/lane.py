@@ -16,6 +16,7 @@ import numpy as np
 from dispatcher_client.chain import Chain
 from dispatcher_client.deadlines import Deadline, Deadlines
 from dispatcher_client.errors import AbandonedError, ChainClosedError, DispatcherError, late, own_instance
+from dispatcher_client.incidents import Incident, Incidents
 from dispatcher_client.placement import ChainPlacement
 from dispatcher_client.reply import Reply
 from fleet.errors import (
@@ -112,14 +113,16 @@ class Lane:
         chain: Chain,
         on_break: Callable[[Lane, Chain, DispatcherError], None],
         elsewhere: Callable[[Lane], Lane | None] = lambda lane: None,
+        incidents: Incidents | None = None,
     ) -> None:
         """Args:
         on_break: hears once of each chain that broke, on the thread that noticed; must return at once, and have `resume` or
             `give_up` called later.
         elsewhere: another lane that is open, for what waits in this one; must return at once.
+        incidents: where breaks, and requests that are sent again, are counted.
         """
         self.chain = chain
-        self.replayed = 0  # requests that went to another chain
+        self._incidents = incidents or Incidents()
         self._on_break = on_break
         self._elsewhere = elsewhere
         self._lock = threading.Lock()
@@ -230,7 +233,8 @@ class Lane:
 
     def _send(self, chain: Chain, request: _Request) -> Reply | None:
         request.attempts += 1
-        self.replayed += request.attempts > 1
+        if request.attempts > 1:
+            self._incidents.note(Incident.REPLAY)
         try:
             reply = chain.post(request.tensors, request.deadline)
         except Exception as error:  # nobody may wait for ever for what was never sent
@@ -273,6 +277,7 @@ class Lane:
             if is_first:
                 self._change(LaneEvent.BROKE)
         if is_first:
+            self._incidents.note(Incident.BREAK)
             self._on_break(self, chain, error)
 
     def _wait(self, request: _Request) -> bool:

@@ -17,6 +17,7 @@ from dispatcher_client.chain import Chain
 from dispatcher_client.deployment import deploy_stages
 from dispatcher_client.errors import DispatcherError
 from dispatcher_client.identity import RuntimeComparison
+from dispatcher_client.incidents import Incident, Incidents
 from dispatcher_client.lane import Lane, LaneState
 from dispatcher_client.loop_work import LoopWork, WorkInterrupted
 from dispatcher_client.placement import ChainPlacement, StagePlacement
@@ -51,6 +52,7 @@ class RecoverySettings:
     credentials: Credentials | None
     open_timeout_s: float
     timeout_s: float = 30.0
+    incidents: Incidents = field(default_factory=Incidents)
 
 
 @dataclass
@@ -107,7 +109,6 @@ class Recovery:
         self._closing: list[threading.Thread] = []
         self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name="boardline-recovery", daemon=True)
-        self.failovers = 0
         self.runtimes = RuntimeComparison()
 
     def serve(self, placements: Sequence[ChainPlacement]) -> list[Lane]:
@@ -135,7 +136,7 @@ class Recovery:
 
     def _lane(self, placement: ChainPlacement) -> Lane:
         self._held |= {(s.board.name, placement.splitting.deployment_id, s.stage_index) for s in placement.stages}
-        return Lane(self._make_chain(placement), self._broke, self._elsewhere)
+        return Lane(self._make_chain(placement), self._broke, self._elsewhere, self._settings.incidents)
 
     def start(self) -> None:
         """The lanes' chains are open: mends them from now on."""
@@ -197,25 +198,28 @@ class Recovery:
         lane, error = broken.lane, broken.error
         if lane.chain is not broken.chain or lane.state is not LaneState.MENDING:
             return
-        _log.warning("a chain broke: %s", error)
+        about = {"chain": self._lanes.index(lane), "deployment": lane.placement.splitting.deployment_id}
+        _log.warning("a chain broke: %s", error, extra=about)
         give_up_s = self._clock() + self._settings.timeout_s
         trials = _Trials()
         while lane.state is LaneState.MENDING and not self._is_stopped:
             placement = self._remedy(lane, trials) if self._note(error, trials) else None
             if placement is None or self._clock() > give_up_s:
                 lane.give_up(error)
-                _log.error("nothing is left to mend the chain with: %s", error)
+                _log.error("nothing is left to mend the chain with: %s", error, extra=about)
                 return
             try:
                 chain = self._open(placement, gives_way=False)
             except DispatcherError as another:
                 error = another
+                self._settings.incidents.note(Incident.RETRY)
                 continue
-            self.failovers += 1
+            self._settings.incidents.note(Incident.FAILOVER)
             if trials.unproved:
                 self._unproved_at_s = self._clock() + _UNPROVED_AGAIN_S
             self._resume(lane, chain)
-            _log.warning("the chain goes on as %s after %.3f s", placement.route, time.monotonic() - broken.at_s)
+            took_s = time.monotonic() - broken.at_s
+            _log.warning("the chain goes on as %s after %.3f s", placement.route, took_s, extra=about)
             return  # if it has broken already, that is a task of its own
 
     def _resume(self, lane: Lane, chain: Chain) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from bundle import Bundle
@@ -16,6 +16,7 @@ from dispatcher_client.deadlines import Deadline
 from dispatcher_client.deployment import DeployedStage, OnUpload, deploy
 from dispatcher_client.door import Door
 from dispatcher_client.identity import BitPromise, judge_fleet
+from dispatcher_client.incidents import Incidents
 from dispatcher_client.placement import ChainPlacement
 from dispatcher_client.recovery import Recovery, RecoverySettings
 from dispatcher_client.sample_check import compare_samples, log_effects
@@ -44,6 +45,7 @@ class ServiceSettings:
     recovers: bool
     window: int | None
     batch_wait_s: float
+    incidents: Incidents = field(default_factory=Incidents)
 
     @property
     def lossy(self) -> list[CodecSetting]:
@@ -71,7 +73,7 @@ class Service:
         self._windows = windows
         self._recovery: Recovery | None = None
         if settings.recovers:
-            how = RecoverySettings(settings.credentials, settings.open_timeout_s)
+            how = RecoverySettings(settings.credentials, settings.open_timeout_s, incidents=settings.incidents)
             self._recovery = Recovery(bundle, boards, self._chain, how)
             self._group = ChainGroup(self._recovery.serve(placements), windows)
         else:

@@ -9,9 +9,9 @@ from typing import Optional
 
 import typer
 
+from monitoring.log_lines import LogForm, log_to_stderr
 from node_service.config import MAX_WAITING_FRAMES, NodeConfig
 from node_service.errors import NodeServiceError
-from node_service.log_lines import log_to_stderr
 from node_service.machine import default_threads
 from node_service.partition_checks import TRIAL_LOADS
 from node_service.server import serve
@@ -97,15 +97,25 @@ def node_service(
     metrics_tls: bool = typer.Option(
         False, "--metrics-tls", help="Serve metrics over HTTPS, to holders of a certificate of the fleet only."
     ),
+    sensors_root: Path = typer.Option(
+        Path("/"),
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        help="Where the board's own sys and dev are, for sensors of power and heat; for a service in a container.",
+    ),
     log_level: str = typer.Option(
         "info", help="debug, info, warning or error.", callback=one_of(("debug", "info", "warning", "error"))
+    ),
+    log_format: LogForm = typer.Option(
+        LogForm.TEXT, help="Lines for people (for a journal, where it listens), or a JSON object in each line."
     ),
 ) -> None:
     """Serve partitions on this board until SIGTERM.
 
     Example: python -m node_service --listen 127.0.0.1:50051 --store ./store
     """
-    log_to_stderr(log_level.upper())
+    log_to_stderr(log_level.upper(), log_format, {} if name is None else {"board": name})
     if metrics_tls and insecure:
         raise CredentialsError("--metrics-tls and --insecure exclude each other: there is no certificate. Choose one.")
     credentials = choose_credentials(credentials_dir, insecure)
@@ -130,6 +140,7 @@ def node_service(
         require_signature=require_signature,
         metrics=_metrics_address(Address.parse(listen), metrics),
         metrics_tls=metrics_tls,
+        sensors_root=sensors_root,
     )
     asyncio.run(serve(config))
 

@@ -25,7 +25,7 @@ class NodeConfig:
     leave `store_reserve_bytes` of the disk free. Partitions may have `allow_operators` beside the runtime's own; before they are
     loaded they are tried in another process: `trial_load` is "always", "new" or "never". With `require_signature`, a public key's
     file, they must be in a signed manifest. `metrics` is where Prometheus scrapes, None for nowhere; with `metrics_tls` over HTTPS,
-    with a certificate of the fleet.
+    with a certificate of the fleet. Sensors of power and heat are looked for below `sensors_root`.
     """
 
     listen: Address
@@ -47,3 +47,4 @@ class NodeConfig:
     require_signature: Path | None = None
     metrics: Address | None = None
     metrics_tls: bool = False
+    sensors_root: Path = Path("/")

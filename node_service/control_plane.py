@@ -22,6 +22,7 @@ from node_service.measuring_turn import MeasuringTurn
 from node_service.profiler import Profiler
 from node_service.store import Store
 from node_service.uploads import unless_silent
+from node_service.vitals import Vitals
 from protos.v1 import control_plane_pb2 as messages
 from protos.v1 import control_plane_pb2_grpc
 from runtime import TfliteRuntime
@@ -78,6 +79,7 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
         turn: MeasuringTurn,
         draining: asyncio.Event,
         set_drained: Callable[[bool], Awaitable[str]],
+        vitals: Vitals,
     ) -> None:
         """Args: set_drained: takes the board out of service, or back; why a restart will not find it so."""
         self._config = config
@@ -88,12 +90,13 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
         self._turn = turn
         self._draining = draining
         self._set_drained = set_drained
+        self._vitals = vitals
 
     @_call(Right.STREAM)
     async def Describe(self, _request: messages.DescribeRequest, _call: Any) -> messages.Description:
         """What this board is and holds."""
         total_bytes, available_bytes = memory_bytes()
-        return messages.Description(
+        described = messages.Description(
             protocol_version=PROTOCOL_VERSION,
             software_version=version("boardline"),
             name=self._config.name,
@@ -109,6 +112,8 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
             usable_cores=usable_cores(),
             certificate_ends_s=0.0 if self._config.credentials is None else self._config.credentials.identity.ends_s,
         )
+        self._vitals.add_to(described)
+        return described
 
     @_call(Right.STREAM)
     async def FindMissing(self, request: messages.FindMissingRequest, _call: Any) -> messages.FindMissingReply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from node_service.config import NodeConfig
@@ -13,9 +13,9 @@ from node_service.deployments import Deployments
 from node_service.errors import RefusedError, is_expected, to_frame_error
 from node_service.frame_work import FrameStage
 from node_service.machine import usable_cores
-from node_service.metrics.frame_statistics import FrameFigures, FrameStatistics, StageKey
+from node_service.metrics.frame_statistics import CodedBytes, FrameFigures, FrameStatistics, StageKey
 from node_service.next_board import NextBoard
-from node_service.open_streams import OpenStreams
+from node_service.open_streams import Ending, OpenStreams
 from node_service.opening import read_opening
 from node_service.probe_stage import Probes
 from node_service.stage_stream import StageStream
@@ -103,16 +103,22 @@ class DataPlane:
         self._watchdog.stop()
 
     def _serve(self, upstream: MessageStream) -> None:
-        board, stage_index = self._config.name, 0
+        board, stage_index, deployment_id = self._config.name, 0, ""
         try:
             opening = read_opening(upstream)
             board, stage_index = opening.hops[0].board, opening.hops[0].stage_index
-            self._open_and_run(opening, upstream)
+            deployment_id = opening.deployment_id
+            failed = self._open_and_run(opening, upstream)
+            self._streams.note_end(Ending.FAILED if failed else Ending.FINISHED)
         except StreamBrokenError as error:
-            _log.warning("a stream to stage %d was broken by its sender: %s", stage_index, error)
+            self._streams.note_end(Ending.BROKEN)
+            about = {"deployment": deployment_id, "stage": stage_index}
+            _log.warning("a stream to stage %d was broken by its sender: %s", stage_index, error, extra=about)
         except Exception as error:
+            self._streams.note_end(Ending.REFUSED)
             if is_expected(error):
-                _log.warning("a stream to stage %d was not opened: %s", stage_index, error)
+                about = {"deployment": deployment_id, "stage": stage_index}
+                _log.warning("a stream to stage %d was not opened: %s", stage_index, error, extra=about)
             else:
                 _log.exception("a stream to stage %d was not opened, by a defect", stage_index)
             with contextlib.suppress(StreamBrokenError, StreamStalledError):  # the peer may be gone, or take nothing
@@ -121,7 +127,8 @@ class DataPlane:
                 upstream.finish(_REFUSAL_TIMEOUT_S)
                 upstream.wait_for_end()
 
-    def _open_and_run(self, opening: OpenStream, upstream: MessageStream) -> None:
+    def _open_and_run(self, opening: OpenStream, upstream: MessageStream) -> bool:
+        """Whether the stream was ended with an error."""
         this, next_board = opening.hops[0], self._next_board(opening)
         allowed = _codecs_here(opening)
         with self._stage(opening) as stage:
@@ -154,15 +161,20 @@ class DataPlane:
                     max_waiting=self._config.max_waiting_frames,
                     on_frame=self._on_frame(opening),
                 )
+                about = {"deployment": opening.deployment_id, "stage": this.stage_index}
+                if not opening.probe:
+                    onward = "back" if next_board is None else f"on to {opening.hops[1].board}"
+                    _log.info("a stream to stage %d is open, answers go %s", this.stage_index, onward, extra=about)
                 with self._streams.registered(stream):
                     stream.run()
+                return stream.has_failed
             finally:
                 if next_board is not None:
                     next_board.close()
 
-    def _on_frame(self, opening: OpenStream) -> Callable[[FrameFigures], None]:
+    def _on_frame(self, opening: OpenStream) -> Callable[[FrameFigures, Sequence[CodedBytes]], None]:
         if opening.probe:
-            return lambda figures: None
+            return lambda figures, coded: None
         return partial(self._statistics.note, StageKey(opening.deployment_id, opening.hops[0].stage_index))
 
     @contextlib.contextmanager

@@ -101,7 +101,7 @@ class Deployments:
             stage = self._stages.pop(key, None)  # another call may have unloaded it meanwhile
             if stage is not None:
                 self._retire(stage)
-                _log.info("unloaded stage %d of %s", key[1], deployment_id)
+                _log.info("unloaded stage %d of %s", key[1], deployment_id, extra=_about(deployment_id, key[1]))
         self._on_unload(deployment_id)
         return len(keys)
 
@@ -117,7 +117,11 @@ class Deployments:
                 if not is_expected(error):
                     raise
                 _log.error(
-                    "stage %d of %s cannot be loaded again: %s", request.stage_index, request.deployment_id, error
+                    "stage %d of %s cannot be loaded again: %s",
+                    request.stage_index,
+                    request.deployment_id,
+                    error,
+                    extra=_about(request.deployment_id, request.stage_index),
                 )
 
     def close(self) -> None:
@@ -155,20 +159,30 @@ class Deployments:
             if path is None:
                 raise NotLoadedError(f"partition {request.partition.file.sha256} is not stored here; upload it first.")
             threads = choose_threads(request.threads, self._threads)
+            need_bytes = 0
             if self._checks is not None:
-                await self._checks.require_sound(path, request.partition.file.sha256, threads, is_new=is_new)
+                need_bytes = await self._checks.require_sound(
+                    path, request.partition.file.sha256, threads, is_new=is_new
+                )
             # The runtime packs weights while it holds Python's lock: 0.12 s for 100 MB on a desktop, seconds on small boards.
             with self._silent(_LOAD_S + request.partition.file.size_bytes / _LOAD_BYTES_PER_S):
                 stage = await asyncio.to_thread(
                     Stage.load, self._runtime, path, request, threads, self._max_frame_bytes
                 )
+            stage.need_bytes = need_bytes
             if loaded is not None:
                 self._retire(loaded)
             self._stages[key] = stage
         finally:
             self._loading.release()
-        _log.info("loaded stage %d of %s (%d bytes)", request.stage_index, request.deployment_id, stage.partition_bytes)
+        about = (request.stage_index, request.deployment_id, stage.partition_bytes)
+        _log.info("loaded stage %d of %s (%d bytes)", *about, extra=_about(request.deployment_id, request.stage_index))
         return stage
+
+
+def _about(deployment_id: str, stage_index: int) -> dict[str, object]:
+    """For a log record."""
+    return {"deployment": deployment_id, "stage": stage_index}
 
 
 def _unsigned(request: LoadStageRequest) -> LoadStageRequest:

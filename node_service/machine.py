@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import platform
@@ -36,6 +37,15 @@ def memory_bytes(root: Path = SYSTEM_ROOT) -> tuple[int, int]:
     total_bytes = min([total_bytes, *(limit.limit_bytes for limit in limits)])
     free_bytes = (max(0, limit.limit_bytes - limit.used_bytes) for limit in limits)
     return total_bytes, min([available_bytes, *free_bytes])
+
+
+def core_frequencies_hz(root: Path = SYSTEM_ROOT) -> dict[str, float]:
+    """The present clock by core, `0`, `1`, ...; empty where the kernel does not say."""
+    found = {}
+    for path in sorted(root.glob("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq")):
+        with contextlib.suppress(OSError, ValueError):  # of a core that is switched off
+            found[path.parents[1].name.removeprefix("cpu")] = int(path.read_text()) * 1e3
+    return found
 
 
 def machine_identity(root: Path = SYSTEM_ROOT) -> str:

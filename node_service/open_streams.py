@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import threading
 import time
 from collections.abc import Iterator
 
 from node_service.stage_stream import StageStream
+
+
+class Ending(enum.Enum):
+    """What became of a stream."""
+
+    FINISHED = "finished"  # its sender ended it, and got all its answers
+    FAILED = "failed"  # this board, or one behind it, ended it with an error
+    BROKEN = "broken"  # by its sender, who is gone or silent
+    REFUSED = "refused"  # it was never open
 
 
 class OpenStreams:
@@ -19,6 +29,18 @@ class OpenStreams:
         self._streams: set[StageStream] = set()
         self._is_draining = False
         self._silent_until_s = 0.0
+        self._endings = dict.fromkeys((ending.value for ending in Ending), 0)
+
+    def note_end(self, how: Ending) -> None:
+        """Takes a stream into account that is over, or was never open."""
+        with self._lock:
+            self._endings[how.value] += 1
+
+    @property
+    def endings(self) -> dict[str, int]:
+        """How many streams there have been since the start, by how they ended."""
+        with self._lock:
+            return dict(self._endings)
 
     def __iter__(self) -> Iterator[StageStream]:
         with self._lock:

@@ -60,10 +60,11 @@ class PartitionChecks:
         self._trial_load = trial_load
         self._timeout_s = timeout_s
 
-    async def require_sound(self, path: Path, sha256: str, threads: int, *, is_new: bool = True) -> None:
+    async def require_sound(self, path: Path, sha256: str, threads: int, *, is_new: bool = True) -> int:
         """Returns if the partition may be loaded. What passed once with this runtime is remembered, and not tried again.
 
         Args: is_new: it did not serve before the service's restart; then it need not fit the memory that is free now.
+        Returns: memory in bytes that it takes at the least.
         Raises: MalformedModelError, OperatorRefusedError, MemoryShortError: see `trial_worker`. ModelLoadError: the runtime refuses
             it. TrialError: it crashes the runtime, or takes too long.
         """
@@ -72,13 +73,14 @@ class PartitionChecks:
             require_operators(known.findings, self._allowed)
             if is_new:
                 require_memory(known.findings, self._available_bytes())
-            return
+            return known.findings.need_bytes
         findings = await self._ask(path, threads, is_new=is_new)
         tried_with = self._runtime if self._trial_load != "never" else ""
         try:
             await asyncio.to_thread(self._checked.keep, sha256, Checked(findings, tried_with))
         except StoreError as error:  # it is sound all the same
             _log.warning("that partition %s was checked is not remembered: %s", sha256, error)
+        return findings.need_bytes
 
     async def close(self) -> None:
         """Ends a trial that is under way."""

@@ -28,13 +28,14 @@ class EnergyCounter(Protocol):
 
 @dataclass(frozen=True)
 class MeasurementRequest:
-    """What is measured, and for how long. `runtime` is the choice that `load_runtime` takes."""
+    """What is measured, and for how long. `runtime` is the choice that `load_runtime` takes; sensors are below `sensors_root`."""
 
     path: str
     runtime: str
     threads: int
     confidence: float
     budget_s: float
+    sensors_root: str = "/"
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,12 @@ class Profiler:
 
     async def _measure(self, path: Path, header: ProfileHeader, key: ProfileKey) -> Profile:
         request = MeasurementRequest(
-            str(path.resolve()), self._config.runtime, key.threads, header.confidence, header.budget_s
+            str(path.resolve()),
+            self._config.runtime,
+            key.threads,
+            header.confidence,
+            header.budget_s,
+            str(self._config.sensors_root),
         )
         watch, frames = ThrottleWatch(self._sensors), self._count_frames()
         before_c = self._sensors.temperature_c()

@@ -7,6 +7,7 @@ import grpc: its threads and its memory would be measured too.
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from node_service.partition_measurement import MeasurementRequest, PartitionMeasurement
@@ -27,15 +28,17 @@ def _answer(measurements: dict[str, PartitionMeasurement], request: MeasurementR
     try:
         if request.runtime not in measurements:
             runtime = load_runtime(request.runtime)
-            measurements[request.runtime] = PartitionMeasurement(runtime, ProcessMemory(), _counter())
+            measurements[request.runtime] = PartitionMeasurement(
+                runtime, ProcessMemory(), _counter(request.sensors_root)
+            )
         return {"measurement": dataclasses.asdict(measurements[request.runtime].measure(request))}
     except TfliteRuntimeError as error:
         return {"error": type(error).__name__, "message": str(error)}
 
 
-def _counter() -> EnergyMeter | None:
+def _counter(root: str) -> EnergyMeter | None:
     """What counts the energy of the whole board; None where nothing does."""
-    meter = EnergyMeter(find_sensors())
+    meter = EnergyMeter(find_sensors(Path(root)))
     if not meter.sees_whole_board:
         return None
     meter.start()

@@ -7,21 +7,23 @@ import atexit
 import logging
 import os
 import signal
+from functools import partial
 from importlib.metadata import version
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from monitoring.metrics_server import MetricsServer
 from node_service.checked_partitions import CheckedPartitions
 from node_service.config import NodeConfig
 from node_service.control_plane import ControlPlane
 from node_service.data_plane import DataPlane
 from node_service.deployments import Deployments
 from node_service.errors import NodeServiceError, RefusedError, StoreError, TrialError
-from node_service.machine import machine_identity, memory_bytes
+from node_service.machine import core_frequencies_hz, machine_identity, memory_bytes
 from node_service.measuring_turn import MeasuringTurn
-from node_service.metrics import FrameStatistics, MetricsServer, NodeCollector, NodeSources
+from node_service.metrics import FrameStatistics, GrpcCalls, NodeCollector, NodeSources
 from node_service.open_streams import OpenStreams
 from node_service.partition_checks import PartitionChecks
 from node_service.power import EnergyMeter, find_sensors
@@ -32,6 +34,7 @@ from node_service.profiler import Profiler
 from node_service.signed_partitions import SignedPartitions
 from node_service.store import Store
 from node_service.thermal import ThermalSensors
+from node_service.vitals import Vitals
 from node_service.worker_process import TRIAL_WORKER, WorkerProcess
 from protos.v1 import control_plane_pb2_grpc
 from runtime import load_runtime
@@ -89,13 +92,17 @@ class NodeServer:
             max_frame_bytes=config.max_frame_bytes,
         )
         self._health = health.aio.HealthServicer()
+        calls = GrpcCalls()
         self._server = grpc.aio.server(
+            interceptors=[calls],
             options=[*grpc_options(), ("grpc.max_receive_message_length", MAX_REQUEST_BYTES), ("grpc.so_reuseport", 0)],
             maximum_concurrent_rpcs=_MOST_CALLS,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         probes = Probes(config.name, config.max_frame_bytes)
         turn = MeasuringTurn(config.name, self._draining)
+        self._meter = EnergyMeter(find_sensors(config.sensors_root))
+        thermal = ThermalSensors(config.sensors_root)
         self._profiler = Profiler(
             config,
             runtime,
@@ -103,31 +110,40 @@ class NodeServer:
             ProfileCache(config.store / "profiles", Configuration(config.name, machine_identity(), runtime.identity)),
             turn,
             WorkerProcess(),
-            ThermalSensors(),
+            thermal,
             count_frames=lambda: self._deployments.frames + probes.frames,
         )
         self._data = DataPlane(config, self._deployments, probes, streams, self._frames)
         control = ControlPlane(
-            config, runtime, store, self._deployments, self._profiler, turn, self._draining, self.set_drained
+            config,
+            runtime,
+            store,
+            self._deployments,
+            self._profiler,
+            turn,
+            self._draining,
+            self.set_drained,
+            Vitals(self._frames, self._meter, thermal),
         )
         control_plane_pb2_grpc.add_ControlPlaneServicer_to_server(control, self._server)
         names = (_CONTROL_PLANE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self._runtime = runtime
-        self._meter = EnergyMeter(find_sensors())
         self._collector = NodeCollector(
             NodeSources(
                 version=version("boardline"),
                 board=config.name,
                 runtime=self.runtime_name,
                 stages=lambda: self._deployments,
-                streams=lambda: list(streams),
+                streams=streams,
                 is_draining=self._draining.is_set,
                 frames=self._frames,
                 meter=self._meter,
-                thermal=ThermalSensors(),
+                thermal=thermal,
                 memory=ProcessMemory(),
                 certificate_ends_s=lambda: config.credentials.identity.ends_s if config.credentials else None,
+                frequencies=partial(core_frequencies_hz, config.sensors_root),
+                calls=calls,
             )
         )
         self._metrics: MetricsServer | None = None
@@ -148,6 +164,7 @@ class NodeServer:
         address = self._listen()
         await self._server.start()
         self._data.start()
+        self._meter.start()
         self._serve_metrics()
         return address
 
@@ -163,7 +180,6 @@ class NodeServer:
             raise ListenError(
                 f"cannot serve metrics on {wanted}: {error.strerror or error}. Choose another --metrics, or 'off'."
             ) from error
-        self._meter.start()
         scheme = "https" if self._config.metrics_tls else "http"
         _log.info("metrics on %s://%s/metrics", scheme, self._metrics.address)
 

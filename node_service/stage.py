@@ -37,7 +37,11 @@ _MEMORY = 0.99
 
 @dataclass
 class Stage:
-    """A partition in service. Streams share it; their frames take turns."""
+    """A partition in service. Streams share it; their frames take turns.
+
+    Attributes:
+        need_bytes: memory that it takes at the least; 0 if nobody has looked.
+    """
 
     request: LoadStageRequest
     partition_bytes: int
@@ -47,6 +51,7 @@ class Stage:
     frames: int = 0
     failed_frames: int = 0
     streams: int = 0
+    need_bytes: int = 0
 
     def __post_init__(self) -> None:
         partition = self.request.partition

@@ -22,7 +22,7 @@ from node_service.errors import (
     to_frame_error,
 )
 from node_service.frame_work import FrameStage, FrameWork
-from node_service.metrics.frame_statistics import FrameFigures
+from node_service.metrics.frame_statistics import CodedBytes, FrameFigures
 from node_service.next_board import NextBoard
 from node_service.replies import Replies
 from protos.v1.data_plane_pb2 import Header, StageTiming
@@ -78,9 +78,9 @@ class StageStream:
         coding: LinkCoding,
         *,
         max_waiting: int = MAX_WAITING_FRAMES,
-        on_frame: Callable[[FrameFigures], None] = lambda figures: None,
+        on_frame: Callable[[FrameFigures, Sequence[CodedBytes]], None] = lambda figures, coded: None,
     ) -> None:
-        """Args: on_frame: hears of each frame that left; must return at once."""
+        """Args: on_frame: hears of each frame that left, and of its tensors if not all are raw; must return at once."""
         self._stage = stage
         self._on_frame = on_frame
         self._board = board
@@ -102,6 +102,12 @@ class StageStream:
         self._is_over = False
         self._is_draining = False
         self._has_sent = False
+        self._has_failed = False
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it was ended with an error, by this board or one behind it."""
+        return self._has_failed
 
     def run(self) -> None:
         """Serves until the sender half-closes or is gone, the board drains, or something breaks; tells the sender which.
@@ -263,7 +269,7 @@ class StageStream:
             self._reply_error(error, frame.header.request_id)
             return
         encoded_ns = time.perf_counter_ns()
-        timing = self._timing(frame, work, tensors, encoded_ns - begun_ns)
+        timing = self._timing(frame, work, tensors, begun_ns, encoded_ns)
         header = frame.header
         if frame.due_ns:
             header.left_ns = max(1, frame.due_ns - encoded_ns)
@@ -276,7 +282,8 @@ class StageStream:
             self._next.send(parts)
         self._has_sent = True
         self._coding.note_sent((work.decode_ns + work.compute_ns) / _NS_PER_S)
-        self._on_frame(_figures(timing, time.perf_counter_ns() - frame.arrived_ns))
+        coded = () if self._coding.is_raw else _coded_bytes(tensors, work.leaving)
+        self._on_frame(_figures(timing, time.perf_counter_ns() - frame.arrived_ns), coded)
 
     def _no_more_leave(self) -> None:
         if self._next is not None:
@@ -284,7 +291,9 @@ class StageStream:
         else:
             self._end()
 
-    def _timing(self, frame: _Arrived, work: FrameWork, tensors: list[EncodedTensor], encode_ns: int) -> StageTiming:
+    def _timing(
+        self, frame: _Arrived, work: FrameWork, tensors: list[EncodedTensor], begun_ns: int, encoded_ns: int
+    ) -> StageTiming:
         link = self._upstream if self._next is None else self._next.stream
         timing = StageTiming(
             stage_index=self._stage.stage_index,
@@ -292,12 +301,14 @@ class StageStream:
             decode_ns=work.decode_ns,
             compute_ns=work.compute_ns,
             invoke_cpu_ns=work.invoke_cpu_ns,
-            encode_ns=encode_ns,
+            encode_ns=encoded_ns - begun_ns,
             send_ns=link.written_ns if self._has_sent else 0,  # before the first frame, the opening went
             received_bytes=frame.message_bytes,
             sent_bytes=sum(len(t.data) for t in tensors),
             sent_raw_bytes=sum(map(_raw_bytes, work.leaving)),
             service_cpu_ns=time.process_time_ns(),
+            arrived_ns=frame.arrived_ns,
+            ready_ns=encoded_ns - frame.arrived_ns,
         )
         if not self._coding.is_raw:
             self._tell_codecs(timing, tensors)
@@ -351,6 +362,7 @@ class StageStream:
         if not self._claim_end():
             return
         if error is not None:
+            self._has_failed = True
             if is_expected(error):
                 _log.warning("a stream to stage %d ended: %s", self._stage.stage_index, error)
             else:
@@ -384,6 +396,10 @@ def _figures(timing: StageTiming, total_ns: int) -> FrameFigures:
         timing.sent_bytes,
         timing.sent_raw_bytes,
     )
+
+
+def _coded_bytes(tensors: Sequence[EncodedTensor], leaving: Sequence[Union[Array, EncodedTensor]]) -> list[CodedBytes]:
+    return [CodedBytes(t.header.codec, len(t.data), _raw_bytes(was)) for t, was in zip(tensors, leaving)]
 
 
 def _raw_bytes(leaving: Union[Array, EncodedTensor]) -> int:

@@ -2,6 +2,6 @@
 
 from node_service.metrics.collector import NodeCollector, NodeSources
 from node_service.metrics.frame_statistics import FrameStatistics, StageKey
-from node_service.metrics.server import MetricsServer
+from node_service.metrics.grpc_calls import GrpcCalls
 
-__all__ = ["FrameStatistics", "MetricsServer", "NodeCollector", "NodeSources", "StageKey"]
+__all__ = ["FrameStatistics", "GrpcCalls", "NodeCollector", "NodeSources", "StageKey"]

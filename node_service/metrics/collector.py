@@ -7,26 +7,23 @@ sensors, reasons of throttling; all of them bounded.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from node_service.metrics.frame_statistics import BOUNDS_S, TIMES, FrameStatistics, StageStatistics
+from monitoring.histograms import histogram_family
+from node_service.metrics.frame_statistics import TIMES, FrameStatistics, added_up
 from node_service.power import EnergyMeter
 from node_service.process_memory import ProcessMemory
 from node_service.stage import Stage
 from node_service.thermal import ThermalSensors
+from transport.tensor_codec import codec_name
 
 _STAGE = ("deployment", "stage")
+_NS_PER_S = 1e9
 _WHAT = {
     "wait": "From the arrival of a frame until its work began.",
     "decode": "Decoding a frame's tensors.",
@@ -45,6 +42,17 @@ class StreamSource(Protocol):
         """Frames that have come and are not worked on."""
 
 
+class StreamSources(Protocol):
+    """All of a board's streams."""
+
+    def __iter__(self) -> Iterator[StreamSource]:
+        """Those that are open."""
+
+    @property
+    def endings(self) -> Mapping[str, int]:
+        """How many there have been, by how they ended."""
+
+
 @dataclass(frozen=True)
 class NodeSources:
     """Where the figures come from. `certificate_ends_s` gives seconds since 1970; None: plaintext."""
@@ -53,13 +61,15 @@ class NodeSources:
     board: str
     runtime: str
     stages: Callable[[], Iterable[Stage]]
-    streams: Callable[[], Sequence[StreamSource]]
+    streams: StreamSources
     is_draining: Callable[[], bool]
     frames: FrameStatistics
     meter: EnergyMeter
     thermal: ThermalSensors
     memory: ProcessMemory
     certificate_ends_s: Callable[[], float | None]
+    frequencies: Callable[[], Mapping[str, float]]
+    calls: Collector
 
 
 class NodeCollector(Collector):
@@ -75,13 +85,14 @@ class NodeCollector(Collector):
         yield from self._frames()
         yield from self._power()
         yield from self._heat()
+        yield from self._sources.calls.collect()
 
     def _service(self) -> Iterator[Metric]:
         sources = self._sources
         info = {"version": sources.version, "board": sources.board, "runtime": sources.runtime}
         yield InfoMetricFamily("boardline_node", "The node service.", info)
         yield _gauge("boardline_draining", "1 while the board takes no new streams.", float(sources.is_draining()))
-        streams = sources.streams()
+        streams = list(sources.streams)
         ends_s = sources.certificate_ends_s()
         yield _gauge("boardline_plaintext", "1 if the board speaks plaintext with its peers.", float(ends_s is None))
         if ends_s is not None:
@@ -91,6 +102,10 @@ class NodeCollector(Collector):
                 ends_s,
             )
         yield _gauge("boardline_streams", "Open streams through this board.", len(streams))
+        ended = CounterMetricFamily("boardline_streams_ended", "Streams that ended, by how.", labels=("how",))
+        for how, times in sources.streams.endings.items():
+            ended.add_metric((how,), times)
+        yield ended
         yield _gauge("boardline_frames_waiting", "Frames that wait for their stage.", sum(s.waiting for s in streams))
         yield _gauge("boardline_resident_bytes", "Memory that the service keeps.", sources.memory.resident_bytes())
         used = CounterMetricFamily("boardline_cpu_seconds", "Processor time of the service, everything in it.")
@@ -98,36 +113,54 @@ class NodeCollector(Collector):
         yield used
 
     def _stages(self) -> Iterator[Metric]:
-        loaded = GaugeMetricFamily(
-            "boardline_partition_bytes", "Size of the partition that a stage has loaded.", labels=(*_STAGE, "sha256")
+        loaded = InfoMetricFamily("boardline_partition", "What a stage has loaded.", labels=_STAGE)
+        size = GaugeMetricFamily("boardline_partition_bytes", "Size of a stage's partition.", labels=_STAGE)
+        memory = GaugeMetricFamily(
+            "boardline_partition_memory_bytes",
+            "What a stage takes at the least: its file and its arena.",
+            labels=_STAGE,
         )
         frames = CounterMetricFamily("boardline_frames", "Frames by what became of them.", labels=(*_STAGE, "outcome"))
         for stage in self._sources.stages():
             labels = (stage.request.deployment_id, str(stage.stage_index))
-            loaded.add_metric((*labels, stage.request.partition.file.sha256), stage.partition_bytes)
+            partition = stage.request.partition
+            loaded.add_metric(
+                labels,
+                {
+                    "sha256": partition.file.sha256,
+                    "first_operator": str(partition.start_op),
+                    "last_operator": str(partition.stop_op - 1),
+                },
+            )
+            size.add_metric(labels, stage.partition_bytes)
+            if stage.need_bytes:
+                memory.add_metric(labels, stage.need_bytes)
             frames.add_metric((*labels, "answered"), stage.frames)
             frames.add_metric((*labels, "failed"), stage.failed_frames)
-        yield loaded
-        yield frames
+        yield from (loaded, size, memory, frames)
 
     def _frames(self) -> Iterator[Metric]:
-        stages = {(k.deployment_id, str(k.stage_index)): s for k, s in self._sources.frames.stages().items()}
+        frames = self._sources.frames
+        stages = frames.stages()
+        rows = {(key.deployment_id, str(key.stage_index)): totals for key, totals in stages.items()}
         for index, name in enumerate(TIMES):
-            metric = HistogramMetricFamily(f"boardline_frame_{name}_seconds", _WHAT[name], labels=_STAGE)
-            for labels, stage in stages.items():
-                metric.add_metric(labels, _buckets(stage, index), float(stage.sums_s[index]))
-            yield metric
-        sums: dict[str, tuple[str, Callable[[StageStatistics], float]]] = {
-            "boardline_invoke_cpu_seconds": ("Processor time in the runtime.", lambda s: s.invoke_cpu_s),
-            "boardline_received_bytes": ("Messages with frames that came.", lambda s: s.received_bytes),
-            "boardline_sent_bytes": ("Tensors that left, encoded.", lambda s: s.sent_bytes),
-            "boardline_sent_raw_bytes": ("Tensors that left, before they were encoded.", lambda s: s.sent_raw_bytes),
-        }
-        for name, (what, value) in sums.items():
-            counter = CounterMetricFamily(name, what, labels=_STAGE)
-            for labels, stage in stages.items():
-                counter.add_metric(labels, value(stage))
-            yield counter
+            yield histogram_family(f"boardline_frame_{name}_seconds", _WHAT[name], _STAGE, rows.items(), index)
+        invoked = CounterMetricFamily("boardline_invoke_cpu_seconds", "Processor time in the runtime.", labels=_STAGE)
+        received = CounterMetricFamily("boardline_received_bytes", "Messages with frames that came.", labels=_STAGE)
+        coded = (*_STAGE, "codec")
+        sent = CounterMetricFamily("boardline_sent_bytes", "Tensors that left, encoded.", labels=coded)
+        raw = CounterMetricFamily(
+            "boardline_sent_raw_bytes", "Tensors that left, before they were encoded.", labels=coded
+        )
+        for labels, totals in rows.items():
+            invoked.add_metric(labels, added_up(totals, "invoke_cpu_ns") / _NS_PER_S)
+            received.add_metric(labels, added_up(totals, "received_bytes"))
+        for key, totals in stages.items():
+            for codec, (sent_bytes, raw_bytes) in frames.sent_bytes(key, totals).items():
+                link = (key.deployment_id, str(key.stage_index), codec_name(codec))
+                sent.add_metric(link, sent_bytes)
+                raw.add_metric(link, raw_bytes)
+        yield from (invoked, received, sent, raw)
 
     def _power(self) -> Iterator[Metric]:
         readings = self._sources.meter.readings
@@ -151,6 +184,11 @@ class NodeCollector(Collector):
         celsius = thermal.temperature_c()
         if celsius is not None:
             yield _gauge("boardline_temperature_celsius", "The hottest zone of the processor.", celsius)
+        clock = GaugeMetricFamily("boardline_cpu_frequency_hertz", "Present clock of each core.", labels=("cpu",))
+        for core, hertz in self._sources.frequencies().items():
+            clock.add_metric((core,), hertz)
+        if clock.samples:
+            yield clock
         throttled = GaugeMetricFamily(
             "boardline_throttled", "1 while the processor is slowed down.", labels=("reason",)
         )
@@ -164,9 +202,3 @@ class NodeCollector(Collector):
 
 def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, what, value)
-
-
-def _buckets(stage: StageStatistics, index: int) -> list[tuple[str, float]]:
-    """(bound, frames up to it), as the format wants them: cumulative."""
-    cumulative = stage.counts[index].cumsum().tolist()
-    return list(zip([*map(str, BOUNDS_S), "+Inf"], cumulative))

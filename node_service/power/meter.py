@@ -53,8 +53,9 @@ class EnergyMeter:
         return any(sensor.whole for sensor in self._sensors)
 
     def start(self) -> None:
-        """Samples four times a second; the threads that compute are not held up."""
-        self._thread.start()
+        """Samples four times a second, if there is a sensor; the threads that compute are not held up."""
+        if self._sensors:
+            self._thread.start()
 
     def stop(self) -> None:
         """Ends the thread; does nothing to one that never ran."""
@@ -76,6 +77,15 @@ class EnergyMeter:
                 if sensor.whole:
                     return sum(rails[rail].joules for rail in sensor.whole if rail in rails)
         return 0.0
+
+    def watts(self) -> float | None:
+        """What the board takes at present, by the first sensor that sees the whole of it; None while it cannot be read."""
+        with self._lock:
+            for sensor, rails in zip(self._sensors, self._rails):
+                if sensor.whole:
+                    readings = [rails[rail].watts if rail in rails else None for rail in sensor.whole]
+                    return None if None in readings else sum(w for w in readings if w is not None)
+        return None
 
     @property
     def readings(self) -> list[RailReading]:

@@ -14,7 +14,7 @@ class DescribeRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Description(_message.Message):
-    __slots__ = ("protocol_version", "software_version", "name", "runtime", "threads", "cores", "memory_total_bytes", "memory_available_bytes", "stages", "draining", "max_frame_bytes", "codecs", "usable_cores", "delegate", "certificate_ends_s")
+    __slots__ = ("protocol_version", "software_version", "name", "runtime", "threads", "cores", "memory_total_bytes", "memory_available_bytes", "stages", "draining", "max_frame_bytes", "codecs", "usable_cores", "delegate", "certificate_ends_s", "energy_j", "power_w", "temperature_c", "throttled", "service_cpu_s")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_VERSION_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,11 @@ class Description(_message.Message):
     USABLE_CORES_FIELD_NUMBER: _ClassVar[int]
     DELEGATE_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_ENDS_S_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_J_FIELD_NUMBER: _ClassVar[int]
+    POWER_W_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_C_FIELD_NUMBER: _ClassVar[int]
+    THROTTLED_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_CPU_S_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     software_version: str
     name: str
@@ -45,10 +50,15 @@ class Description(_message.Message):
     usable_cores: float
     delegate: str
     certificate_ends_s: float
-    def __init__(self, protocol_version: _Optional[int] = ..., software_version: _Optional[str] = ..., name: _Optional[str] = ..., runtime: _Optional[_Union[_manifest_pb2.RuntimeIdentity, _Mapping]] = ..., threads: _Optional[int] = ..., cores: _Optional[int] = ..., memory_total_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[LoadedStage, _Mapping]]] = ..., draining: bool = ..., max_frame_bytes: _Optional[int] = ..., codecs: _Optional[_Iterable[_Union[_data_plane_pb2.Codec, str]]] = ..., usable_cores: _Optional[float] = ..., delegate: _Optional[str] = ..., certificate_ends_s: _Optional[float] = ...) -> None: ...
+    energy_j: float
+    power_w: float
+    temperature_c: float
+    throttled: _containers.RepeatedScalarFieldContainer[str]
+    service_cpu_s: float
+    def __init__(self, protocol_version: _Optional[int] = ..., software_version: _Optional[str] = ..., name: _Optional[str] = ..., runtime: _Optional[_Union[_manifest_pb2.RuntimeIdentity, _Mapping]] = ..., threads: _Optional[int] = ..., cores: _Optional[int] = ..., memory_total_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[LoadedStage, _Mapping]]] = ..., draining: bool = ..., max_frame_bytes: _Optional[int] = ..., codecs: _Optional[_Iterable[_Union[_data_plane_pb2.Codec, str]]] = ..., usable_cores: _Optional[float] = ..., delegate: _Optional[str] = ..., certificate_ends_s: _Optional[float] = ..., energy_j: _Optional[float] = ..., power_w: _Optional[float] = ..., temperature_c: _Optional[float] = ..., throttled: _Optional[_Iterable[str]] = ..., service_cpu_s: _Optional[float] = ...) -> None: ...
 
 class LoadedStage(_message.Message):
-    __slots__ = ("deployment_id", "stage_index", "partition_sha256", "partition_bytes", "frames", "failed_frames", "streams")
+    __slots__ = ("deployment_id", "stage_index", "partition_sha256", "partition_bytes", "frames", "failed_frames", "streams", "wait_s", "decode_s", "compute_s", "encode_s", "send_s", "invoke_cpu_s", "received_bytes", "sent_bytes", "sent_raw_bytes", "frames_left")
     DEPLOYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     PARTITION_SHA256_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +66,16 @@ class LoadedStage(_message.Message):
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     FAILED_FRAMES_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
+    WAIT_S_FIELD_NUMBER: _ClassVar[int]
+    DECODE_S_FIELD_NUMBER: _ClassVar[int]
+    COMPUTE_S_FIELD_NUMBER: _ClassVar[int]
+    ENCODE_S_FIELD_NUMBER: _ClassVar[int]
+    SEND_S_FIELD_NUMBER: _ClassVar[int]
+    INVOKE_CPU_S_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SENT_RAW_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_LEFT_FIELD_NUMBER: _ClassVar[int]
     deployment_id: str
     stage_index: int
     partition_sha256: str
@@ -63,7 +83,17 @@ class LoadedStage(_message.Message):
     frames: int
     failed_frames: int
     streams: int
-    def __init__(self, deployment_id: _Optional[str] = ..., stage_index: _Optional[int] = ..., partition_sha256: _Optional[str] = ..., partition_bytes: _Optional[int] = ..., frames: _Optional[int] = ..., failed_frames: _Optional[int] = ..., streams: _Optional[int] = ...) -> None: ...
+    wait_s: float
+    decode_s: float
+    compute_s: float
+    encode_s: float
+    send_s: float
+    invoke_cpu_s: float
+    received_bytes: int
+    sent_bytes: int
+    sent_raw_bytes: int
+    frames_left: int
+    def __init__(self, deployment_id: _Optional[str] = ..., stage_index: _Optional[int] = ..., partition_sha256: _Optional[str] = ..., partition_bytes: _Optional[int] = ..., frames: _Optional[int] = ..., failed_frames: _Optional[int] = ..., streams: _Optional[int] = ..., wait_s: _Optional[float] = ..., decode_s: _Optional[float] = ..., compute_s: _Optional[float] = ..., encode_s: _Optional[float] = ..., send_s: _Optional[float] = ..., invoke_cpu_s: _Optional[float] = ..., received_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., sent_raw_bytes: _Optional[int] = ..., frames_left: _Optional[int] = ...) -> None: ...
 
 class FindMissingRequest(_message.Message):
     __slots__ = ("sha256",)

@@ -162,7 +162,7 @@ class Error(_message.Message):
     def __init__(self, code: _Optional[_Union[Error.Code, str]] = ..., message: _Optional[str] = ..., board: _Optional[str] = ..., stage_index: _Optional[int] = ...) -> None: ...
 
 class StageTiming(_message.Message):
-    __slots__ = ("stage_index", "wait_ns", "decode_ns", "compute_ns", "encode_ns", "send_ns", "received_bytes", "sent_bytes", "service_cpu_ns", "invoke_cpu_ns", "sent_raw_bytes", "sent_codecs", "codec_reason")
+    __slots__ = ("stage_index", "wait_ns", "decode_ns", "compute_ns", "encode_ns", "send_ns", "received_bytes", "sent_bytes", "service_cpu_ns", "invoke_cpu_ns", "sent_raw_bytes", "sent_codecs", "codec_reason", "arrived_ns", "ready_ns")
     STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     WAIT_NS_FIELD_NUMBER: _ClassVar[int]
     DECODE_NS_FIELD_NUMBER: _ClassVar[int]
@@ -176,6 +176,8 @@ class StageTiming(_message.Message):
     SENT_RAW_BYTES_FIELD_NUMBER: _ClassVar[int]
     SENT_CODECS_FIELD_NUMBER: _ClassVar[int]
     CODEC_REASON_FIELD_NUMBER: _ClassVar[int]
+    ARRIVED_NS_FIELD_NUMBER: _ClassVar[int]
+    READY_NS_FIELD_NUMBER: _ClassVar[int]
     stage_index: int
     wait_ns: int
     decode_ns: int
@@ -189,4 +191,6 @@ class StageTiming(_message.Message):
     sent_raw_bytes: int
     sent_codecs: _containers.RepeatedScalarFieldContainer[Codec]
     codec_reason: str
-    def __init__(self, stage_index: _Optional[int] = ..., wait_ns: _Optional[int] = ..., decode_ns: _Optional[int] = ..., compute_ns: _Optional[int] = ..., encode_ns: _Optional[int] = ..., send_ns: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., service_cpu_ns: _Optional[int] = ..., invoke_cpu_ns: _Optional[int] = ..., sent_raw_bytes: _Optional[int] = ..., sent_codecs: _Optional[_Iterable[_Union[Codec, str]]] = ..., codec_reason: _Optional[str] = ...) -> None: ...
+    arrived_ns: int
+    ready_ns: int
+    def __init__(self, stage_index: _Optional[int] = ..., wait_ns: _Optional[int] = ..., decode_ns: _Optional[int] = ..., compute_ns: _Optional[int] = ..., encode_ns: _Optional[int] = ..., send_ns: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., service_cpu_ns: _Optional[int] = ..., invoke_cpu_ns: _Optional[int] = ..., sent_raw_bytes: _Optional[int] = ..., sent_codecs: _Optional[_Iterable[_Union[Codec, str]]] = ..., codec_reason: _Optional[str] = ..., arrived_ns: _Optional[int] = ..., ready_ns: _Optional[int] = ...) -> None: ...

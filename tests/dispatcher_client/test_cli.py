@@ -105,6 +105,54 @@ def test_bench_prints_throughput_bound_and_stages(
     assert len(json.loads(out)["stages"]) == 3
 
 
+def test_bench_draws_traces_and_compares_with_one_board(
+    run: Callable[..., tuple[int, str, str]], boards_file: str, zoo_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    parts = str(zoo_bundle("residual", "float32").path)
+    picture, trace = tmp_path / "bench.svg", tmp_path / "trace.json"
+    more = ("--plot", str(picture), "--trace", str(trace), "--one-board")
+    status, out, _ = run("bench", parts, "--boards", boards_file, "--frames", "20", *more)
+    assert status == 0
+    for words in ("what an image costs", "no sensor", "all boards", "board1 alone would do"):
+        assert words in out
+    assert "stage 2: board3" in picture.read_text()
+    assert len({e["id"] for e in json.loads(trace.read_text())["traceEvents"] if e.get("cat") == "request"}) == 20
+    status, out, _ = run("bench", parts, "--boards", boards_file, "--frames", "5", "--json", "--metrics", "127.0.0.1:0")
+    assert status == 0
+    cost = json.loads(out)["cost"]
+    assert [b["board"] for b in cost["boards"]] == ["board1", "board2", "board3"]
+    assert cost["cpu_s_per_image"] > 0
+    assert (cost["joules_per_image"], cost["one_board"]) == (None, None)
+    for ending, words in (("bench.gif", "expected .svg, .png or .pdf"), ("nowhere/bench.svg", "does not exist")):
+        status, _, err = run("bench", parts, "--boards", boards_file, "--plot", str(tmp_path / ending))
+        assert (status, words in err) == (1, True)
+
+
+def test_infer_writes_a_trace(
+    run: Callable[..., tuple[int, str, str]], boards_file: str, zoo_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    bundle = zoo_bundle("residual", "float32")
+    np.savez(tmp_path / "x.npz", **bundle.load_sample()[0])  # type: ignore[arg-type]
+    trace = tmp_path / "trace.json"
+    more = ("--input", str(tmp_path / "x.npz"), "--trace", str(trace), "--json")
+    assert run("infer", str(bundle.path), "--boards", boards_file, *more)[0] == 0
+    computed = [e for e in json.loads(trace.read_text())["traceEvents"] if e["name"] == "compute"]
+    assert len(computed) % 3 == 0
+    assert computed
+
+
+def test_top_shows_every_board(run: Callable[..., tuple[int, str, str]], boards_file: str) -> None:
+    few = ("--boards", boards_file, "--every-s", "0.2", "--looks", "2")
+    status, out, _ = run("top", *few, "--json")
+    assert status == 0
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert len(rows) == 2
+    assert [board["board"] for board in rows[0]["boards"]] == ["board1", "board2", "board3"]
+    status, out, _ = run("top", *few)
+    assert status == 0
+    assert "board3" in out
+
+
 def test_bench_compares_the_answers_of_each_lossy_codec_and_says_on_what(
     run: Callable[..., tuple[int, str, str]], boards_file: str, zoo_bundle: MakeBundle, tmp_path: Path
 ) -> None:

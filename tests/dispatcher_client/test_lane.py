@@ -13,6 +13,7 @@ import pytest
 
 from dispatcher_client.deadlines import Deadline
 from dispatcher_client.errors import ChainClosedError, DispatcherError, ReplyTimeoutError
+from dispatcher_client.incidents import Incident, Incidents
 from dispatcher_client.lane import MOST_ATTEMPTS, TRANSITIONS, Lane, LaneEvent, LaneState
 from fleet.errors import (
     BoardError,
@@ -35,10 +36,13 @@ class Lanes:
 
     def __init__(self, *chains: FakeChain) -> None:
         self.breaks: list[tuple[Lane, DispatcherError]] = []
+        self.incidents = Incidents()
         self.lanes = [self.lane(chain) for chain in chains]
 
     def lane(self, chain: FakeChain) -> Lane:
-        return Lane(chain, lambda lane, broken, error: self.breaks.append((lane, error)), self.elsewhere)  # type: ignore[arg-type]
+        return Lane(
+            chain, lambda lane, broken, error: self.breaks.append((lane, error)), self.elsewhere, self.incidents
+        )  # type: ignore[arg-type]
 
     def elsewhere(self, lane: Lane) -> Lane | None:
         return next((other for other in self.lanes if other is not lane and other.state is LaneState.OPEN), None)
@@ -79,7 +83,7 @@ def test_what_was_in_flight_goes_to_the_next_chain_in_order() -> None:
     assert second.outstanding == list(range(9))
     second.answer_all()
     assert [request.result(SOON_S) for request in requests] == [[value] for value in range(9)]
-    assert lane.replayed == 8
+    assert (lanes.incidents.times(Incident.BREAK), lanes.incidents.times(Incident.REPLAY)) == (1, 8)
     assert comes_true(no_thread("boardline-resend"))
     run_in_loop(lane.close())
 

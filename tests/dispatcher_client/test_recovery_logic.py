@@ -16,6 +16,7 @@ from bundle import BundleSplitting
 from dispatcher_client import recovery as recovery_module
 from dispatcher_client.deadlines import Deadline
 from dispatcher_client.errors import DispatcherError
+from dispatcher_client.incidents import Incident, Incidents
 from dispatcher_client.lane import Lane, LaneState
 from dispatcher_client.placement import ChainPlacement, StagePlacement
 from dispatcher_client.recovery import Recovery, RecoverySettings
@@ -113,7 +114,8 @@ class Served:
     """A recovery that serves placements, started."""
 
     def __init__(self, fleet: Fleet, boards: Sequence[Board], *placements: ChainPlacement, **how: Any) -> None:
-        settings = RecoverySettings(credentials=None, open_timeout_s=5, **how)
+        self.incidents = Incidents()
+        settings = RecoverySettings(credentials=None, open_timeout_s=5, incidents=self.incidents, **how)
         clock = lambda: 8 * time.monotonic()  # noqa: E731 - boards prove themselves in a quarter of a second
         self.recovery = Recovery(None, boards, fleet.make_chain, settings, clock)  # type: ignore[arg-type]
         self.lanes = self.recovery.serve(placements)
@@ -163,7 +165,7 @@ def test_spare_takes_over_and_the_board_serves_again_once_it_has_proved_well(fle
     assert fleet.chains[0].closed.wait(SOON_S)
     fleet.silent.clear()
     assert goes_on(lane, "a -> b")
-    assert served.recovery.failovers == 1
+    assert served.incidents.times(Incident.FAILOVER) == 1
 
 
 def test_chain_that_breaks_before_the_recovery_starts_is_mended(fleet: Fleet, serve: Serve) -> None:

@@ -9,7 +9,7 @@ from protos.v1.data_plane_pb2 import StageTiming
 
 
 def reply(*timings: StageTiming, latency_s: float = 0.01) -> ReplyReport:
-    return ReplyReport(0, 1, latency_s, timings, 100, 40, "model-0")
+    return ReplyReport(0, 1, 0.0, latency_s, timings, 100, 40, "model-0")
 
 
 def stage_load(board: str, **changes: object) -> StageLoad:

@@ -18,10 +18,13 @@ from node_service.config import NodeConfig
 from node_service.control_plane import ControlPlane
 from node_service.deployments import Deployments
 from node_service.measuring_turn import MeasuringTurn
+from node_service.metrics import FrameStatistics
+from node_service.power import EnergyMeter
 from node_service.profile_cache import Configuration, ProfileCache
 from node_service.profiler import Profiler
 from node_service.store import Store
 from node_service.thermal import ThermalSensors
+from node_service.vitals import Vitals
 from node_service.worker_process import WorkerProcess
 from protos.v1 import control_plane_pb2 as messages
 from protos.v1.manifest_pb2 import ModelFile, Partition
@@ -88,7 +91,15 @@ class _Board:
             config, runtime, self._store, cache, turn, WorkerProcess(), ThermalSensors(), lambda: 0
         )
         self._control = ControlPlane(
-            config, runtime, self._store, self._deployments, self._profiler, turn, self._draining, self._set_drained
+            config,
+            runtime,
+            self._store,
+            self._deployments,
+            self._profiler,
+            turn,
+            self._draining,
+            self._set_drained,
+            Vitals(FrameStatistics(), EnergyMeter([]), ThermalSensors(directory)),
         )
 
     async def _set_drained(self, is_drained: bool) -> None:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitoring.histograms import BOUNDS_S, FOLD_AT
 from node_service.metrics import FrameStatistics, StageKey
-from node_service.metrics.frame_statistics import _FOLD_AT, BOUNDS_S, TIMES, FrameFigures
+from node_service.metrics.frame_statistics import TIMES, CodedBytes, FrameFigures, added_up
+from protos.v1.data_plane_pb2 import LZ4, RAW
 
 KEY = StageKey("model-1", 0)
 TIMES_NS = st.integers(0, 10**11)
@@ -29,11 +31,9 @@ def test_every_frame_is_in_its_bucket(frames: list[FrameFigures]) -> None:
             expected[bisect.bisect_left(BOUNDS_S, frame[index] / 1e9)] += 1
         assert stage.counts[index].tolist() == expected
         assert stage.sums_s[index] == pytest.approx(sum(f[index] for f in frames) / 1e9)
-    assert stage.frames == len(frames)
-    assert stage.received_bytes == sum(f.received_bytes for f in frames)
-    assert stage.sent_bytes == sum(f.sent_bytes for f in frames)
-    assert stage.sent_raw_bytes == sum(f.sent_raw_bytes for f in frames)
-    assert stage.invoke_cpu_s == pytest.approx(sum(f.invoke_cpu_ns for f in frames) / 1e9)
+    assert stage.events == len(frames)
+    for name in ("received_bytes", "sent_bytes", "sent_raw_bytes", "invoke_cpu_ns"):
+        assert added_up(stage, name) == sum(getattr(f, name) for f in frames)
 
 
 def test_bound_belongs_to_its_bucket() -> None:
@@ -44,7 +44,7 @@ def test_bound_belongs_to_its_bucket() -> None:
 
 
 def test_frames_that_are_noted_while_others_ask_are_neither_lost_nor_doubled() -> None:
-    statistics, n_threads, each = FrameStatistics(), 4, 3 * _FOLD_AT
+    statistics, n_threads, each = FrameStatistics(), 4, 3 * FOLD_AT
     frame = FrameFigures(*[1000] * 10)
 
     def note() -> None:
@@ -59,7 +59,7 @@ def test_frames_that_are_noted_while_others_ask_are_neither_lost_nor_doubled() -
     for thread in threads:
         thread.join()
     stage = statistics.stages()[KEY]
-    assert stage.frames == n_threads * each
+    assert stage.events == n_threads * each
     assert stage.counts.sum(axis=1).tolist() == [n_threads * each] * len(TIMES)
 
 
@@ -70,3 +70,15 @@ def test_deployment_that_is_gone_is_forgotten() -> None:
         statistics.note(key, FrameFigures(*[1] * 10))
     statistics.forget("model-1")
     assert list(statistics.stages()) == [other]
+
+
+def test_bytes_that_nobody_coded_are_raw() -> None:
+    """Frames that are raw altogether say nothing of codecs; of the others each tensor does."""
+    statistics = FrameStatistics()
+    figures = FrameFigures(*[1] * 8, sent_bytes=100, sent_raw_bytes=100)
+    statistics.note(KEY, figures)
+    statistics.note(KEY, figures._replace(sent_bytes=70), [CodedBytes(LZ4, 30, 60), CodedBytes(RAW, 40, 40)])
+    stage = statistics.stages()[KEY]
+    assert statistics.sent_bytes(KEY, stage) == {LZ4: (30, 60), RAW: (140, 140)}
+    statistics.forget(KEY.deployment_id)
+    assert statistics.stages() == {}

@@ -15,18 +15,23 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from bundle import Bundle
-from dispatcher_client import Dispatcher
+from dispatcher_client import Board, Dispatcher
 from dispatcher_client.certificates import make_fleet
 from dispatcher_client.status import undeploy_everywhere
 from examples.local_boards import LocalBoard, LocalBoards, local_fleet
+from fleet.board_control import BoardControl
+from fleet.errors import BoardError
 from fleet.event_loop import run_in_loop
-from node_service.metrics import FrameStatistics, NodeCollector, NodeSources
+from node_service.machine import core_frequencies_hz
+from node_service.metrics import FrameStatistics, GrpcCalls, NodeCollector, NodeSources
+from node_service.open_streams import OpenStreams
 from node_service.power import EnergyMeter, find_sensors
 from node_service.process_memory import ProcessMemory
 from node_service.thermal import ThermalSensors
 from tests.credentials import OPERATOR
 from tests.dispatcher_client.whole_model import random_inputs
 from tests.node_service.power import trees
+from tests.transport.message_stream.by_hand import comes_true
 from transport.credentials import AUTHORITY, CERTIFICATE, KEY, Credentials
 
 FRAMES = 25
@@ -82,14 +87,67 @@ def test_frames_are_counted_on_each_board(store_root: Path, zoo_bundle: Callable
                 < found["boardline_cpu_seconds_total", frozenset()]
             )
             assert found["boardline_received_bytes_total", stage] > 0
-            assert found["boardline_sent_bytes_total", stage] == found["boardline_sent_raw_bytes_total", stage] > 0
+            raw = stage | {("codec", "raw")}
+            assert found["boardline_sent_bytes_total", raw] == found["boardline_sent_raw_bytes_total", raw] > 0
+            assert found["boardline_partition_memory_bytes", stage] > found["boardline_partition_bytes", stage] > 0
+            (loaded,) = [dict(labels) for name, labels in found if name == "boardline_partition_info"]
+            assert loaded["sha256"] == bundle.splittings[0].partitions[index].file.sha256
             assert found["boardline_streams", frozenset()] == 1
             assert found["boardline_frames_waiting", frozenset()] == 0
             assert found["boardline_draining", frozenset()] == 0
             assert found["boardline_resident_bytes", frozenset()] > 2**20
+            call = {("grpc_service", "boardline.v1.ControlPlane"), ("grpc_method", "PutPartition")}
+            call.add(("grpc_type", "client_stream"))
+            assert found["grpc_server_started_total", frozenset(call)] == 1
+            assert found["grpc_server_handled_total", frozenset(call | {("grpc_code", "OK")})] == 1
+            assert found["grpc_server_msg_received_total", frozenset(call)] >= 2
+            assert found["grpc_server_handling_seconds_count", frozenset(call)] == 1
+        chain.close()
+        assert comes_true(lambda: all(_endings(board) == {"finished": 1} for board in running.boards))
         families = list(parse_openmetrics(scrape(url_of(running.boards[0]), _OPENMETRICS)))
         info = next(f for f in families if f.name == "boardline_node")
         assert info.samples[0].labels["board"] == "board1"
+
+
+def _endings(board: LocalBoard) -> dict[str, float]:
+    found = samples(scrape(url_of(board)))
+    counted = {dict(k[1])["how"]: value for k, value in found.items() if k[0] == "boardline_streams_ended_total"}
+    return {how: times for how, times in counted.items() if times}
+
+
+def test_bytes_are_counted_by_codec(store_root: Path, zoo_bundle: Callable[..., Bundle]) -> None:
+    bundle = zoo_bundle("residual", "float32", 2)
+    with LocalBoards(2, store_root) as running:
+        with Dispatcher(bundle, running.named, codec="shuffle-lz4", check_sample=False) as chain:
+            for _ in range(5):
+                chain.infer(random_inputs(bundle, 0))
+        found = samples(scrape(url_of(running.boards[0])))
+    coded = frozenset({("deployment", bundle.deployment_id), ("stage", "0"), ("codec", "shuffle-lz4")})
+    assert 0 < found["boardline_sent_bytes_total", coded] < found["boardline_sent_raw_bytes_total", coded]
+    raw = coded - {("codec", "shuffle-lz4")} | {("codec", "raw")}
+    assert found.get(("boardline_sent_bytes_total", raw), 0) == 0
+
+
+def test_calls_that_fail_are_counted_by_status(store_root: Path) -> None:
+    with LocalBoards(1, store_root) as running:
+        with pytest.raises(BoardError, match="a deployment id is"):
+            run_in_loop(_unload(running.named[0], "../nowhere"))
+        found = samples(scrape(url_of(running.boards[0])))
+    failed = [dict(labels) for name, labels in found if name == "grpc_server_handled_total"]
+    assert {f["grpc_code"] for f in failed if f["grpc_method"] == "UnloadDeployment"} == {"InvalidArgument"}
+
+
+async def _unload(board: Board, deployment_id: str) -> None:
+    async with BoardControl(board, credentials=OPERATOR, timeout_s=10) as control:
+        await control.unload(deployment_id)
+
+
+def test_clock_of_each_core(tmp_path: Path) -> None:
+    for core, kilohertz in enumerate((600_000, 1_500_000)):
+        trees.write(tmp_path, {f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq": kilohertz})
+    found = collected(tmp_path)
+    assert found["boardline_cpu_frequency_hertz", frozenset({("cpu", "1")})] == 1.5e9
+    assert found["boardline_cpu_frequency_hertz", frozenset({("cpu", "0")})] == 0.6e9
 
 
 def test_unloaded_deployment_has_no_series(store_root: Path, zoo_bundle: Callable[..., Bundle]) -> None:
@@ -136,13 +194,15 @@ def collected(root: Path) -> dict[tuple[str, frozenset[tuple[str, str]]], float]
         board="pi1",
         runtime="x",
         stages=list,
-        streams=list,
+        streams=OpenStreams(),
         is_draining=lambda: True,
         frames=FrameStatistics(),
         meter=meter,
         thermal=ThermalSensors(root),
         memory=ProcessMemory(),
         certificate_ends_s=lambda: None,
+        frequencies=lambda: core_frequencies_hz(root),
+        calls=GrpcCalls(),
     )
     registry.register(NodeCollector(sources))
     meter.sample()

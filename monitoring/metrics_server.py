@@ -8,8 +8,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
+from prometheus_client.registry import Collector
 
-from node_service.metrics.collector import NodeCollector
 from transport.address import Address
 from transport.credentials import Credentials
 
@@ -20,7 +20,7 @@ _REQUEST_TIMEOUT_S = 10.0
 class MetricsServer:
     """Listens from the start; `close` ends it."""
 
-    def __init__(self, listen: Address, collector: NodeCollector, credentials: Credentials | None) -> None:
+    def __init__(self, listen: Address, collector: Collector, credentials: Credentials | None) -> None:
         """Args: credentials: for HTTPS, which only holders of a certificate of the same authority may scrape; None for HTTP.
 
         Raises: OSError: the address cannot be listened on.

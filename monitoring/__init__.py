@@ -1,0 +1,1 @@
+"""What programs show of themselves while they run: metrics that Prometheus scrapes, and log lines."""
