@@ -10,16 +10,17 @@ SBOM ?= build/sbom.json
 UV := $(abspath $(BIN))/uv
 # Cores are few and models load all of them: as many test processes as cores.
 DOCS_OUT ?= docs/commands
+DASHBOARDS := deploy/ansible/roles/grafana/files/dashboards
 JOBS ?= $(shell nproc)
 SECONDS ?= 60
 LOCK_FLAGS ?= --upgrade
 
-.PHONY: demo test setup fuzz format lint types contracts check-protos check-docs tests test-pythons protos docs lock audit sbom clean
+.PHONY: demo test setup fuzz format lint types contracts check-protos check-docs check-dashboards dashboards tests test-pythons protos docs lock audit sbom clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.digits_demo
 
-test: lint types contracts check-protos check-docs tests
+test: lint types contracts check-protos check-docs check-dashboards tests
 
 setup: $(READY)
 
@@ -79,6 +80,18 @@ check-docs: $(READY)
 	@$(MAKE) --no-print-directory docs DOCS_OUT=build/commands
 	@diff -ru docs/commands build/commands || { echo "run: make docs"; exit 1; }
 	@echo "command reference is up to date"
+
+# Grafana's dashboards are what deploy/grafana gives.
+dashboards: $(READY)
+	$(BIN)/python -m deploy.grafana $(DASHBOARDS)
+
+# The SDK that makes them has no wheel for Python 3.10.
+check-dashboards: $(READY)
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		$(BIN)/python -m deploy.grafana build/dashboards \
+		&& { diff -ru $(DASHBOARDS) build/dashboards || { echo "run: make dashboards"; exit 1; }; } \
+		&& echo "dashboards are up to date"; \
+	else echo "dashboards are not checked: that takes Python 3.11"; fi
 
 protos: $(READY)
 	UV=$(UV) protos/generate.sh

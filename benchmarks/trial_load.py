@@ -15,25 +15,14 @@ from pathlib import Path
 
 import typer
 
+from benchmarks.chain.bundles import write_equal_parts
 from benchmarks.keras_models import tflite_file
-from bundle import Bundle, BundleWriter
-from converter.convert import convert_to_tflite
-from converter.split_model import LoadedModel, SplitRequest, split_model
+from bundle import Bundle, open_bundle
 from dispatcher_client import Dispatcher
 from examples.local_boards import LocalBoards
-from runtime import load_runtime
 from transport.tensor_spec import Array
 
 _BOARDS = 4
-
-
-def _split(model: Path, place: Path) -> Bundle:
-    with BundleWriter(place) as writer:
-        loaded = LoadedModel.from_converted(
-            convert_to_tflite(model, work_dir=place.parent, on_progress=lambda *_: None)
-        )
-        request = SplitRequest(model, "tflite", "as-is", _BOARDS, ((),))
-        return split_model(loaded, request, writer, load_runtime(), None, lambda *_: None)
 
 
 def _open_s(bundle: Bundle, trial_load: str) -> float:
@@ -84,7 +73,7 @@ def main(names: list[str] = typer.Argument(["ResNet50", "MobileNetV2"]), rounds:
     """Prints a line per network of keras.applications, and one for both at once."""
     models = [tflite_file(name) for name in names]
     with tempfile.TemporaryDirectory() as work:
-        bundles = [_split(model, Path(work) / f"bundle{index}") for index, model in enumerate(models)]
+        bundles = [open_bundle(write_equal_parts(model, _BOARDS, Path(work))) for model in models]
         for model, bundle in zip(models, bundles):
             taken = {kind: [_open_s(bundle, kind) for _ in range(rounds)] for kind in ("never", "new")}
             text = ", ".join(

@@ -17,7 +17,7 @@ from converter import planning_options as options
 from converter.batched_conversion import Conversion, convert_batched
 from converter.convert import ConvertedModel
 from converter.errors import ConverterError, OptionError
-from converter.listing import list_model_cuts, list_splittings, summarize
+from converter.listing import list_model_cuts, list_splittings, segments_of, summarize
 from converter.model_source import SourceKind, recognise_model
 from converter.plan_command import plan
 from converter.planned_split import PlannedSplit, parse_cuts, parse_pins, plan_split, reachable_boards, resolve_plan
@@ -30,7 +30,9 @@ from partitioning import PartitioningError
 from planner.board_profiles import ProfileSettings
 from planner.errors import PlannerError
 from planner.explain import print_plan
+from planner.plot import plot_model, require_format
 from planner.report import PlanReport
+from planner.sources import model_of_bundle
 from planner.wishes import PlanWishes
 from runtime import TfliteRuntimeError, load_runtime
 from runtime.loading import RUNTIME_CHOICES
@@ -199,12 +201,22 @@ def cuts(
 
 
 @app.command()
-def inspect(bundle: Path = _BUNDLE, as_json: bool = _JSON) -> None:
+def inspect(
+    bundle: Path = _BUNDLE,
+    plot: Optional[Path] = typer.Option(
+        None, metavar="FILE", help=".svg, .png or .pdf to draw the model and its cuts into."
+    ),
+    as_json: bool = _JSON,
+) -> None:
     """Show the partitions of BUNDLE: operators, size, boundary tensors, measured time.
 
-    Example: python -m converter inspect parts/
+    Example: python -m converter inspect parts/ --plot parts.svg
     """
+    if plot is not None:
+        require_format(plot)
     opened = open_bundle(bundle)
+    if plot is not None:
+        plot_model(model_of_bundle(opened), segments_of(opened), plot)
     source = opened.manifest.source
     floor = opened.manifest.runtime_floor
     needs = f", needs TensorFlow Lite {floor} or newer" if floor else ""

@@ -8,6 +8,8 @@ from typing import Any
 from bundle import Bundle, BundleSplitting
 from converter.split_model import LoadedModel
 from partitioning.cut_names import name_components
+from planner.plot import Segment
+from protos.v1.manifest_pb2 import Partition
 from protos.v1.tensor_pb2 import DType, TensorSpec
 
 
@@ -48,6 +50,28 @@ def list_splittings(bundle: Bundle) -> list[dict[str, Any]]:
         {"deployment_id": splitting.deployment_id, "partitions": list_partitions(splitting)}
         for splitting in bundle.splittings
     ]
+
+
+def segments_of(bundle: Bundle) -> dict[str, list[Segment]]:
+    """The partitions of each splitting for a picture, by the deployment that it makes."""
+    found = {}
+    for splitting in bundle.splittings:
+        last = len(splitting.partitions) - 1
+        found[splitting.deployment_id] = [
+            Segment(
+                _title(index, partition),
+                partition.start_op,
+                partition.stop_op,
+                partition.stop_op if index < last else None,
+            )
+            for index, partition in enumerate(splitting.partitions)
+        ]
+    return found
+
+
+def _title(index: int, partition: Partition) -> str:
+    time_ms = partition.file.time_s * 1e3
+    return f"part {index}" + (f"\n{time_ms:.2f} ms" if time_ms else "")
 
 
 def list_partitions(splitting: BundleSplitting) -> list[dict[str, Any]]:

@@ -251,7 +251,6 @@ class Dispatcher:
             windows=release.windows.settled_sizes,
             in_flight=release.windows.outstanding,
             open_chains=[] if service is None else service.open_chains,
-            batch=release.bundle.batch,
         )
 
     def open(self) -> None:

@@ -16,10 +16,11 @@ from pathlib import Path
 from types import TracebackType
 
 from dispatcher_client import Board
-from dispatcher_client.certificates import FleetDirectory, Holder, Right
+from dispatcher_client.certificates import LEAF_DAYS, FleetDirectory, Holder, Right
 from transport.address import Address
 
 _HOSTS = ("127.0.0.1", "localhost")
+_METRICS_ON = re.compile(r"metrics on https?://(\S+)/metrics")
 _SERVES_ON = re.compile(r" serves on (\S+) with ")
 _STOP_TIMEOUT_S = 10.0
 _KEPT_LOG_LINES = 200
@@ -41,10 +42,10 @@ class LocalFleet:
         directory = self._directory / name
         return directory if directory.exists() else self.issue(Holder.board(name, _HOSTS))
 
-    def issue(self, holder: Holder) -> Path:
-        """The credentials of anybody."""
+    def issue(self, holder: Holder, days: int = LEAF_DAYS) -> Path:
+        """The credentials of anybody, for so many days."""
         with FleetDirectory.opened(self._directory) as fleet:
-            return fleet.issue([holder])[holder.name]
+            return fleet.issue([holder], days=days)[holder.name]
 
 
 @functools.cache
@@ -98,6 +99,12 @@ class LocalBoard:
         assert self.process.stderr is not None
         with self.process.stderr as lines:
             self.log.extend(lines)
+
+
+def metrics_address(board: LocalBoard) -> str:
+    """Where Prometheus may scrape it: host:port."""
+    (found,) = _METRICS_ON.findall("".join(board.log))
+    return str(found)
 
 
 class LocalBoards:

@@ -20,7 +20,7 @@ from node_service.config import NodeConfig
 from node_service.control_plane import ControlPlane
 from node_service.data_plane import DataPlane
 from node_service.deployments import Deployments
-from node_service.errors import NodeServiceError, RefusedError, StoreError, TrialError
+from node_service.errors import NodeServiceError, RefusedError, StalledError, StoreError, TrialError
 from node_service.machine import core_frequencies_hz, machine_identity, memory_bytes
 from node_service.measuring_turn import MeasuringTurn
 from node_service.metrics import FrameStatistics, GrpcCalls, NodeCollector, NodeSources
@@ -31,6 +31,7 @@ from node_service.probe_stage import Probes
 from node_service.process_memory import ProcessMemory
 from node_service.profile_cache import Configuration, ProfileCache
 from node_service.profiler import Profiler
+from node_service.service_manager import ServiceManager
 from node_service.signed_partitions import SignedPartitions
 from node_service.store import Store
 from node_service.thermal import ThermalSensors
@@ -141,6 +142,7 @@ class NodeServer:
                 meter=self._meter,
                 thermal=thermal,
                 memory=ProcessMemory(),
+                machine_memory=memory_bytes,
                 certificate_ends_s=lambda: config.credentials.identity.ends_s if config.credentials else None,
                 frequencies=partial(core_frequencies_hz, config.sensors_root),
                 calls=calls,
@@ -251,6 +253,10 @@ class NodeServer:
         if self._metrics is not None:
             await asyncio.to_thread(self._metrics.close)
 
+    def standstill(self) -> StalledError | None:
+        """What to say if a stage stands still; None while all is well."""
+        return next((stalled for stage in self._deployments if (stalled := stage.standstill()) is not None), None)
+
     @property
     def runtime_name(self) -> str:
         """Runtime and version, for the log."""
@@ -296,6 +302,7 @@ async def serve(config: NodeConfig) -> None:
     for number in _SIGNALS:  # before anything is started that a signal should drain
         signal.signal(number, on_signal)
     atexit.register(_ignore_signals)
+    manager = ServiceManager()
     server = NodeServer(config)
     address = await server.start()
     _log.info(
@@ -306,7 +313,11 @@ async def serve(config: NodeConfig) -> None:
         address.data_plane.port,
         config.store,
     )
+    manager.ready(f"{config.name} serves on {address}")
+    beating = asyncio.ensure_future(manager.beat(server.standstill))
     await _warning_of_certificate(config.credentials, first)
+    manager.stopping()
     _log.info("draining; a second signal stops at once")
     await server.drain()
+    beating.cancel()
     _log.info("stopped")

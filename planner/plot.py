@@ -1,8 +1,8 @@
-"""A plan as a picture: a timeline of the first frames, and the model with its cuts."""
+"""Pictures of a plan, a timeline of its first frames and the model with its cuts, and of a model that is cut already."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from planner.report import ChainReport, PlanReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FORMATS = ("svg", "png", "pdf")
 _FRAMES = 8
@@ -20,6 +21,16 @@ _INCH_PER_ROW = 0.32
 _WIDTH_INCH = 11.0
 _MODEL_INCH = 2.6
 _MS = 1e3
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Operators that belong together: a stage of a plan, or a partition. `until` is the cut behind it, None in the last one."""
+
+    label: str
+    start_op: int
+    stop_op: int
+    until: int | None
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,24 @@ def plot_plan(report: PlanReport, model: PlannerModel, path: Path) -> None:
         _draw_timeline(axis, chain_rows, chain)
     _share_time(list(axes[: len(rows)]))
     for axis, chain in zip(axes[len(rows) :], report.chains):
-        _draw_model(axis, model, chain)
+        _draw_model(axis, model, [Segment(s.board, s.start_op, s.stop_op, s.until) for s in chain.stages])
+    _save(figure, path)
+
+
+def plot_model(model: PlannerModel, splittings: Mapping[str, Sequence[Segment]], path: Path) -> None:
+    """Draws a model as it is cut, once for each splitting, under its title. Raises: PlotError: see `plot_plan`."""
+    require_format(path)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH_INCH, _MODEL_INCH * len(splittings) + 0.5), layout="constrained")
+    axes = figure.subplots(len(splittings), 1, squeeze=False)[:, 0]
+    for axis, (title, segments) in zip(axes, splittings.items()):
+        axis.set_title(title, fontsize=10)
+        _draw_model(axis, model, segments)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     try:
         figure.savefig(path, dpi=130)
     except OSError as error:
@@ -129,21 +157,22 @@ def _share_time(timelines: Sequence[Axes]) -> None:
         axis.set_xlim(0, end_ms)
 
 
-def _draw_model(axis: Axes, model: PlannerModel, chain: ChainReport) -> None:
-    """Bytes alive at each position, the stages as shades, the operators as dots in as many lanes as branches."""
+def _draw_model(axis: Axes, model: PlannerModel, segments: Sequence[Segment]) -> None:
+    """Bytes alive at each position, the segments as shades, the operators as dots in as many lanes as branches."""
     colours = _colours()
     n_ops = len(model.graph.operators)
     crossing = [model.crossing_bytes(position) / 1e3 for position in range(n_ops + 1)]
     axis.step(range(n_ops + 1), crossing, where="mid", color="0.25", linewidth=1)
     top = max(crossing) * 1.45
-    for index, stage in enumerate(chain.stages):
-        axis.axvspan(stage.start_op, stage.stop_op, color=colours[index % len(colours)], alpha=0.25, linewidth=0)
-        axis.text((stage.start_op + stage.stop_op) / 2, top * 0.985, stage.board, ha="center", va="top", fontsize=8)
-        if stage.until is not None:
-            axis.axvline(stage.until, color="black", linewidth=1, linestyle="--")
-            label = f"cut {stage.until}: {crossing[stage.until]:.0f} kB"
+    for index, segment in enumerate(segments):
+        axis.axvspan(segment.start_op, segment.stop_op, color=colours[index % len(colours)], alpha=0.25, linewidth=0)
+        middle = (segment.start_op + segment.stop_op) / 2
+        axis.text(middle, top * 0.985, segment.label, ha="center", va="top", fontsize=8)
+        if segment.until is not None:
+            axis.axvline(segment.until, color="black", linewidth=1, linestyle="--")
+            label = f"cut {segment.until}: {crossing[segment.until]:.0f} kB"
             box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-            axis.text(stage.until, top * 0.885, label, ha="center", va="center", fontsize=7, bbox=box)
+            axis.text(segment.until, top * 0.885, label, ha="center", va="center", fontsize=7, bbox=box)
     _draw_operators(axis, model, top)
     axis.set_xlim(0, n_ops)
     axis.set_ylim(0, top)

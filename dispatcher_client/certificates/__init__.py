@@ -1,5 +1,6 @@
 """A fleet's own small certificate authority: who may speak with boards, and who is a board."""
 
+from dispatcher_client.certificates.authority import LEAF_DAYS
 from dispatcher_client.certificates.credentials import Credentials, read_credentials
 from dispatcher_client.certificates.errors import CertificatesError
 from dispatcher_client.certificates.fleet_directory import FleetDirectory
@@ -12,6 +13,7 @@ __all__ = [
     "Credentials",
     "FleetDirectory",
     "Holder",
+    "LEAF_DAYS",
     "Kind",
     "Right",
     "make_fleet",

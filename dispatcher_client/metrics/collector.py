@@ -36,7 +36,6 @@ class Load:
     windows: Sequence[int]
     in_flight: Sequence[int]
     open_chains: Sequence[int]
-    batch: int
 
 
 @dataclass(frozen=True)
@@ -124,8 +123,8 @@ class DispatcherCollector(Collector):
             key = ChainKey(placement.splitting.deployment_id, placement.stages[0].chain_index)
             step_s = self._sources.requests.slowest_step_s(key)
             if step_s is not None:
-                found.append((placement, load.batch / step_s))
-        name = "boardline_dispatcher_bound_images_per_second"
+                found.append((placement, 1 / step_s))
+        name = "boardline_dispatcher_bound_frames_per_second"
         yield _by_chain(name, "What the chain's slowest stage or link could do, from its fast frames of late.", found)
 
 

@@ -67,6 +67,7 @@ class NodeSources:
     meter: EnergyMeter
     thermal: ThermalSensors
     memory: ProcessMemory
+    machine_memory: Callable[[], tuple[int, int]]
     certificate_ends_s: Callable[[], float | None]
     frequencies: Callable[[], Mapping[str, float]]
     calls: Collector
@@ -108,6 +109,12 @@ class NodeCollector(Collector):
         yield ended
         yield _gauge("boardline_frames_waiting", "Frames that wait for their stage.", sum(s.waiting for s in streams))
         yield _gauge("boardline_resident_bytes", "Memory that the service keeps.", sources.memory.resident_bytes())
+        total_bytes, available_bytes = sources.machine_memory()
+        if total_bytes:
+            yield _gauge(
+                "boardline_memory_total_bytes", "Memory of the board, or its limit for the service.", total_bytes
+            )
+            yield _gauge("boardline_memory_available_bytes", "Of it, what can still be had.", available_bytes)
         used = CounterMetricFamily("boardline_cpu_seconds", "Processor time of the service, everything in it.")
         used.add_metric((), time.process_time())
         yield used

@@ -172,6 +172,16 @@ def test_bundle_is_shown_as_a_table(convert: Convert, sound: Bundle) -> None:
         assert operators in done.out
 
 
+def test_bundle_is_drawn_with_its_cuts(convert: Convert, tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "parts", "residual", "int8", cut_lists=[["6", "7"], ["9"]])
+    done = convert("inspect", bundle.path, "--plot", tmp_path / "parts.svg")
+    assert (done.code, done.err) == (0, "")
+    drawn = (tmp_path / "parts.svg").read_text()
+    for words in (*(s.deployment_id for s in bundle.splittings), "part 2", "cut 6", "cut 7", "cut 9"):
+        assert words in drawn
+    refused(convert("inspect", bundle.path, "--plot", tmp_path / "parts.txt"), "expected .svg, .png, .pdf")
+
+
 def test_every_splitting_is_shown_and_verified(convert: Convert, tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "parts", "residual", "int8", cut_lists=[["6", "7"], ["9"]])
     shown = convert("inspect", bundle.path)

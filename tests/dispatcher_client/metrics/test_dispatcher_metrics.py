@@ -49,7 +49,7 @@ def test_requests_and_chains_are_told(boards: LocalBoards, zoo_bundle: Callable[
         assert found["boardline_dispatcher_chain_open", key] == 1
         assert found["boardline_dispatcher_in_flight", key] == 0
         assert found["boardline_dispatcher_window", key] >= 2
-        assert found["boardline_dispatcher_bound_images_per_second", key] > FRAMES / waited_s
+        assert found["boardline_dispatcher_bound_frames_per_second", key] > FRAMES / waited_s
         stages = {
             (dict(labels)["stage"], dict(labels)["board"])
             for name, labels in found

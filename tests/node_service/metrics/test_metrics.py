@@ -22,7 +22,7 @@ from examples.local_boards import LocalBoard, LocalBoards, local_fleet
 from fleet.board_control import BoardControl
 from fleet.errors import BoardError
 from fleet.event_loop import run_in_loop
-from node_service.machine import core_frequencies_hz
+from node_service.machine import core_frequencies_hz, memory_bytes
 from node_service.metrics import FrameStatistics, GrpcCalls, NodeCollector, NodeSources
 from node_service.open_streams import OpenStreams
 from node_service.power import EnergyMeter, find_sensors
@@ -96,6 +96,8 @@ def test_frames_are_counted_on_each_board(store_root: Path, zoo_bundle: Callable
             assert found["boardline_frames_waiting", frozenset()] == 0
             assert found["boardline_draining", frozenset()] == 0
             assert found["boardline_resident_bytes", frozenset()] > 2**20
+            memory = found["boardline_memory_available_bytes", frozenset()]
+            assert 0 < memory < found["boardline_memory_total_bytes", frozenset()]
             call = {("grpc_service", "boardline.v1.ControlPlane"), ("grpc_method", "PutPartition")}
             call.add(("grpc_type", "client_stream"))
             assert found["grpc_server_started_total", frozenset(call)] == 1
@@ -200,6 +202,7 @@ def collected(root: Path) -> dict[tuple[str, frozenset[tuple[str, str]]], float]
         meter=meter,
         thermal=ThermalSensors(root),
         memory=ProcessMemory(),
+        machine_memory=lambda: memory_bytes(root),
         certificate_ends_s=lambda: None,
         frequencies=lambda: core_frequencies_hz(root),
         calls=GrpcCalls(),

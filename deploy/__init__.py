@@ -1,0 +1,1 @@
+"""What is installed around boardline: playbooks, Prometheus' rules, Grafana's dashboards."""

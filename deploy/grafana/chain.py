@@ -1,0 +1,125 @@
+"""The dashboard Chain: where the time of one chain's frames goes, stage by stage, and which stage sets the pace."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard
+
+from deploy.grafana.panels import WIDTH, Query, bars, board_of, lines, variable
+
+_CHAIN = 'dispatcher=~"$dispatcher", deployment=~"$deployment", chain=~"$chain"'
+_STAGE = 'deployment=~"$deployment", stage=~"$stage"'
+_EACH_STAGE = 'deployment=~"$deployment"'
+_TIMES = {"wait": "waits", "decode": "decode", "compute": "compute", "encode": "encode", "send": "send"}
+
+
+def chain() -> dashboard.Dashboard:
+    """A row for the chain, and one for each of its stages."""
+    made = board_of("boardline-chain", "boardline / Chain", "One chain: its throughput, and a row for each stage.")
+    for choice in (
+        variable("dispatcher", "dispatcher", "label_values(boardline_dispatcher_window, dispatcher)"),
+        variable(
+            "deployment",
+            "deployment",
+            'label_values(boardline_dispatcher_window{dispatcher=~"$dispatcher"}, deployment)',
+        ),
+        variable(
+            "chain",
+            "chain",
+            'label_values(boardline_dispatcher_window{deployment=~"$deployment"}, chain)',
+            several=True,
+        ),
+        variable(
+            "stage", "stage", 'label_values(boardline_partition_info{deployment=~"$deployment"}, stage)', several=True
+        ),
+    ):
+        made.with_variable(choice)
+    made.with_row(dashboard.Row("chain"))
+    for panel in (
+        lines(
+            "frames/s",
+            "none",
+            [
+                Query(f"sum(chain:boardline_frames:rate1m{{{_CHAIN}}})", "frames/s"),
+                Query(f"sum(boardline_dispatcher_bound_frames_per_second{{{_CHAIN}}})", "bound"),
+            ],
+            "What comes out, and what the slowest stage or link could do.",
+        ),
+        bars(
+            "which stage sets the pace",
+            "percentunit",
+            Query(f"sort_desc(stage:boardline_busy:ratio1m{{{_EACH_STAGE}}})", "stage {{stage}} on {{board}}"),
+            "The share of the time in which each stage works on frames. The fullest one is the bottleneck; where none is full, "
+            "the window, a link or the source is.",
+            most=1.0,
+        ),
+        lines(
+            "latency",
+            "s",
+            [Query(_quantile(share), f"p{share * 100:g}") for share in (0.5, 0.95, 0.99)],
+            "From sending a frame into the chain to its answer; from histograms with buckets twice as wide as the one before.",
+        ),
+        lines(
+            "in flight",
+            "none",
+            [
+                Query(f"sum(boardline_dispatcher_in_flight{{{_CHAIN}}})", "in flight"),
+                Query(f"sum(boardline_dispatcher_window{{{_CHAIN}}})", "window"),
+            ],
+            "Frames in the chain, and the most that may be, as the dispatcher has found out.",
+        ),
+    ):
+        made.with_panel(panel)
+    made.with_row(dashboard.Row("stage $stage").repeat("stage"))
+    for panel in (
+        lines(
+            "stage $stage: a frame's time",
+            "s",
+            [Query(_mean(name), f"{words} on {{{{board}}}}") for name, words in _TIMES.items()],
+            "Means per frame. Sending is beside the other work where the board has a core to spare.",
+            width=WIDTH // 3,
+            stacked=True,
+        ),
+        lines(
+            "stage $stage: bytes that leave",
+            "Bps",
+            [
+                Query(
+                    f"sum by (board, codec) (rate(boardline_sent_bytes_total{{{_STAGE}}}[$__rate_interval]))",
+                    "{{board}} sends {{codec}}",
+                ),
+                Query(
+                    f"sum by (board) (rate(boardline_sent_raw_bytes_total{{{_STAGE}}}[$__rate_interval]))",
+                    "{{board}} before coding",
+                ),
+            ],
+            "On their way to the next stage, or back to the dispatcher from the last one.",
+            width=WIDTH // 3,
+        ),
+        lines(
+            "stage $stage: frames that wait",
+            "none",
+            [
+                Query(
+                    f"sum by (board) (rate(boardline_frame_wait_seconds_sum{{{_STAGE}}}[$__rate_interval]))",
+                    "{{board}}",
+                )
+            ],
+            "The mean number of frames that have come and are not worked on, by Little's law.",
+            width=WIDTH // 3,
+        ),
+    ):
+        made.with_panel(panel)
+    return made
+
+
+def _mean(name: str) -> str:
+    series = f"boardline_frame_{name}_seconds"
+    summed, counted = (
+        f"sum by (board) (rate({series}_{part}{{{_STAGE}}}[$__rate_interval]))" for part in ("sum", "count")
+    )
+    return f"{summed} / {counted}"
+
+
+def _quantile(share: float) -> str:
+    buckets = f"rate(boardline_dispatcher_chain_seconds_bucket{{{_CHAIN}}}[$__rate_interval])"
+    return f"histogram_quantile({share}, sum by (le) ({buckets}))"
