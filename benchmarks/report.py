@@ -49,9 +49,6 @@ planner chooses for so many equal boards. All that is compared was measured in t
 - outside: processor time of all boards outside `invoke`; per MB: of what they received and sent
 - +TLS: with mutual TLS on every hop; of plaintext: against the same chain without, in turn with it
 - +spare: boards with a second share of a core, for all but the thread that computes
-"""
-_COSTS = """\
-### What an image costs
 
 "board's CPU / one board's": processor time per image of the mean board, over that of the one board with the whole model. Its
 reciprocal is the most that the chain can be faster than one board, were all boards equally busy: where boards have no core to
@@ -83,7 +80,7 @@ def report(docs: Path = _DOCS_OPTION) -> None:
     chains = [row for rows in files.values() for row in rows if row["benchmark"] == "chain"]
     if chains:
         (docs / _PICTURE).parent.mkdir(exist_ok=True)
-        plot_rows(chains, docs / _PICTURE)
+        plot_rows(_by_machine(chains)[0], docs / _PICTURE)
 
 
 def kept_files(docs: Path) -> dict[str, list[FlatRow]]:
@@ -103,11 +100,13 @@ def _sections(files: dict[str, list[FlatRow]]) -> Iterator[str]:
     chains, soaks = _of(files, "chain"), _of(files, "soak")
     if chains:
         yield _CHAIN
-        yield _machines(chains)
         yield f"![images per second over boards, with the bound]({_PICTURE})\n"
-        for text, columns in (("### Throughput and latency\n", THROUGHPUT), (_COSTS, COST)):
-            yield text
-            yield _table([name for name, _, _ in columns], [cells(row, columns) for row in chains])
+        for rows in _by_machine(chains):
+            yield f"### On {rows[0]['processor']}, {rows[0]['day']}\n"
+            yield _machines(rows)
+            for text, columns in (("#### Throughput and latency\n", THROUGHPUT), ("#### What an image costs\n", COST)):
+                yield text
+                yield _table([name for name, _, _ in columns], [cells(row, columns) for row in rows])
         yield _reproduce(files, "chain", "python -m benchmarks.chain --json-file FILE", chains)
     if soaks:
         yield _SOAKED
@@ -125,6 +124,14 @@ def _sections(files: dict[str, list[FlatRow]]) -> Iterator[str]:
 
 def _of(files: dict[str, list[FlatRow]], benchmark: str) -> list[FlatRow]:
     return [row for rows in files.values() for row in rows if row["benchmark"] == benchmark]
+
+
+def _by_machine(rows: Sequence[FlatRow]) -> list[list[FlatRow]]:
+    """Figures of one machine are no measure for another's; the latest come first."""
+    found: dict[tuple[object, object], list[FlatRow]] = {}
+    for row in rows:
+        found.setdefault((row["processor"], row["kernel"]), []).append(row)
+    return sorted(found.values(), key=lambda own: max(str(row["day"]) for row in own), reverse=True)
 
 
 def _machines(rows: Sequence[FlatRow]) -> str:

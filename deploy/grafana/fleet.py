@@ -61,7 +61,9 @@ def fleet() -> dashboard.Dashboard:
                 Column("hottest zone", "boardline_temperature_celsius", "celsius"),
                 Column("throttled", "max by (board) (boardline_throttled)", "bool_yes_no"),
                 Column("power", "board:boardline_power:watts1m", "watt"),
-                Column("certificate", "boardline_certificate_expiry_timestamp_seconds - time()", "s"),
+                Column(
+                    "certificate", 'boardline_certificate_expiry_timestamp_seconds{job="boardline-node"} - time()', "s"
+                ),
             ],
             "One row for each board that Prometheus scrapes.",
             height=10,

@@ -180,6 +180,8 @@ def data_is_missing(watched: Watched, target: dict[str, Any]) -> str:
     if not watched.comes_true(has_data):
         return f"no data: {expression}"
     labels = set(re.findall(r"\{\{(\w+)\}\}", target.get("legendFormat", "")))
+    if target.get("format") == "table":
+        labels = {"board"}  # its rows
     return "" if all(labels <= set(s["metric"]) for s in found) else f"lacks what the legend names: {expression}"
 
 
@@ -187,7 +189,7 @@ UNITS = [  # the first that fits
     (r"^(count|sum)\((up|count|ALERTS)|^count", "none"),
     (r"joules_per_image", "joule"),
     (r"watts|joules", "watt"),
-    (r"expiry_timestamp_seconds - time", "s"),
+    (r"expiry_timestamp_seconds", "s"),
     (r"celsius", "celsius"),
     (r"hertz", "hertz"),
     (r"available_bytes / |ratio|cpu_seconds|cpu_outside", "percentunit"),
