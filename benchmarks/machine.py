@@ -10,9 +10,14 @@ from pathlib import Path
 
 from runtime import load_runtime
 
-
 # The widest comes first. With it, or without, an int8 model takes a tenth of the time on processors of one name.
-_VECTORS = {"avx512_vnni": "AVX-512 VNNI", "avx512f": "AVX-512", "avx2": "AVX2", "asimddp": "dot product", "asimd": "NEON"}
+_VECTORS = {
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx512f": "AVX-512",
+    "avx2": "AVX2",
+    "asimddp": "dot product",
+    "asimd": "NEON",
+}
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """The series that dashboards and rules for gRPC servers expect, of the control plane.
 
 Names, labels and buckets are those of go-grpc-prometheus, which its followers in other languages share. Watching health and
-reflection are long streams: what they take says nothing, but they are counted as calls.
+reflection are long streams: what they take says nothing, but they are counted as calls; what Watch sends is not counted.
 """
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
@@ -55,7 +56,8 @@ class GrpcCalls(grpc.aio.ServerInterceptor, Collector):  # type: ignore[misc]  #
         service, _, method = details.method.lstrip("/").partition("/")
         labels = (_TYPES[bool(handler.request_streaming), bool(handler.response_streaming)], service, method)
         behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-        counted = self._counted_stream if handler.response_streaming else self._counted_unary
+        # A method that streams its replies is a generator, or writes them to its context, as the health service's Watch does.
+        counted = self._counted_stream if inspect.isasyncgenfunction(behaviour) else self._counted_unary
         return handler._replace(**{_slot(handler): counted(behaviour, bool(handler.request_streaming), labels)})
 
     def _counted_unary(self, behaviour: Any, streams_in: bool, labels: tuple[str, str, str]) -> Any:
@@ -66,7 +68,8 @@ class GrpcCalls(grpc.aio.ServerInterceptor, Collector):  # type: ignore[misc]  #
                 reply = await behaviour(
                     self._heard(request, labels) if streams_in else self._one(request, labels), context
                 )
-                self._sent.labels(*labels).inc()
+                if reply is not None:
+                    self._sent.labels(*labels).inc()
                 code = grpc.StatusCode.OK
                 return reply
             except BaseException:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -32,6 +33,7 @@ from tests.credentials import OPERATOR
 from tests.dispatcher_client.whole_model import random_inputs
 from tests.node_service.power import trees
 from tests.transport.message_stream.by_hand import comes_true
+from transport.channel import open_channel
 from transport.credentials import AUTHORITY, CERTIFICATE, KEY, Credentials
 
 FRAMES = 25
@@ -137,6 +139,27 @@ def test_calls_that_fail_are_counted_by_status(store_root: Path) -> None:
         found = samples(scrape(url_of(running.boards[0])))
     failed = [dict(labels) for name, labels in found if name == "grpc_server_handled_total"]
     assert {f["grpc_code"] for f in failed if f["grpc_method"] == "UnloadDeployment"} == {"InvalidArgument"}
+
+
+def test_health_can_be_watched_and_is_counted(store_root: Path) -> None:
+    with LocalBoards(1, store_root) as running:
+
+        async def watch() -> int:
+            board = running.named[0]
+            async with open_channel(board.address, credentials=OPERATOR, name=board.certificate_name) as channel:
+                stub = health_pb2_grpc.HealthStub(channel)
+                call = stub.Watch(health_pb2.HealthCheckRequest(), timeout=10)
+                first = await call.read()
+                call.cancel()
+                return int(first.status)
+
+        assert run_in_loop(watch()) == health_pb2.HealthCheckResponse.SERVING
+
+        def started() -> set[str]:
+            found = samples(scrape(url_of(running.boards[0])))
+            return {dict(k[1])["grpc_method"] for k, n in found.items() if k[0] == "grpc_server_handled_total" and n}
+
+        assert comes_true(lambda: "Watch" in started())
 
 
 async def _unload(board: Board, deployment_id: str) -> None:
