@@ -19,6 +19,7 @@ from dispatcher_client.rollout import describe_all, require_room_beside, unload_
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory, load_inventory, parse_boards
 from fleet.options import CREDENTIALS, INSECURE
+from monitoring.log_lines import LogForm, log_to_stderr
 from transport.credentials import Credentials, choose_credentials
 
 
@@ -38,6 +39,7 @@ def _opened(
     *,
     credentials: Credentials | None,
     timeout_s: float,
+    metrics: str | None = None,
     on_upload: OnUpload = lambda board, sent_bytes, total_bytes: None,
 ) -> Dispatcher:
     """An open dispatcher; one that cannot be opened leaves loaded what was before, and no more."""
@@ -48,6 +50,7 @@ def _opened(
         insecure=credentials is None,
         open_timeout_s=timeout_s,
         reply_timeout_s=timeout_s,
+        metrics=metrics,
         on_upload=on_upload,
     )
     before = run_in_loop(describe_all(inventory.boards, credentials=credentials))
@@ -68,6 +71,12 @@ def watch(
     credentials_dir: Optional[Path] = CREDENTIALS,
     insecure: bool = INSECURE,
     timeout_s: float = typer.Option(30.0, "--timeout-s", min=0.1, help="Limit for each answer of a board."),
+    metrics: Optional[str] = typer.Option(
+        None, metavar="HOST:PORT", help="Let Prometheus scrape there; port 0 lets the system choose. (default: nowhere)"
+    ),
+    log_format: LogForm = typer.Option(
+        LogForm.TEXT, help="Lines for people, or a JSON object in each line, on stderr."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print a line of JSON for each version."),
 ) -> None:
     """Keep boards loaded with the newest version in MODEL_DIR: load it, check its sample, unload the one before.
@@ -78,6 +87,7 @@ def watch(
 
     Example: python -m dispatcher_client watch models/ --boards boards.yaml
     """
+    log_to_stderr("INFO", log_format)
     credentials = choose_credentials(credentials_dir, insecure)
     inventory = load_inventory(parse_boards(boards))
     serving: list[Dispatcher] = []
@@ -86,7 +96,7 @@ def watch(
         if serving:
             serving[0].deploy(bundle)
             return
-        serving.append(_opened(bundle, inventory, credentials=credentials, timeout_s=timeout_s))
+        serving.append(_opened(bundle, inventory, credentials=credentials, timeout_s=timeout_s, metrics=metrics))
 
     def show(event: WatchEvent) -> None:
         names = list(serving[0].deployment_ids) if serving else []

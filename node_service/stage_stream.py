@@ -379,6 +379,9 @@ class StageStream:
 
     def _reply_error(self, error: Exception, request_id: int = 0) -> None:
         """Tells the dispatcher what went wrong, with one frame or (request_id 0) with the stream."""
+        if request_id:  # of a stream's end the log has a line already, and a peer may cause any number of these
+            about = {"stage": self._stage.stage_index, "request": request_id}
+            _log.debug("frame %d is answered with an error: %s", request_id, error, extra=about)
         told = to_frame_error(error, self._board, self._stage.stage_index)
         self._upstream.post(frame_parts(Header(request_id=request_id, error=told)), _REPLY_TIMEOUT_S)
 
