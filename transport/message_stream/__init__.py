@@ -2,7 +2,8 @@
 
 from transport.message_stream.admission import ListenerLimits
 from transport.message_stream.connections import StreamListener, connect_securely, open_stream
-from transport.message_stream.stream import SILENCE_S, MessageStream, StreamLimits
+from transport.message_stream.silence import SILENCE_S
+from transport.message_stream.stream import MessageStream, StreamLimits
 from transport.message_stream.tls import TlsSession
 
 __all__ = [

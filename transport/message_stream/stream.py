@@ -23,6 +23,7 @@ from transport.message_stream.buffers import MessageBuffers
 from transport.message_stream.credit import ReceiveCredit, SendCredit
 from transport.message_stream.peer_control import PeerControl
 from transport.message_stream.reader import SocketReader
+from transport.message_stream.silence import MOST_SILENCES, SILENCE_S, PeerSilence
 from transport.message_stream.tls import TlsSession
 from transport.message_stream.writer import MessageWriter
 
@@ -32,14 +33,9 @@ _log = logging.getLogger(__name__)
 _FIRST_WINDOW_BYTES = 2**17
 # A message that has begun must end: a peer that feeds it byte by byte would keep memory and a thread. Slower than any link.
 _MESSAGE_TIMEOUT_S, _LEAST_BYTES_PER_S = 120.0, 2**14
-# A peer that is silent for so long is given up. It is asked for a sign of life after a third and, as one ping may be lost on
-# its way, after two thirds of it.
-SILENCE_S = 0.75
-_MOST_SILENCES = 3
 _LINGER_S = 2.0
 _MAX_WAITING = 1000  # small frames that a peer asks for and does not take
 _RESOURCE_EXHAUSTED = 8  # gRPC's status code
-_PING = wire.ping(b"boardlin", is_answer=False)
 _SKIPPED_BYTES = 2**12  # at a time
 
 
@@ -77,9 +73,12 @@ class MessageStream:
         self._send_credit = SendCredit()
         self._receive_credit = ReceiveCredit(_FIRST_WINDOW_BYTES)
         self._writer = MessageWriter(sock, self._send_credit, tls)
-        self._reader = SocketReader(sock, limits.silence_s / _MOST_SILENCES, self._on_silence, tls)
         self._coder = wire.HeaderCoder()
         self._peer = PeerControl(self._coder, self._send_credit, self._writer, self._control, is_client=is_client)
+        self._silence = PeerSilence(
+            sock, self._writer, self._control, limits.silence_s, lambda: self._peer.silent_until_s
+        )
+        self._reader = SocketReader(sock, limits.silence_s / MOST_SILENCES, self._silence.heard_nothing, tls)
         self._ending = threading.Lock()
         self._error: StreamBrokenError | None = None
         self._closed = False
@@ -91,9 +90,6 @@ class MessageStream:
         self._message_due_s = 0.0
         self._data_left: tuple[int, int, int] | None = None  # of a DATA frame whose reading was interrupted
         self._early: deque[memoryview] = deque()  # messages that came together with the one that was waited for
-        self._acked_bytes = 0
-        self._pinged_bytes: int | None = None  # acknowledged once the peer's system has the first ping of a silence
-        self._silences_with_ping = 0  # that it had when they began, and the one in which it got it
         self._is_finished = False  # by a server
         self._admit: Callable[[], None] | None = None
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -292,29 +288,11 @@ class MessageStream:
 
     def show_life(self) -> None:
         """Says to the peer, unasked, that this end lives: for who does not read at the time, and so hears no question."""
-        self._control(_PING)
+        self._silence.show_life()
 
     def announce_silence(self, seconds: float) -> None:
         """Tells the peer that this end may be unable to answer for so long, 0: that it is over. Peers of another make ignore it."""
         self._control(wire.ping(wire.announced_silence(seconds), is_answer=False))
-
-    def _on_silence(self, times: int) -> bool:
-        acked_bytes, before = tcp_info.acked_bytes(self._socket), self._acked_bytes
-        self._acked_bytes = acked_bytes
-        if times == 1:
-            self._pinged_bytes, self._silences_with_ping = None, 0
-        if time.monotonic() < self._peer.silent_until_s:
-            return False
-        # A frozen process' system takes bytes itself, as many as it has room for. A peer that takes some and has not got the
-        # ping is behind a slow link, as the ping is; one that got it so long ago would have answered.
-        stands_still = acked_bytes <= before + len(_PING)
-        self._silences_with_ping += self._pinged_bytes is not None and acked_bytes >= self._pinged_bytes
-        if (times >= _MOST_SILENCES and stands_still) or self._silences_with_ping >= _MOST_SILENCES:
-            raise StreamBrokenError(f"no sign of life for {times * self._limits.silence_s / _MOST_SILENCES:.2g} s")
-        self._control(_PING)
-        if self._pinged_bytes is None and self._writer.has_given_all():
-            self._pinged_bytes = tcp_info.given_bytes(self._socket)
-        return True
 
     def _read_request(self) -> str:
         try:
