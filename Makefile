@@ -6,6 +6,12 @@ READY := $(VENV)/.ready
 # Tools for the supply chain, apart: nobody else waits for them.
 TOOLS := .cache/supply-chain
 TOOLS_READY := $(TOOLS)/.ready
+DEPLOY := .cache/deploy-tools
+DEPLOY_READY := $(DEPLOY)/.ready
+PLAYBOOKS := deploy.yml remove.yml
+IS_3_11 := $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+WHEELHOUSE ?= wheelhouse
+TARGETS ?= cp311-aarch64 cp313-aarch64
 SBOM ?= build/sbom.json
 UV := $(abspath $(BIN))/uv
 # Cores are few and models load all of them: as many test processes as cores.
@@ -15,12 +21,12 @@ JOBS ?= $(shell nproc)
 SECONDS ?= 60
 LOCK_FLAGS ?= --upgrade
 
-.PHONY: demo test setup fuzz format lint types contracts check-protos check-docs check-dashboards dashboards tests test-pythons protos docs lock audit sbom clean
+.PHONY: demo test setup fuzz format lint types contracts check-protos check-docs check-dashboards check-deploy lint-deploy dashboards wheelhouse tests test-pythons protos docs lock audit sbom clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.digits_demo
 
-test: lint types contracts check-protos check-docs check-dashboards tests
+test: lint types contracts check-protos check-docs check-dashboards check-deploy tests
 
 setup: $(READY)
 
@@ -87,11 +93,25 @@ dashboards: $(READY)
 
 # The SDK that makes them has no wheel for Python 3.10.
 check-dashboards: $(READY)
-	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	@if $(IS_3_11); then \
 		$(BIN)/python -m deploy.grafana build/dashboards \
 		&& { diff -ru $(DASHBOARDS) build/dashboards || { echo "run: make dashboards"; exit 1; }; } \
 		&& echo "dashboards are up to date"; \
 	else echo "dashboards are not checked: that takes Python 3.11"; fi
+
+# Playbooks and roles by the strictest rules of ansible-lint. This ansible has no release for Python 3.10.
+check-deploy: $(READY)
+	@if $(IS_3_11); then $(MAKE) --no-print-directory lint-deploy; else echo "playbooks are not checked: that takes Python 3.11"; fi
+
+lint-deploy: export PATH := $(abspath $(DEPLOY)/bin):$(PATH)
+lint-deploy: $(DEPLOY_READY)
+	@cd deploy/ansible && ansible-lint --offline --profile production -q . \
+		&& ansible-playbook --syntax-check --inventory inventory.example.yml $(PLAYBOOKS) >/dev/null
+	@echo "playbooks and roles are sound"
+
+# Wheels for boards that have no internet, TARGETS of them.
+wheelhouse: $(READY)
+	$(BIN)/python -m deploy.wheelhouse $(WHEELHOUSE) $(TARGETS)
 
 protos: $(READY)
 	UV=$(UV) protos/generate.sh
@@ -102,6 +122,8 @@ lock: $(READY)
 		--generate-hashes $(LOCK_FLAGS) --output-file constraints.txt pyproject.toml
 	$(UV) pip compile --quiet --universal --python-version 3.10 --group supply-chain --no-header --no-annotate --no-emit-index-url \
 		--generate-hashes $(LOCK_FLAGS) --output-file supply-chain.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --group deploy --no-header --no-annotate --no-emit-index-url \
+		--generate-hashes $(LOCK_FLAGS) --output-file deploy-tools.txt
 
 # Known vulnerabilities of what is locked; fails, too, where the database cannot be asked.
 audit: $(TOOLS_READY)
@@ -118,6 +140,11 @@ sbom: $(TOOLS_READY)
 $(TOOLS_READY): supply-chain.txt $(READY)
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(TOOLS)
 	@$(UV) pip sync --quiet --python $(TOOLS)/bin/python --require-hashes supply-chain.txt
+	@touch $@
+
+$(DEPLOY_READY): deploy-tools.txt $(READY)
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(DEPLOY)
+	@$(UV) pip sync --quiet --python $(DEPLOY)/bin/python --require-hashes deploy-tools.txt
 	@touch $@
 
 clean:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.faults.trial import TrialResult
+from benchmarks.machine import this_machine
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Row:
     dtype: str
     boards: int
     spares: int
+    struck: int  # boards at once
     cores_per_board: float
     link_mbit_s: float
     trials: int
@@ -32,6 +34,8 @@ class Row:
     gap_p99_s: float
     usual_p50_s: float
     errors: str
+    processor: str
+    day: str
 
 
 def make_row(
@@ -45,6 +49,7 @@ def make_row(
     link_mbit_s: float,
 ) -> Row:
     """Args: results: at least one."""
+    machine = this_machine()
     gaps_s = [result.gap_s for result in results]
     return Row(
         fault=fault,
@@ -52,6 +57,7 @@ def make_row(
         dtype=dtype,
         boards=boards,
         spares=spares,
+        struck=max(len(result.struck) for result in results),
         cores_per_board=cores,
         link_mbit_s=link_mbit_s,
         trials=len(results),
@@ -64,4 +70,6 @@ def make_row(
         gap_p99_s=float(np.percentile(gaps_s, 99)),
         usual_p50_s=statistics.median(result.usual_s for result in results),
         errors="; ".join(sorted({result.error for result in results} - {""})),
+        processor=machine.processor,
+        day=machine.day,
     )

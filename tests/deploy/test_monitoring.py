@@ -1,7 +1,8 @@
 """A fleet under load, scraped by a real Prometheus: every panel has data, and every alert fires when it should.
 
 board1's certificate ends soon. board2 has a sensor of power, is hot, and dies. board3 is the spare, and has no sensor though one is
-expected. board4 has little memory. The dispatcher has a window of one frame, and so cannot reach its bound.
+expected. board4 has little memory. The model is so small that what its frames cost the streams and the dispatcher keeps the
+chain far from its bound.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ CHOSEN = {
     "$stage": ".*",
     "$board": ".*",
 }
-SOON_S = 90.0
+SOON_S = 150.0
 _USED_OF_MEMORY = 0.93
 
 
@@ -137,7 +138,7 @@ def _under_load(bundle: Bundle, boards: dict[str, LocalBoard], prometheus: Local
         while not is_over.is_set():
             yield x
 
-    with Dispatcher(bundle, inventory, window=1, check_sample=False, metrics="127.0.0.1:0") as chain:
+    with Dispatcher(bundle, inventory, window=4, check_sample=False, metrics="127.0.0.1:0") as chain:
         assert chain.metrics_address is not None
         prometheus.dispatchers({"camera": chain.metrics_address})
         load = threading.Thread(target=lambda: [None for _ in chain.stream(inputs())])
