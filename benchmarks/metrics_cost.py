@@ -21,6 +21,7 @@ import typer
 
 from benchmarks.chain.bundles import write_equal_parts
 from benchmarks.keras_models import tflite_file
+from benchmarks.machine import this_machine
 from benchmarks.rows import print_rows
 from bundle import Bundle, open_bundle
 from dispatcher_client import Dispatcher
@@ -53,6 +54,8 @@ class Row:
     scrape_ms: float
     note_us: float  # of a board, for each frame
     hear_us: float  # of the dispatcher, for each answer of a chain of so many boards
+    processor: str
+    day: str
 
 
 class _Scraper:
@@ -135,6 +138,7 @@ def _measure(name: str, model: Path, rounds: int, seconds: float) -> Row:
         before, after = (statistics.median(r) for r in rates)
         shares = [b / a for a, b in zip(*rates)]
         scrape_ms = statistics.median(took_s) * 1e3
+        machine = this_machine()
         return Row(
             f"{name} in {_BOARDS} parts, scraped every {_SCRAPE_EVERY_S:g} s",
             name,
@@ -147,6 +151,8 @@ def _measure(name: str, model: Path, rounds: int, seconds: float) -> Row:
             scrape_ms,
             _note_us(),
             _hear_us(),
+            machine.processor,
+            machine.day,
         )
 
 
