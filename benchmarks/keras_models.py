@@ -19,8 +19,8 @@ _INPUT = (224, 224, 3)
 _CALIBRATION_IMAGES = 32
 _SEED = 2026
 # TensorFlow stays out of this process, as it does everywhere else in the project.
-# Weights as they are drawn let the signal die away: MobileNetV2 would answer every image alike, to the bit. So each layer is normalised
-# by what eight images of noise give in it, and the last one tells classes apart.
+# Weights as they are drawn let the signal die away: MobileNetV2 would answer every image alike, to the bit. So each layer is
+# normalised by what eight images of noise give in it, and the last one tells classes apart.
 _SAVE = """
 import sys, keras, numpy as np
 name, _, seed = sys.argv[1].partition(" ")
