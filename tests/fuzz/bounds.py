@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from pathlib import Path
 
+from node_service.process_memory import ProcessMemory
 from tests.fuzz.target import Run, Target
 
 MOST_S = 1.0
@@ -25,13 +25,15 @@ class Bounded:
     def __init__(self, target: Target, run: Run) -> None:
         self._run = run
         self._allowed = target.allowed
-        # What the process had before is no room for an input. 5 is what proc(5) names for this.
-        Path("/proc/self/clear_refs").write_text("5")
+        # Not ru_maxrss: a program takes that over from the process that started it.
+        self._memory = ProcessMemory()
+        if not self._memory.reset_peak():  # what the process had before is no room for an input
+            raise BoundError("this kernel does not say how much memory an input takes.")
 
     def __call__(self, data: bytes) -> None:
-        before_bytes = peak_bytes()
+        before_bytes = self._memory.peak_bytes()
         took_s = self._timed(data)
-        grown_bytes = peak_bytes() - before_bytes
+        grown_bytes = self._memory.peak_bytes() - before_bytes
         if grown_bytes > MOST_GROWTH_BYTES:
             raise BoundError(f"an input of {len(data)} bytes took {grown_bytes} bytes, allowed {MOST_GROWTH_BYTES}.")
         if took_s > MOST_S:
@@ -44,12 +46,3 @@ class Bounded:
         with contextlib.suppress(*self._allowed):
             self._run(data)
         return time.perf_counter() - begun_s
-
-
-def peak_bytes(process: int | str = "self") -> int:
-    """The most memory that a process has had resident since it began its program, or took up the bounds.
-
-    Not `ru_maxrss`, which a program takes over from the process that started it. Raises: OSError if it is gone.
-    """
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)

@@ -12,7 +12,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.fuzz.bounds import peak_bytes
+from node_service.process_memory import ProcessMemory
 from tests.fuzz.child import Order
 from tests.fuzz.corpus import COMMITTED, FAILURES, REGRESSIONS, write_input
 from tests.fuzz.flight import Flight
@@ -111,7 +111,9 @@ def _run_child(order: Order, flight: Flight, log: Path, hang_s: float) -> tuple[
             while status is None and time.monotonic() - seen_s < hang_s:
                 if flight.inputs != seen:
                     seen, seen_s = flight.inputs, time.monotonic()
-                most_bytes = max(most_bytes, peak_bytes(process.pid))  # of one that has ended, 0
+                most_bytes = max(
+                    most_bytes, ProcessMemory(Path(f"/proc/{process.pid}")).peak_bytes()
+                )  # of one that has ended, 0
                 status = _wait(process, _LOOK_S)
         finally:
             if process.poll() is None:
