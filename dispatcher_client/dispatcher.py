@@ -19,11 +19,11 @@ from dispatcher_client.deadlines import Deadline
 from dispatcher_client.deployment import DeployedStage, OnUpload
 from dispatcher_client.door import Door
 from dispatcher_client.entrance import Entrance
-from dispatcher_client.errors import ChainClosedError, MetricsError, OptionError, OverloadedError, ReplyTimeoutError
+from dispatcher_client.errors import ChainClosedError, OptionError, OverloadedError, ReplyTimeoutError
 from dispatcher_client.identity import BitPromise
 from dispatcher_client.journal import Journal, JournalModel
 from dispatcher_client.journaled_stream import stream_new
-from dispatcher_client.metrics import DispatcherCollector, DispatcherSources, Load, RequestStatistics
+from dispatcher_client.metrics import DispatcherCollector, DispatcherSources, Load, MetricsExporter, RequestStatistics
 from dispatcher_client.micro_batches import is_whole_batch, join_batch
 from dispatcher_client.model_directory import open_bundle_or_newest
 from dispatcher_client.model_watch import ModelWatch, WatchEvent
@@ -34,7 +34,6 @@ from dispatcher_client.service import ServiceSettings
 from dispatcher_client.values import Answer, Values
 from fleet.event_loop import require_other_thread
 from fleet.inventory import BoardsSource, load_inventory
-from monitoring.metrics_server import MetricsServer
 from protos.v1.manifest_pb2 import Manifest
 from transport.address import Address
 from transport.credentials import Credentials, choose_credentials
@@ -138,9 +137,9 @@ class Dispatcher:
         )
         self._on_reply = on_reply
         self._on_upload = on_upload
-        self._metrics_wanted = None if metrics is None else Address.parse(metrics)
-        self._metrics: MetricsServer | None = None
         self._statistics = RequestStatistics()
+        self._collector = DispatcherCollector(self._sources())
+        self._exporter = MetricsExporter(None if metrics is None else Address.parse(metrics), self._collector)
         self._opening = threading.Lock()  # of open, close and deploy: two at once would leave a stream behind
         self._entrance: Entrance[Release] = Entrance()  # it has the release while that is open
         self._release = self._released(opened, plan)
@@ -225,23 +224,24 @@ class Dispatcher:
     @property
     def collector(self) -> DispatcherCollector:
         """Its figures, for a registry of prometheus_client."""
-        credentials = self._settings.credentials
-        return DispatcherCollector(
-            DispatcherSources(
-                version=version("boardline"),
-                model=lambda: self.manifest.model_name,
-                requests=self._statistics,
-                incidents=self._settings.incidents,
-                load=self._load,
-                waiting=lambda: self._door.n_waiting,
-                certificate_ends_s=lambda: None if credentials is None else credentials.identity.ends_s,
-            )
-        )
+        return self._collector
 
     @property
     def metrics_address(self) -> str | None:
         """Where Prometheus may scrape it at present; None: nowhere."""
-        return None if self._metrics is None else str(self._metrics.address)
+        return self._exporter.address
+
+    def _sources(self) -> DispatcherSources:
+        credentials = self._settings.credentials
+        return DispatcherSources(
+            version=version("boardline"),
+            model=lambda: self.manifest.model_name,
+            requests=self._statistics,
+            incidents=self._settings.incidents,
+            load=self._load,
+            waiting=lambda: self._door.n_waiting,
+            certificate_ends_s=lambda: None if credentials is None else credentials.identity.ends_s,
+        )
 
     def _load(self) -> Load:
         release = self._release
@@ -262,29 +262,13 @@ class Dispatcher:
         require_other_thread("open")
         with self._opening:
             if self._entrance.current is None:
-                self._serve_metrics()
+                self._exporter.start()
                 try:
                     self._release.open(self._on_upload)
                 except BaseException:
-                    self._end_metrics()
+                    self._exporter.stop()
                     raise
                 self._entrance.exchange(self._release)
-
-    def _serve_metrics(self) -> None:
-        wanted = self._metrics_wanted
-        if wanted is None:
-            return
-        try:
-            self._metrics = MetricsServer(wanted, self.collector, None)  # clients' certificates are no servers'
-        except OSError as error:
-            raise MetricsError(
-                f"cannot serve metrics on {wanted}: {error.strerror or error}. Choose another address, or port 0."
-            ) from error
-
-    def _end_metrics(self) -> None:
-        if self._metrics is not None:
-            self._metrics.close()
-            self._metrics = None
 
     def close(self) -> None:
         """Sends what waits for a batch to fill, then ends the streams; what the boards hold stays loaded. May be called twice."""
@@ -293,7 +277,7 @@ class Dispatcher:
             release = self._entrance.exchange(None)
             if release is not None:
                 release.close()
-            self._end_metrics()
+            self._exporter.stop()
 
     def deploy(self, bundle: str | os.PathLike[str] | Bundle, *, plan: PlanSource | None = None) -> None:
         """Goes over to another version of the model while requests come, none of which fails.

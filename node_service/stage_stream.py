@@ -283,7 +283,7 @@ class StageStream:
         self._has_sent = True
         self._coding.note_sent((work.decode_ns + work.compute_ns) / _NS_PER_S)
         coded = () if self._coding.is_raw else _coded_bytes(tensors, work.leaving)
-        self._on_frame(_figures(timing, time.perf_counter_ns() - frame.arrived_ns), coded)
+        self._on_frame(FrameFigures.of(timing, time.perf_counter_ns() - frame.arrived_ns), coded)
 
     def _no_more_leave(self) -> None:
         if self._next is not None:
@@ -384,21 +384,6 @@ class StageStream:
             _log.debug("frame %d is answered with an error: %s", request_id, error, extra=about)
         told = to_frame_error(error, self._board, self._stage.stage_index)
         self._upstream.post(frame_parts(Header(request_id=request_id, error=told)), _REPLY_TIMEOUT_S)
-
-
-def _figures(timing: StageTiming, total_ns: int) -> FrameFigures:
-    return FrameFigures(
-        timing.wait_ns,
-        timing.decode_ns,
-        timing.compute_ns,
-        timing.encode_ns,
-        timing.send_ns,
-        total_ns,
-        timing.invoke_cpu_ns,
-        timing.received_bytes,
-        timing.sent_bytes,
-        timing.sent_raw_bytes,
-    )
 
 
 def _coded_bytes(tensors: Sequence[EncodedTensor], leaving: Sequence[Union[Array, EncodedTensor]]) -> list[CodedBytes]:

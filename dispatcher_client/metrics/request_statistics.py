@@ -79,7 +79,7 @@ class RequestStatistics:
     def chains(self, current: Collection[str]) -> Mapping[ChainKey, Totals]:
         """From sending to the answer, by chain; those of versions that are not `current` are forgotten."""
         self._chains.forget(lambda key: key.deployment_id not in current)
-        for key in [key for key in self._steps_ns if key.deployment_id not in current]:
+        for key in [key for key in list(self._steps_ns) if key.deployment_id not in current]:
             self._steps_ns.pop(key, None)
         return self._chains.totals()
 

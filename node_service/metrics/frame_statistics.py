@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from monitoring.histograms import Histograms, Totals
-from protos.v1.data_plane_pb2 import Codec
+from protos.v1.data_plane_pb2 import Codec, StageTiming
 
 
 class StageKey(NamedTuple):
@@ -30,6 +30,22 @@ class FrameFigures(NamedTuple):
     received_bytes: int
     sent_bytes: int
     sent_raw_bytes: int
+
+    @classmethod
+    def of(cls, timing: StageTiming, total_ns: int) -> FrameFigures:
+        """Of a frame whose timing goes on to the dispatcher, too."""
+        return cls(
+            timing.wait_ns,
+            timing.decode_ns,
+            timing.compute_ns,
+            timing.encode_ns,
+            timing.send_ns,
+            total_ns,
+            timing.invoke_cpu_ns,
+            timing.received_bytes,
+            timing.sent_bytes,
+            timing.sent_raw_bytes,
+        )
 
 
 class CodedBytes(NamedTuple):
