@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import jinja2
+from examples.ansible_template import render
 
 ROLE = Path(__file__).parents[1] / "deploy" / "ansible" / "roles" / "prometheus"
 _START_S = 30.0
@@ -33,12 +33,7 @@ class LocalPrometheus:
         self._directory = directory
         shutil.copytree(ROLE / "files" / "rules", directory / "rules")
         (directory / "file_sd").mkdir()
-        loader = jinja2.FileSystemLoader(ROLE / "templates")
-        # As Ansible renders: without the line end after a statement.
-        jinja = jinja2.Environment(loader=loader, trim_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False)
-        jinja.filters["to_json"] = json.dumps
         values = {
-            "ansible_managed": "local",
             "prometheus_scrape_interval": "1s",
             "prometheus_alertmanagers": [],
             "prometheus_boards_tls": False,
@@ -46,7 +41,7 @@ class LocalPrometheus:
             **settings,
         }
         self._config = directory / "prometheus.yml"
-        self._config.write_text(jinja.get_template("prometheus.yml.j2").render(values))
+        self._config.write_text(render(ROLE / "templates" / "prometheus.yml.j2", values))
         for _ in range(_TRIES):
             self._process, self.url = self._start()
             if self._is_ready():

@@ -75,16 +75,6 @@ print(time.process_time() - begun_s)
 # Running clusters.
 
 
-@pytest.fixture(scope="module")
-def able() -> None:
-    """What tests of running clusters need; the refusal is checked where it cannot be had."""
-    said = refusal()
-    if said is not None:
-        # A right or a kernel cannot be had everywhere; what can be installed is, where CI runs.
-        assert any(reason in said for reason in ("lacks CAP_", "takes Linux")), said
-        pytest.skip(said)
-
-
 def refusal() -> str | None:
     try:
         require_able()

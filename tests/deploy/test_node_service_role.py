@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
 import yaml
+
+from examples.ansible_template import render
 
 ROLE = Path(__file__).parents[2] / "deploy" / "ansible" / "roles" / "node_service"
 MOST_EXPOSED = 25  # in tenths, as systemd-analyze takes it
@@ -55,21 +55,16 @@ def unit(tmp_path: Path, **settings: object) -> Path:
     """As Ansible renders it, with this environment's interpreter in the place of the board's."""
     (tmp_path / "venv" / "bin").mkdir(parents=True)
     (tmp_path / "venv" / "bin" / "python").symlink_to(sys.executable)
-    jinja = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    jinja.filters["basename"] = os.path.basename
     values = {
         **DEFAULTS,
         **VARIABLES,
-        "ansible_managed": "a test",
         "inventory_hostname": "pi1",
         "node_service_kind": {"devices": [], "groups": []},
         "node_service_home": str(tmp_path),
         **settings,
     }
     path = tmp_path / "boardline-node.service"
-    path.write_text(jinja.get_template("boardline-node.service.j2").render(values) + "\n")
+    path.write_text(render(ROLE / "templates" / "boardline-node.service.j2", values))
     return path
 
 

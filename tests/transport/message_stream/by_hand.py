@@ -193,14 +193,14 @@ def ended(thread: threading.Thread, within_s: float = 10.0) -> bool:
     return not thread.is_alive()
 
 
-def comes_true(claim: Callable[[], bool], within_s: float = 10.0) -> bool:
-    """Whether a claim about another thread comes true in time."""
+def comes_true(claim: Callable[[], bool], within_s: float = 10.0, every_s: float = 0.005) -> bool:
+    """Whether a claim about another thread comes true in time. Args: every_s: longer where asking costs something."""
     deadline_s = time.monotonic() + within_s
     pause = threading.Event()
     while not claim():
         if time.monotonic() > deadline_s:
             return False
-        pause.wait(0.005)
+        pause.wait(every_s)
     return True
 
 
