@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from deploy.grafana.panels import Query, board_of, lines, variable
+from deploy.grafana.panels import Query, add_row, board_of, lines, variable
 
 _BOARD = 'board=~"$board"'
 
@@ -13,8 +13,9 @@ def board() -> dashboard.Dashboard:
     """Rows for processor and memory, power and heat, and traffic."""
     made = board_of("boardline-board", "boardline / Board", "One board.")
     made.with_variable(variable("board", "board", 'label_values(up{job="boardline-node"}, board)', several=True))
-    made.with_row(dashboard.Row("processor and memory"))
-    for panel in (
+    add_row(
+        made,
+        dashboard.Row("processor and memory"),
         lines(
             "processor time of the service",
             "percentunit",
@@ -53,10 +54,10 @@ def board() -> dashboard.Dashboard:
             [Query(f"stage:boardline_busy:ratio1m{{{_BOARD}}}", "{{board}} stage {{stage}} of {{deployment}}")],
             "The share of the time in which each stage works on frames.",
         ),
-    ):
-        made.with_panel(panel)
-    made.with_row(dashboard.Row("power and heat"))
-    for panel in (
+    )
+    add_row(
+        made,
+        dashboard.Row("power and heat"),
         lines(
             "power",
             "watt",
@@ -86,10 +87,10 @@ def board() -> dashboard.Dashboard:
             [Query(f"boardline_throttled{{{_BOARD}}}", "{{board}}: {{reason}}")],
             "1 while the processor is slowed down.",
         ),
-    ):
-        made.with_panel(panel)
-    made.with_row(dashboard.Row("traffic"))
-    for panel in (
+    )
+    add_row(
+        made,
+        dashboard.Row("traffic"),
         lines(
             "frames/s",
             "none",
@@ -138,6 +139,5 @@ def board() -> dashboard.Dashboard:
             ],
             "Per second, by method and status.",
         ),
-    ):
-        made.with_panel(panel)
+    )
     return made

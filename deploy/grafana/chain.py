@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from deploy.grafana.panels import WIDTH, Query, bars, board_of, lines, variable
+from deploy.grafana.panels import WIDTH, Query, add_row, bars, board_of, lines, variable
 
 _CHAIN = 'dispatcher=~"$dispatcher", deployment=~"$deployment", chain=~"$chain"'
 _STAGE = 'deployment=~"$deployment", stage=~"$stage"'
@@ -33,8 +33,9 @@ def chain() -> dashboard.Dashboard:
         ),
     ):
         made.with_variable(choice)
-    made.with_row(dashboard.Row("chain"))
-    for panel in (
+    add_row(
+        made,
+        dashboard.Row("chain"),
         lines(
             "frames/s",
             "none",
@@ -67,10 +68,10 @@ def chain() -> dashboard.Dashboard:
             ],
             "Frames in the chain, and the most that may be, as the dispatcher has found out.",
         ),
-    ):
-        made.with_panel(panel)
-    made.with_row(dashboard.Row("stage $stage").repeat("stage"))
-    for panel in (
+    )
+    add_row(
+        made,
+        dashboard.Row("stage $stage").repeat("stage"),
         lines(
             "stage $stage: a frame's time",
             "s",
@@ -107,8 +108,7 @@ def chain() -> dashboard.Dashboard:
             "The mean number of frames that have come and are not worked on, by Little's law.",
             width=WIDTH // 3,
         ),
-    ):
-        made.with_panel(panel)
+    )
     return made
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from deploy.grafana.panels import WIDTH, Column, Query, board_of, lines, number, rows
+from deploy.grafana.panels import WIDTH, Column, Query, add_row, board_of, lines, number, rows
 
 
 def fleet() -> dashboard.Dashboard:
     """A look at everything."""
     made = board_of("boardline-fleet", "boardline / Fleet", "All boards and dispatchers at a glance.")
-    made.with_row(dashboard.Row("now"))
-    for figure in (
+    add_row(
+        made,
+        dashboard.Row("now"),
         number("boards up", "none", Query('sum(up{job="boardline-node"})', "up"), "Boards that are scraped."),
         number(
             "boards down",
@@ -45,9 +46,6 @@ def fleet() -> dashboard.Dashboard:
             "Alerts that fire.",
             red_from=1,
         ),
-    ):
-        made.with_panel(figure)
-    made.with_panel(
         rows(
             "boards",
             "board",
@@ -67,26 +65,23 @@ def fleet() -> dashboard.Dashboard:
             ],
             "One row for each board that Prometheus scrapes.",
             height=10,
-        )
-    )
-    made.with_panel(
+        ),
         lines(
             "versions",
             "none",
             [Query("count by (version, runtime) (boardline_node_info)", "{{version}}, {{runtime}}")],
             "How many boards run which version with which runtime.",
-        )
-    )
-    made.with_panel(
+        ),
         lines(
             "deployments",
             "none",
             [Query("count by (deployment) (boardline_partition_info)", "{{deployment}}")],
             "How many stages of each deployment are loaded, spares' among them.",
-        )
+        ),
     )
-    made.with_row(dashboard.Row("throughput"))
-    for panel in (
+    add_row(
+        made,
+        dashboard.Row("throughput"),
         lines(
             "images/s",
             "none",
@@ -129,10 +124,10 @@ def fleet() -> dashboard.Dashboard:
             ],
             "Within five minutes: chains that broke, that went on, requests that were sent again, ways to mend that failed.",
         ),
-    ):
-        made.with_panel(panel)
-    made.with_row(dashboard.Row("power and heat"))
-    for panel in (
+    )
+    add_row(
+        made,
+        dashboard.Row("power and heat"),
         lines(
             "power",
             "watt",
@@ -154,6 +149,5 @@ def fleet() -> dashboard.Dashboard:
             "Of each board's processor.",
             width=WIDTH // 3,
         ),
-    ):
-        made.with_panel(panel)
+    )
     return made

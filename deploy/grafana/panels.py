@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
-from typing import Union
+from typing import TypeVar, Union
 
 from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus, stat, table, timeseries
 from grafana_foundation_sdk.models import common as common_models
@@ -13,6 +13,7 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import prometheus as prometheus_models
 
 Panel = Union[bargauge.Panel, stat.Panel, table.Panel, timeseries.Panel]
+_P = TypeVar("_P", bargauge.Panel, stat.Panel, table.Panel, timeseries.Panel)
 
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 WIDTH = 24
@@ -32,14 +33,9 @@ def lines(
 ) -> timeseries.Panel:
     """Values over time. Args: unit: one of Grafana's. what: for who does not know the figure."""
     panel = (
-        timeseries.Panel()
-        .title(title)
-        .description(what)
-        .datasource(SOURCE)
+        _placed(timeseries.Panel(), title, what, width, _HEIGHT)
         .unit(unit)
         .min(0)
-        .span(width)
-        .height(_HEIGHT)
         .fill_opacity(40 if stacked else 8)
         .legend(
             common.VizLegendOptions()
@@ -69,13 +65,8 @@ def number(
     if red_from is not None:
         steps.append(models.Threshold(value=red_from, color="red"))
     return (
-        stat.Panel()
-        .title(title)
-        .description(what)
-        .datasource(SOURCE)
+        _placed(stat.Panel(), title, what, width, _LOW)
         .unit(unit)
-        .span(width)
-        .height(_LOW)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .thresholds(_thresholds(steps))
         .with_target(_target(query))
@@ -90,14 +81,9 @@ def bars(
     if most is not None:
         steps.append(models.Threshold(value=0.9 * most, color="orange"))
     panel = (
-        bargauge.Panel()
-        .title(title)
-        .description(what)
-        .datasource(SOURCE)
+        _placed(bargauge.Panel(), title, what, width, _HEIGHT)
         .unit(unit)
         .min(0)
-        .span(width)
-        .height(_HEIGHT)
         .orientation(common_models.VizOrientation.HORIZONTAL)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .thresholds(_thresholds(steps))
@@ -117,7 +103,7 @@ class Column:
 
 def rows(title: str, key: str, columns: Sequence[Column], what: str, *, height: int = _HEIGHT) -> table.Panel:
     """A row for each value of the label `key`, as things are now; what is asked must have that label."""
-    panel = table.Panel().title(title).description(what).datasource(SOURCE).span(WIDTH).height(height)
+    panel = _placed(table.Panel(), title, what, WIDTH, height)
     renamed = {key: key}
     hidden = {"Time": True}
     for letter, column in zip(ascii_uppercase, columns):
@@ -156,6 +142,13 @@ def variable(name: str, label: str, query: str, *, several: bool = False) -> das
     return made.multi(True).include_all(True).all_value(".*") if several else made
 
 
+def add_row(made: dashboard.Dashboard, row: dashboard.Row, *panels: Panel) -> None:
+    """Puts panels below the others, under a row of their own."""
+    made.with_row(row)
+    for panel in panels:
+        made.with_panel(panel)
+
+
 def board_of(uid: str, title: str, what: str) -> dashboard.Dashboard:
     """An empty dashboard."""
     return (
@@ -177,6 +170,10 @@ def board_of(uid: str, title: str, what: str) -> dashboard.Dashboard:
         )
         .with_variable(dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
     )
+
+
+def _placed(panel: _P, title: str, what: str, width: int, height: int) -> _P:
+    return panel.title(title).description(what).datasource(SOURCE).span(width).height(height)
 
 
 def _target(query: Query, letter: str = "A") -> prometheus.Dataquery:
