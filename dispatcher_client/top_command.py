@@ -73,13 +73,16 @@ async def _show(
                     live.update(render(found, deployments, console.width), refresh=True)
                 before = after
                 looks = None if looks is None else looks - 1
+        if not as_json and not console.is_terminal:
+            console.print()  # ends the last table's line
     finally:
         await watch.close()
 
 
 def render(boards: Sequence[BoardView], deployments: Sequence[DeploymentView], width: int = _WIDE) -> Group:
     """Both tables, for a terminal of so many columns: a narrow one has fewer times."""
-    return Group(_deployment_table(deployments), _board_table(boards, is_wide=width >= _WIDE))
+    gone = (Text(board.error, style="red") for board in boards if board.error)
+    return Group(_deployment_table(deployments), _board_table(boards, is_wide=width >= _WIDE), *gone)
 
 
 def _deployment_table(deployments: Sequence[DeploymentView]) -> Table:
@@ -110,7 +113,7 @@ def _board_table(boards: Sequence[BoardView], *, is_wide: bool) -> Table:
             _number(board.power_w, 1),
             _number(board.joules_per_frame, 3),
         )
-        state = Text(board.error or board.state, style="red" if board.error else "")
+        state = Text(board.state, style="red" if board.error else "")
         if not board.stages:
             blank = [""] * len(own)
             table.add_row(board.board, state, "", "", *[""] * len(columns), *(blank if board.error else own))

@@ -164,7 +164,7 @@ class DataPlane:
                 about = {"deployment": opening.deployment_id, "stage": this.stage_index}
                 if not opening.probe:
                     onward = "back" if next_board is None else f"on to {opening.hops[1].board}"
-                    _log.info("a stream to stage %d is open, answers go %s", this.stage_index, onward, extra=about)
+                    _log.info("a stream to stage %d is open, its results go %s", this.stage_index, onward, extra=about)
                 with self._streams.registered(stream):
                     stream.run()
                 return stream.has_failed

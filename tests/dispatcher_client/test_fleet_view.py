@@ -78,7 +78,8 @@ def test_board_that_is_gone_or_new_has_no_rates() -> None:
     assert again.stages[0].frames_per_s == 0, "it counts anew"
     console = Console(file=io.StringIO(), width=200)
     console.print(render([first, second], [deployment]))
-    assert "does not answer" in console.file.getvalue()  # type: ignore[attr-defined]
+    shown = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert shown[-1] == "board a: does not answer.", "below the tables, in a line of its own"
 
 
 def test_idle_fleet_is_shown() -> None:
