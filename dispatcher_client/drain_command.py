@@ -8,6 +8,7 @@ from typing import Optional
 
 import typer
 
+from dispatcher_client.command_options import BOARDS
 from dispatcher_client.errors import OptionError
 from dispatcher_client.status import drain_board
 from fleet.event_loop import run_in_loop
@@ -19,7 +20,7 @@ from transport.credentials import choose_credentials
 
 def drain(
     board: str = typer.Argument(..., metavar="BOARD", help="Its name in boards.yaml, or its address."),
-    boards: str = typer.Option(..., metavar="FILE", help="boards.yaml, or addresses separated by commas."),
+    boards: str = BOARDS,
     undo: bool = typer.Option(False, "--undo", help="Take the board back into service."),
     credentials_dir: Optional[Path] = CREDENTIALS,
     insecure: bool = INSECURE,

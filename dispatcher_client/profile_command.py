@@ -7,6 +7,7 @@ from typing import Optional
 
 import typer
 
+from dispatcher_client.command_options import BOARDS, TIMEOUT
 from dispatcher_client.errors import MissingExtraError, ProfilingError
 from fleet.event_loop import run_in_loop
 from fleet.inventory import load_inventory, parse_boards
@@ -19,7 +20,7 @@ _CODECS_BUDGET_S = 2.0
 
 def profile(
     source: Path = typer.Argument(..., metavar="BUNDLE", help="Bundle, or .tflite file, to measure on the boards."),
-    boards: str = typer.Option(..., metavar="FILE", help="boards.yaml, or addresses separated by commas."),
+    boards: str = BOARDS,
     confidence: float = typer.Option(
         0.02,
         min=0.001,
@@ -29,7 +30,7 @@ def profile(
     budget_s: float = typer.Option(
         3.0, "--budget-s", min=0.05, help="Limit for measuring one stage; a third for a piece."
     ),
-    timeout_s: float = typer.Option(30.0, "--timeout-s", min=0.1, help="Limit for each answer of a board."),
+    timeout_s: float = TIMEOUT,
     fresh: bool = typer.Option(False, "--fresh", help="Measure again what the boards have measured before."),
     credentials_dir: Optional[Path] = CREDENTIALS,
     insecure: bool = INSECURE,

@@ -11,6 +11,7 @@ from typing import Optional
 import typer
 
 from bundle import Bundle
+from dispatcher_client.command_options import BOARDS, TIMEOUT
 from dispatcher_client.deployment import DeployedStage, OnUpload
 from dispatcher_client.dispatcher import Dispatcher
 from dispatcher_client.model_watch import ModelWatch, WatchEvent
@@ -66,11 +67,11 @@ def watch(
     model_dir: Path = typer.Argument(
         ..., metavar="MODEL_DIR", exists=True, file_okay=False, help="Directory of bundles named 1, 2, ..."
     ),
-    boards: str = typer.Option(..., metavar="FILE", help="boards.yaml, or addresses separated by commas."),
+    boards: str = BOARDS,
     every_s: float = typer.Option(1.0, "--every-s", min=0.05, help="How often to look."),
     credentials_dir: Optional[Path] = CREDENTIALS,
     insecure: bool = INSECURE,
-    timeout_s: float = typer.Option(30.0, "--timeout-s", min=0.1, help="Limit for each answer of a board."),
+    timeout_s: float = TIMEOUT,
     metrics: Optional[str] = typer.Option(
         None, metavar="HOST:PORT", help="Let Prometheus scrape there; port 0 lets the system choose. (default: nowhere)"
     ),

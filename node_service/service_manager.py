@@ -17,6 +17,8 @@ _log = logging.getLogger(__name__)
 _US_PER_S = 1e6
 # Of the time after which systemd takes the service for dead: so that one beat may be late.
 _SHARE = 0.5
+# A service manager that reads nothing must not hold up the event loop.
+_TELL_TIMEOUT_S = 1.0
 
 
 class ServiceManager:
@@ -47,14 +49,14 @@ class ServiceManager:
         """
         if self._watchdog_s is None:
             return
-        told = ""
+        was_stalled = False
         while True:
             stalled = standstill()
             if stalled is None:
                 self._tell("WATCHDOG=1")
-            elif str(stalled) != told:
-                told = str(stalled)
-                _log.error("the service manager will restart this service: %s", told)
+            elif not was_stalled:
+                _log.error("the service manager will restart this service unless that ends: %s", stalled)
+            was_stalled = stalled is not None
             await asyncio.sleep(self._watchdog_s * _SHARE)
 
     def _tell(self, text: str) -> None:
@@ -62,6 +64,7 @@ class ServiceManager:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+                notify.settimeout(_TELL_TIMEOUT_S)
                 notify.connect(self._address)
                 notify.sendall(text.encode())
         except OSError as error:

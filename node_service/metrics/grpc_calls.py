@@ -6,9 +6,10 @@ reflection are long streams: what they take says nothing, but they are counted a
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 import grpc
@@ -16,6 +17,7 @@ import grpc.aio
 from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 from prometheus_client.registry import Collector
 
+_Labels = tuple[str, str, str]
 _CALL = ("grpc_type", "grpc_service", "grpc_method")
 _TYPES = {
     (False, False): "unary",
@@ -60,59 +62,48 @@ class GrpcCalls(grpc.aio.ServerInterceptor, Collector):  # type: ignore[misc]  #
         counted = self._counted_stream if inspect.isasyncgenfunction(behaviour) else self._counted_unary
         return handler._replace(**{_slot(handler): counted(behaviour, bool(handler.request_streaming), labels)})
 
-    def _counted_unary(self, behaviour: Any, streams_in: bool, labels: tuple[str, str, str]) -> Any:
+    def _counted_unary(self, behaviour: Any, streams_in: bool, labels: _Labels) -> Any:
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            begun_s = self._begin(labels)
-            code: grpc.StatusCode | None = grpc.StatusCode.UNKNOWN
-            try:
-                reply = await behaviour(
-                    self._heard(request, labels) if streams_in else self._one(request, labels), context
-                )
+            with self._counted(labels, context):
+                reply = await behaviour(self._received_by(request, streams_in, labels), context)
                 if reply is not None:
                     self._sent.labels(*labels).inc()
-                code = grpc.StatusCode.OK
                 return reply
-            except BaseException:
-                code = _code(context)
-                raise
-            finally:
-                self._end(labels, code, begun_s)
 
         return call
 
-    def _counted_stream(self, behaviour: Any, streams_in: bool, labels: tuple[str, str, str]) -> Any:
+    def _counted_stream(self, behaviour: Any, streams_in: bool, labels: _Labels) -> Any:
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-            begun_s = self._begin(labels)
-            code: grpc.StatusCode | None = grpc.StatusCode.UNKNOWN
-            try:
-                async for reply in behaviour(
-                    self._heard(request, labels) if streams_in else self._one(request, labels), context
-                ):
+            with self._counted(labels, context):
+                async for reply in behaviour(self._received_by(request, streams_in, labels), context):
                     self._sent.labels(*labels).inc()
                     yield reply
-                code = grpc.StatusCode.OK
-            except BaseException:
-                code = _code(context)
-                raise
-            finally:
-                self._end(labels, code, begun_s)
 
         return call
 
-    def _begin(self, labels: tuple[str, str, str]) -> float:
+    @contextlib.contextmanager
+    def _counted(self, labels: _Labels, context: grpc.aio.ServicerContext[Any, Any]) -> Iterator[None]:
+        """A call, from its beginning to its end."""
         self._started.labels(*labels).inc()
-        return time.perf_counter()
+        begun_s, code = time.perf_counter(), grpc.StatusCode.OK
+        try:
+            yield
+        except BaseException:
+            code = _code(context)
+            raise
+        finally:
+            name = "OK" if code is grpc.StatusCode.OK else code.name.title().replace("_", "")
+            self._handled.labels(*labels, name).inc()
+            self._took.labels(*labels).observe(time.perf_counter() - begun_s)
 
-    def _end(self, labels: tuple[str, str, str], code: grpc.StatusCode | None, begun_s: float) -> None:
-        name = (code or grpc.StatusCode.UNKNOWN).name.title().replace("_", "")
-        self._handled.labels(*labels, "OK" if name == "Ok" else name).inc()
-        self._took.labels(*labels).observe(time.perf_counter() - begun_s)
-
-    def _one(self, request: Any, labels: tuple[str, str, str]) -> Any:
+    def _received_by(self, request: Any, streams_in: bool, labels: _Labels) -> Any:
+        """What a method is given: a message, or the messages that come, each counted."""
+        if streams_in:
+            return self._heard(request, labels)
         self._received.labels(*labels).inc()
         return request
 
-    async def _heard(self, requests: AsyncIterator[Any], labels: tuple[str, str, str]) -> AsyncIterator[Any]:
+    async def _heard(self, requests: AsyncIterator[Any], labels: _Labels) -> AsyncIterator[Any]:
         async for request in requests:
             self._received.labels(*labels).inc()
             yield request
