@@ -77,8 +77,8 @@ def test_requests_cancelled_behind_a_board_that_stood_still_are_not_all_computed
             assert all(answer.cancel() for answer in answers)
             assert sum(chain._release.windows.outstanding) == WINDOW  # the boards have them still
         assert comes_true(lambda: all_free(chain))
-        # What came in one read with the cancellation is dropped; the board works while it reads.
-        assert frames(running.boards[2]) - before < WINDOW / 2
+        # How many the board computes before it has read what came behind them, the machine's other work decides.
+        assert frames(running.boards[2]) - before < WINDOW
         chain.infer(x)
         (service,) = [chain._release.service]
         assert service is not None and not service._group._open
