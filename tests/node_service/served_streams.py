@@ -101,10 +101,11 @@ class Board:
         if self.next_address is not None:
             before = Address(self.next_address.host, self.next_address.port - 1)
             next_board = NextBoard(Hop(board="behind", address=str(before)), credentials=None, limits=LIMITS)
-            next_board.open(OpenStream(timeout_s=5))
-        stream = StageStream(self.stage, "this", upstream, next_board, self.coding, max_waiting=self.max_waiting)
-        self.streams.append(stream)
         try:
+            if next_board is not None:
+                next_board.open(OpenStream(timeout_s=5))
+            stream = StageStream(self.stage, "this", upstream, next_board, self.coding, max_waiting=self.max_waiting)
+            self.streams.append(stream)
             stream.run()
             self.outcomes.append("ended")
         except StreamBrokenError as error:
