@@ -8,8 +8,9 @@ TOOLS := .cache/supply-chain
 TOOLS_READY := $(TOOLS)/.ready
 DEPLOY := .cache/deploy-tools
 DEPLOY_READY := $(DEPLOY)/.ready
-PLAYBOOKS := deploy.yml remove.yml
+PLAYBOOKS := bench.yml certs.yml deploy.yml remove.yml rollback.yml upgrade.yml
 IS_3_11 := $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+ROLES ?= deploy/ansible/roles
 WHEELHOUSE ?= wheelhouse
 TARGETS ?= cp311-aarch64 cp313-aarch64
 SBOM ?= build/sbom.json
@@ -19,9 +20,10 @@ DOCS_OUT ?= docs/commands
 DASHBOARDS := deploy/ansible/roles/grafana/files/dashboards
 JOBS ?= $(shell nproc)
 SECONDS ?= 60
+BOOTED ?= 3+1
 LOCK_FLAGS ?= --upgrade
 
-.PHONY: demo test setup fuzz format lint types contracts check-protos check-docs check-dashboards check-deploy lint-deploy dashboards wheelhouse tests test-pythons protos docs lock audit sbom clean
+.PHONY: demo test test-deploy setup fuzz format lint types contracts check-protos check-docs check-dashboards check-deploy lint-deploy role-docs dashboards wheelhouse tests test-pythons protos docs lock audit sbom clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.digits_demo
@@ -67,6 +69,11 @@ tests: $(READY)
 	$(BIN)/python -m tests.zoo.make .cache/zoo
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
+# Playbooks on virtual boards that boot, BOOTED of them (amd64+arm64); the first time, it makes their images.
+test-deploy: $(DEPLOY_READY)
+	$(BIN)/python -m tests.zoo.make .cache/zoo
+	BOARDLINE_BOOTED=$(BOOTED) $(BIN)/python -m pytest -m booted -s tests/deploy
+
 # Everything that reads bytes from outside, SECONDS each; `make test` has a short run of the same.
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
@@ -107,7 +114,15 @@ lint-deploy: export PATH := $(abspath $(DEPLOY)/bin):$(PATH)
 lint-deploy: $(DEPLOY_READY)
 	@cd deploy/ansible && ansible-lint --offline --profile production -q . \
 		&& ansible-playbook --syntax-check --inventory inventory.example.yml $(PLAYBOOKS) >/dev/null
+	@rm -rf build/roles && cp -r deploy/ansible/roles build/roles && $(MAKE) --no-print-directory role-docs ROLES=build/roles \
+		&& { diff -ru deploy/ansible/roles build/roles || { echo "run: make role-docs"; exit 1; }; }
 	@echo "playbooks and roles are sound"
+
+# Each role's README is what its argument specification says.
+role-docs: $(DEPLOY_READY)
+	@for role in $(ROLES)/*; do \
+		$(DEPLOY)/bin/aar-doc --output-mode replace $$role markdown || exit 1; \
+	done
 
 # Wheels for boards that have no internet, TARGETS of them.
 wheelhouse: $(READY)

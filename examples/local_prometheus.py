@@ -37,7 +37,7 @@ class LocalPrometheus:
             "prometheus_scrape_interval": "1s",
             "prometheus_alertmanagers": [],
             "prometheus_boards_tls": False,
-            "prometheus_credentials": "",
+            "prometheus_configuration": str(directory),
             **settings,
         }
         self._config = directory / "prometheus.yml"

@@ -1,4 +1,4 @@
-"""The role's defaults are those that it specifies, its map of images is unambiguous, and its unit is sound and tight."""
+"""The map of images is unambiguous, and the unit is sound and tight."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import yaml
 from examples.ansible_template import render
 
 ROLE = Path(__file__).parents[2] / "deploy" / "ansible" / "roles" / "node_service"
+RELEASE = "0123456789ab"
 MOST_EXPOSED = 25  # in tenths, as systemd-analyze takes it
 
 
@@ -22,45 +23,33 @@ def load(path: str) -> Any:
 
 
 DEFAULTS, VARIABLES = load("defaults/main.yml"), load("vars/main.yml")
-SPECIFIED = load("meta/argument_specs.yml")["argument_specs"]
-
-
-def test_specification_and_defaults_agree() -> None:
-    specified = {name: option["default"] for name, option in SPECIFIED["main"]["options"].items()}
-    assert specified == DEFAULTS
-    for name, option in SPECIFIED["remove"]["options"].items():
-        assert option["default"] == DEFAULTS[name]
-
-
-def test_every_option_is_described_and_named_after_the_role() -> None:
-    for entry in SPECIFIED.values():
-        for name, option in entry["options"].items():
-            assert name.startswith("node_service_")
-            assert option["description"]
+IMAGES = load("../release/vars/main.yml")
 
 
 def test_every_image_is_in_the_map_once() -> None:
-    entries = [*VARIABLES["node_service_images"], *VARIABLES["node_service_refused_images"]]
+    entries = [*IMAGES["release_images"], *IMAGES["release_refused_images"]]
     places = [(release, machine) for e in entries for release in e["release"] for machine in e["machine"]]
     assert len(set(places)) == len(places)
-    for image in VARIABLES["node_service_images"]:
+    for image in IMAGES["release_images"]:
         assert image["python"].replace(".", "").endswith(image["tag"].removeprefix("cp"))
         assert image["runtime"] in ("ai-edge-litert", "tflite-runtime")
         assert (image["runtime"] == "tflite-runtime") == ("armv7l" in image["machine"])
-    for image in VARIABLES["node_service_refused_images"]:
+    for image in IMAGES["release_refused_images"]:
         assert image["instead"]
 
 
 def unit(tmp_path: Path, **settings: object) -> Path:
     """As Ansible renders it, with this environment's interpreter in the place of the board's."""
-    (tmp_path / "venv" / "bin").mkdir(parents=True)
-    (tmp_path / "venv" / "bin" / "python").symlink_to(sys.executable)
+    binaries = tmp_path / "releases" / RELEASE / "venv" / "bin"
+    binaries.mkdir(parents=True)
+    (binaries / "python").symlink_to(sys.executable)
     values = {
         **DEFAULTS,
         **VARIABLES,
         "inventory_hostname": "pi1",
-        "node_service_kind": {"devices": [], "groups": []},
+        "node_service_kind": VARIABLES["node_service_other_kind"],
         "node_service_home": str(tmp_path),
+        "release_id": RELEASE,
         **settings,
     }
     path = tmp_path / "boardline-node.service"
@@ -72,7 +61,7 @@ def unit(tmp_path: Path, **settings: object) -> Path:
     "settings",
     [
         {},
-        {"node_service_kind": {"devices": ["/dev/vcio rw"], "groups": ["video"]}, "node_service_cpu_affinity": "1-3"},
+        {"node_service_kind": VARIABLES["node_service_kinds"][0], "node_service_cpu_affinity": "1-3"},
         {"node_service_metrics": "0.0.0.0:9100", "node_service_metrics_tls": True, "node_service_threads": 2},
         {"node_service_arguments": ["--max-frame-mib", "64"], "node_service_devices": ["/dev/i2c-1 rw"]},
     ],
@@ -99,3 +88,24 @@ def test_service_takes_the_unit_s_arguments(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "nowhere" in ended.stderr.replace("\n", "")
     assert "Usage" not in ended.stderr
+
+
+@pytest.mark.parametrize("kind", [*VARIABLES["node_service_kinds"], VARIABLES["node_service_other_kind"]])
+def test_sensors_and_governor_are_set_as_systemd_reads_it(tmp_path: Path, kind: dict[str, Any]) -> None:
+    """Files as the map names them, below another root; that of another kind of board is not there, and no error."""
+    values = {**DEFAULTS, **VARIABLES, "node_service_kind": kind, "node_service_cpu_governor": "performance"}
+    text = render(ROLE / "templates" / "tmpfiles.conf.j2", {**values, "node_service_user": "root"})
+    files = [Path(pattern.replace("*", "0")) for pattern in kind["sensors"]]
+    governor = Path("/sys/devices/system/cpu/cpufreq/policy0/scaling_governor")
+    for path in (*files, governor):
+        (tmp_path / path.relative_to("/")).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path.relative_to("/")).write_text("powersave\n")
+        (tmp_path / path.relative_to("/")).chmod(0o400)
+    (tmp_path / "etc" / "tmpfiles.d").mkdir(parents=True)
+    (tmp_path / "etc" / "tmpfiles.d" / "boardline-node.conf").write_text(text)
+    command = ["systemd-tmpfiles", "--create", f"--root={tmp_path}", "boardline-node.conf"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    for path in files:
+        assert (tmp_path / path.relative_to("/")).stat().st_mode & 0o777 == 0o440
+    assert (tmp_path / governor.relative_to("/")).read_text().strip() == "performance"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -14,24 +15,49 @@ from deploy.wheelhouse import WheelhouseError, build
 TARGET = f"cp3{sys.version_info.minor}-{platform.machine()}"
 
 
-def test_board_installs_from_it_without_an_index(tmp_path: Path) -> None:
-    build(tmp_path / "wheels", [TARGET])
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, timeout=120)
-    python, place = tmp_path / "venv" / "bin" / "python", tmp_path / "wheels" / TARGET
-    asked = [
-        "--no-index",
-        "--require-hashes",
-        f"--find-links={place}",
-        "--requirement",
-        str(place / "requirements.txt"),
-    ]
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *asked]
-    installed = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert installed.returncode == 0, installed.stderr
-    help_ = [str(python), "-m", "node_service", "--help"]
-    shown = subprocess.run(help_, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("wheels")
+    build(made, [TARGET])
+    return made / TARGET
+
+
+def installed(place: Path, extra: str, venv: Path) -> Path:
+    """The interpreter of an environment that has nothing but what is in a wheelhouse."""
+    wheels = venv.with_name("wheels")
+    with tarfile.open(place / f"wheels-{extra}.tar") as archive:
+        archive.extractall(wheels, filter="data")
+    subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True, timeout=120)
+    asked = ["--no-index", "--require-hashes", f"--find-links={wheels}"]
+    asked += ["--requirement", str(place / f"requirements-{extra}.txt")]
+    command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *asked]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert ended.returncode == 0, ended.stderr
+    return venv / "bin" / "python"
+
+
+@pytest.mark.parametrize(
+    ("extra", "module", "option"),
+    [("node", "node_service", "--sensors-root"), ("client", "dispatcher_client", "deploy")],
+)
+def test_host_installs_from_it_without_an_index(
+    wheels: Path, tmp_path: Path, extra: str, module: str, option: str
+) -> None:
+    python = installed(wheels, extra, tmp_path / "venv")
+    shown = subprocess.run(
+        [str(python), "-m", module, "--help"], capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
     assert shown.returncode == 0, shown.stderr
-    assert "--sensors-root" in shown.stdout
+    assert option in shown.stdout
+
+
+def test_same_sources_give_the_same_wheelhouse(wheels: Path, tmp_path: Path) -> None:
+    """A board that has it is left alone when it is made anew."""
+    build(tmp_path, [TARGET])
+    names = sorted(path.name for path in wheels.iterdir())
+    assert names == ["requirements-client.txt", "requirements-node.txt", "wheels-client.tar", "wheels-node.tar"]
+    for name in names:
+        assert (tmp_path / TARGET / name).read_bytes() == (wheels / name).read_bytes()
 
 
 @pytest.mark.parametrize("target", ["cp311-armv7l", "cp27-x86_64", "pi5"])

@@ -1,0 +1,1 @@
+"""Playbooks on boards that boot: `make test-deploy`."""
