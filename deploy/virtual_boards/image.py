@@ -117,7 +117,8 @@ def _make(recipe: Recipe, image: BaseImage, cache: Path) -> None:
 def _unpack(recipe: Recipe, root: Path, packages: Path, log: Path) -> None:
     options = ["--foreign", f"--arch={recipe.architecture}", "--variant=minbase", f"--cache-dir={packages}"]
     options += ["--force-check-gpg", f"--keyring={KEYRING}", f"--include={','.join(recipe.packages)}"]
-    argv = ["debootstrap", *options, recipe.suite, str(root), debian_mirror(recipe.suite)]
+    mirror = debian_mirror(recipe.suite)
+    argv = ["debootstrap", *options, recipe.suite, str(root), *([] if mirror is None else [mirror])]
     run_logged(argv, log, timeout_s=_UNPACK_TIMEOUT_S, environment={**os.environ, "LC_ALL": "C"})
 
 

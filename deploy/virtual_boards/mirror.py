@@ -8,27 +8,26 @@ from collections.abc import Iterable
 from deploy.virtual_boards.errors import ToolError
 from deploy.virtual_boards.processes import run
 
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
 _TIMEOUT_S = 60.0
 # One line for each list of packages; what apt has not fetched yet has no origin and no code name.
 _FIELDS = ("REPO_URI", "RELEASE", "CODENAME", "COMPONENT", "ORIGIN", "LABEL")
 _SECTION = "main"
 
 
-def debian_mirror(suite: str) -> str:
-    """The address of a Debian archive that has the suite; Debian's own where apt knows none."""
+def debian_mirror(suite: str) -> str | None:
+    """The address of a Debian archive that has the suite; None where apt knows none, and debootstrap takes its own."""
     if shutil.which("apt-get") is None:
-        return DEFAULT_MIRROR
+        return None
     line = "\t".join(f"$({field})" for field in _FIELDS)
     try:
         said = run(["apt-get", "indextargets", "--format", line, "Created-By: Packages"], timeout_s=_TIMEOUT_S)
     except ToolError:  # an apt that works is no condition of making images
-        return DEFAULT_MIRROR
+        return None
     return choose_mirror(said.splitlines(), suite)
 
 
-def choose_mirror(lines: Iterable[str], suite: str) -> str:
-    """The first archive of that very suite, else the first of another release of Debian: archives hold several.
+def choose_mirror(lines: Iterable[str], suite: str) -> str | None:
+    """The first archive of that very suite, else the first of another release of Debian: archives hold several. None: no such one.
 
     Args: lines: of tab-separated values, in the order of `_FIELDS`.
     """
@@ -41,4 +40,4 @@ def choose_mirror(lines: Iterable[str], suite: str) -> str:
             same.append(uri)
         elif origin == label == "Debian":
             other.append(uri)
-    return [*same, *other, DEFAULT_MIRROR][0]
+    return next(iter([*same, *other]), None)
