@@ -233,8 +233,9 @@ def test_board_that_is_down_at_the_opening_is_gone_around(
         with Dispatcher(bundle, inventory) as chain:
             assert "board2" not in chain.route
             assert ("board4" in chain.route) == bool(n_spares)
-            expected.check(chain, expected.source(lambda: None))
+            # Before frames stream: on a busy machine a board may break the chain then, and the route is another one.
             assert [stage.placement.board.name for stage in chain.stages] == chain.route.split(" -> ")
+            expected.check(chain, expected.source(lambda: None))
 
 
 def test_opening_fails_when_no_other_board_can_be_reached(store_root: Path, bundle: Bundle) -> None:
