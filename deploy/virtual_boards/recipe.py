@@ -101,7 +101,7 @@ def _files(public_key: str) -> tuple[ImageFile, ...]:
         ImageFile("/etc/dpkg/dpkg.cfg.d/virtual-board", _DPKG),
         ImageFile("/etc/initramfs-tools/conf.d/virtual-board", "MODULES=list\n"),
         ImageFile("/usr/share/initramfs-tools/modules.d/virtual-board", _MODULES),
-        # The initial ramdisk checks the file system of a board whose power was cut if this names it.
+        # systemd checks the file system of a board whose power was cut if this names it.
         ImageFile("/etc/fstab", "/dev/vda / ext4 noatime,errors=remount-ro 0 1\n"),
         ImageFile("/etc/ssh/sshd_config.d/virtual-board.conf", _SSHD),
         ImageFile(f"/etc/ssh/authorized_keys/{USER}", public_key.strip() + "\n"),
