@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchmarks.boards.cgroups import BoardGroup, ClusterGroups, mounted_hierarchies
 from benchmarks.boards.errors import CannotEmulateError, SpecError
 from benchmarks.boards.inside import call_inside, command_inside
-from benchmarks.boards.interruption import ExitOnSignal, uninterrupted
-from benchmarks.boards.leftovers import remove_cluster, remove_orphans, work_directory
+from benchmarks.boards.leftovers import remove_cluster, work_directory
+from benchmarks.boards.lifetime import ClusterLifetime
 from benchmarks.boards.network import NAMESPACES, Port, board_host, change_rate, dispatcher_port, make_network
 from benchmarks.boards.node import EmulatedBoard
-from benchmarks.boards.ownership import namespace_name, new_cluster_id
-from benchmarks.boards.preflight import require_able
+from benchmarks.boards.ownership import namespace_name
 from benchmarks.boards.spec import DISPATCHER, BoardSpec, overload_warning, require_cluster
 
 if TYPE_CHECKING:
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class EmulatedBoards:
+class EmulatedBoards(ClusterLifetime):
     """Boards on this machine, with a namespace for the dispatcher; all of it is gone at the end, however that comes.
 
     with EmulatedBoards([BoardSpec("pi1", cores=0.4, link_bits_per_s=1e9), BoardSpec("pi2", cores=0.2)]) as boards:
@@ -53,18 +50,16 @@ class EmulatedBoards:
 
         Raises: SpecError: no boards, too many, or two of one name.
         """
+        super().__init__()
         require_cluster(specs)
         self.specs = list(specs)
         self.boards: list[EmulatedBoard] = []
         # What of "rate", "delay", "cpu" and "memory" this machine cannot emulate, with the reason.
         self.not_emulated: dict[str, str] = {}
-        self.cluster_id = new_cluster_id()
-        self._is_open = False
         self._dispatcher = dispatcher_port(dispatcher_link_bits_per_s)
         self._node_arguments = node_arguments
         self._start_timeout_s = start_timeout_s
         self._credentials: Mapping[str, Path] = credentials or {}
-        self._exit_on_signal = ExitOnSignal()
 
     @property
     def named(self) -> list[Board]:
@@ -141,40 +136,13 @@ class EmulatedBoards:
         finally:
             self._limit_cpu([board.spec.cores for board in self.boards])
 
-    def __enter__(self) -> EmulatedBoards:
-        """Raises: CannotEmulateError, BoardStartError."""
-        require_able()
-        remove_orphans()
-        self._is_open = True
-        atexit.register(self.close)  # a signal may come between here and `with`
-        self._exit_on_signal.begin()
-        try:
-            self._make()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Ends and removes everything; a second time does nothing."""
-        if not self._is_open:
-            return
-        with uninterrupted():
-            remove_cluster(self.cluster_id)
-            for board in self.boards:
-                board.end()
-            self._is_open = False
-            self._exit_on_signal.end()
-            atexit.unregister(self.close)
+    def _remove(self) -> None:
+        remove_cluster(self.cluster_id)
+        for board in self.boards:
+            board.end()
 
     def _make(self) -> None:
         directory = work_directory(self.cluster_id)
-        directory.mkdir(mode=0o700)  # fails if somebody made one: what is in it could not be trusted
         self.not_emulated = make_network(self.cluster_id, [self._dispatcher, *map(self._port, range(len(self.specs)))])
         groups = ClusterGroups(self.cluster_id, mounted_hierarchies())
         self.not_emulated.update(groups.missing)

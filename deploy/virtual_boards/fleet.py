@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import atexit
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from benchmarks.boards.inside import command_inside
-from benchmarks.boards.interruption import ExitOnSignal, uninterrupted
-from benchmarks.boards.leftovers import remove_cluster, remove_orphans, work_directory
-from benchmarks.boards.ownership import new_cluster_id
+from benchmarks.boards.leftovers import remove_cluster, work_directory
+from benchmarks.boards.lifetime import ClusterLifetime
 from benchmarks.boards.preflight import require_able
 from deploy.virtual_boards.architecture import ARCHITECTURES, architectures
 from deploy.virtual_boards.errors import FleetSpecError
-from deploy.virtual_boards.image import DEFAULT_CACHE, ready_image
+from deploy.virtual_boards.image import DEFAULT_CACHE, BaseImage, ready_image
 from deploy.virtual_boards.inventory import inventory
 from deploy.virtual_boards.machine import BoardSpec, VirtualBoard
 from deploy.virtual_boards.network import MOST_BOARDS, make_network, namespace_of
@@ -26,14 +23,12 @@ from deploy.virtual_boards.preflight import require_tools
 DEFAULT_BOOT_TIMEOUT_S = 300.0  # many times what boards take one by one; all of a fleet boot at once
 
 
-class VirtualFleet:
-    """Boards that are up inside `with`; all of it is gone at the end, however that comes.
+class VirtualFleet(ClusterLifetime):
+    """Boards that are up inside `with`.
 
     with VirtualFleet(amd64=2, arm64=1) as fleet:
         fleet.run(["ansible-playbook", "-i", str(fleet.inventory), "deploy.yml"], timeout=1800)
         fleet.boards[0].power_cut()
-
-    If this process is killed by SIGKILL, the next fleet removes what it left.
     """
 
     def __init__(
@@ -51,14 +46,13 @@ class VirtualFleet:
         """
         if min(amd64, arm64) < 0 or not 1 <= amd64 + arm64 <= MOST_BOARDS:
             raise FleetSpecError(f"{amd64} + {arm64} boards: expected 1 to {MOST_BOARDS}, none negative.")
+        super().__init__()
         self.boards: list[VirtualBoard] = []
-        self.cluster_id = new_cluster_id()
         self._kinds = [ARCHITECTURES["amd64"]] * amd64 + [ARCHITECTURES["arm64"]] * arm64
         self._memory_mib = memory_mib
         self._cache = cache
         self._boot_timeout_s = boot_timeout_s
-        self._is_open = False
-        self._exit_on_signal = ExitOnSignal()
+        self._images: dict[str, BaseImage] = {}
 
     @property
     def namespace(self) -> Path:
@@ -97,43 +91,25 @@ class VirtualFleet:
 
     def __enter__(self) -> VirtualFleet:
         """Raises: MissingToolsError, ToolError, BoardBootError; CannotEmulateError: not root, or no namespaces."""
+        # Before anything is made: the first image takes minutes.
         names = dict.fromkeys(kind.name for kind in self._kinds)
         require_tools(architectures(names))
         require_able()
-        images = {name: ready_image(ARCHITECTURES[name], self._cache) for name in names}
-        remove_orphans()
-        self._is_open = True
-        atexit.register(self.close)  # a signal may come between here and `with`
-        self._exit_on_signal.begin()
-        try:
-            self.directory.mkdir(mode=0o700)  # fails if somebody made one: what is in it could not be trusted
-            make_network(self.cluster_id, len(self._kinds))
-            for index, kind in enumerate(self._kinds):
-                spec = BoardSpec(f"board{index + 1}", index, self._memory_mib or kind.memory_mib)
-                self.boards.append(VirtualBoard(spec, images[kind.name], self.command, self.directory))
-            self.inventory.write_text(self.inventory_text())
-            self._boot()
-        except BaseException:
-            self.close()
-            raise
-        return self
+        self._images = {name: ready_image(ARCHITECTURES[name], self._cache) for name in names}
+        return super().__enter__()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def _make(self) -> None:
+        make_network(self.cluster_id, len(self._kinds))
+        for index, kind in enumerate(self._kinds):
+            spec = BoardSpec(f"board{index + 1}", index, self._memory_mib or kind.memory_mib)
+            self.boards.append(VirtualBoard(spec, self._images[kind.name], self.command, self.directory))
+        self.inventory.write_text(self.inventory_text())
+        self._boot()
 
-    def close(self) -> None:
-        """Ends and removes everything; a second time does nothing."""
-        if not self._is_open:
-            return
-        with uninterrupted():
-            for board in self.boards:
-                board.power_cut()
-            remove_cluster(self.cluster_id)
-            self._is_open = False
-            self._exit_on_signal.end()
-            atexit.unregister(self.close)
+    def _remove(self) -> None:
+        for board in self.boards:
+            board.power_cut()
+        remove_cluster(self.cluster_id)
 
     def _boot(self) -> None:
         deadline_s = time.monotonic() + self._boot_timeout_s
