@@ -66,6 +66,7 @@ check-protos: $(READY)
 	@echo "generated stubs are up to date"
 
 tests: $(READY)
+	@if $(IS_3_11); then $(MAKE) --no-print-directory $(DEPLOY_READY); fi
 	$(BIN)/python -m tests.zoo.make .cache/zoo
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 

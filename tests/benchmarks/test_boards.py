@@ -75,14 +75,6 @@ print(time.process_time() - begun_s)
 # Running clusters.
 
 
-def refusal() -> str | None:
-    try:
-        require_able()
-    except CannotEmulateError as error:
-        return str(error)
-    return None
-
-
 @pytest.fixture(scope="module")
 def cluster(able: None) -> Iterator[EmulatedBoards]:
     """Three unequal boards: `slow` with a quota and a slow link, `small` with a memory limit, `free` with none."""

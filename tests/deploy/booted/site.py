@@ -114,9 +114,8 @@ class Site:
         where = [str(bundle), str(boards), str(self.credentials)]
         command = self.fleet.command([sys.executable, "-m", "tests.deploy.booted.streaming", *where])
         process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        stream = Stream(process)
         try:
-            yield stream
+            yield Stream(process)
         finally:
             process.kill()
             process.communicate()
@@ -127,8 +126,18 @@ class Stream:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        assert process.stdout is not None
-        assert process.stdout.readline() == "streaming\n"
+        self._answers = 0
+        self.wait_for(1)
+
+    def wait_for(self, answers: int) -> None:
+        """Returns once so many more have come. Raises: AssertionError: not in time."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._answers += answers
+        self._process.stdin.write(f"until {self._answers}\n")
+        self._process.stdin.flush()
+        said = self._process.stdout.readline()
+        assert said == "there\n", said
 
     def end(self) -> dict[str, Any]:
         """How many were sent, answered and wrong, and what errors said."""

@@ -8,17 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.boards import CannotEmulateError
-from benchmarks.boards.preflight import require_able
 from deploy.virtual_boards import BaseImage
 from deploy.virtual_boards.architecture import ARCHITECTURES
 from deploy.virtual_boards.recipe import recipe_for
+from tests.emulation import able
+
+__all__ = ["able"]
 
 PUBLIC_KEY = "ssh-ed25519 AAAA nobody\n"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "booted: boots virtual boards under qemu; minutes, and the image first")
 
 
 @pytest.fixture
@@ -72,12 +69,3 @@ def cache(tmp_path: Path) -> Path:
 @pytest.fixture
 def image(cache: Path) -> BaseImage:
     return BaseImage(ARCHITECTURES["amd64"], cache / "amd64", cache / "key")
-
-
-@pytest.fixture(scope="session")
-def able() -> None:
-    """Rights to make namespaces."""
-    try:
-        require_able()
-    except CannotEmulateError as error:
-        pytest.skip(str(error))
