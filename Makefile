@@ -140,6 +140,8 @@ lock: $(READY)
 		--generate-hashes $(LOCK_FLAGS) --output-file supply-chain.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --group deploy --no-header --no-annotate --no-emit-index-url \
 		--generate-hashes $(LOCK_FLAGS) --output-file deploy-tools.txt
+	$(UV) pip compile --quiet --no-config --universal --python-version 3.11 --extra node --extra client --no-header --no-annotate \
+		--no-emit-index-url --no-emit-package numpy $(LOCK_FLAGS) --output-file deploy/armv7l.txt pyproject.toml
 
 # Known vulnerabilities of what is locked; fails, too, where the database cannot be asked.
 audit: $(TOOLS_READY)

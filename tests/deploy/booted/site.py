@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from typing import Any
 import yaml
 
 from deploy.virtual_boards import VirtualBoard, VirtualFleet
-from deploy.wheelhouse import build
+from deploy.wheelhouse import build, pack
 
 ROOT = Path(__file__).parents[3]
 PLAYBOOKS = ROOT / "deploy" / "ansible"
@@ -40,7 +42,7 @@ class Played:
 
 
 class Site:
-    """Boards, and a host more, `camera`, from which frames come and where Prometheus runs."""
+    """Boards, and `camera`, the last host with a PC's processor, from which frames come and where Prometheus runs."""
 
     def __init__(self, fleet: VirtualFleet, directory: Path, n_amd64: int) -> None:
         self.fleet = fleet
@@ -48,7 +50,10 @@ class Site:
         self.inventory = directory / "inventory.yml"
         self.camera = fleet.boards[n_amd64 - 1]
         self.boards: dict[str, VirtualBoard] = {b.spec.name: b for b in fleet.boards if b is not self.camera}
-        self._environment = {**os.environ, "PATH": f"{TOOLS}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
+        (mitogen,) = TOOLS.parent.glob("lib/python*/site-packages/ansible_mitogen/plugins/strategy")
+        strategy = {"ANSIBLE_STRATEGY_PLUGINS": str(mitogen), "ANSIBLE_STRATEGY": "mitogen_linear"}
+        plain = {**os.environ, "PATH": f"{TOOLS}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
+        self._environment = plain if os.environ.get("BOARDLINE_PLAIN_ANSIBLE") else {**plain, **strategy}
 
     @property
     def credentials(self) -> Path:
@@ -61,9 +66,13 @@ class Site:
         build(self.directory / "wheelhouse", sorted(TARGETS[kind] for kind in kinds))
 
     def next_release(self) -> None:
-        """The same wheels once more, as another release: what a release is, its requirements say."""
-        for path in (self.directory / "wheelhouse").glob("*/requirements-*.txt"):
-            path.write_text(f"{path.read_text()}# the next one\n")
+        """The same environments with a note more, as another release: an archive's hash is what names it."""
+        for archive in (self.directory / "wheelhouse").glob("*/*.tar.gz"):
+            with tempfile.TemporaryDirectory() as scratch:
+                with tarfile.open(archive) as made:
+                    made.extractall(scratch, filter="data")
+                (Path(scratch) / "next").touch()
+                pack(archive, Path(scratch))
 
     def write_inventory(self, **variables: object) -> None:
         """Groups as the example has them."""

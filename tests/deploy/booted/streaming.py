@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 
 _KINDS = 7  # of inputs, which take turns
 _MOST_S = 240.0
+_PAUSE_S = 0.1  # between frames: an emulated board that computes all the time takes minutes for a playbook's every step
 
 
 class Listener(threading.Thread):
@@ -59,6 +61,7 @@ def main() -> None:
         nonlocal sent
         while not listener.is_over.is_set():
             sent += 1
+            time.sleep(_PAUSE_S)
             yield inputs[(sent - 1) % _KINDS]
 
     answered = wrong = 0
