@@ -115,7 +115,7 @@ lint-deploy: export PATH := $(abspath $(DEPLOY)/bin):$(PATH)
 lint-deploy: $(DEPLOY_READY)
 	@cd deploy/ansible && ansible-lint --offline --profile production -q . \
 		&& ansible-playbook --syntax-check --inventory inventory.example.yml $(PLAYBOOKS) >/dev/null
-	@rm -rf build/roles && cp -r deploy/ansible/roles build/roles && $(MAKE) --no-print-directory role-docs ROLES=build/roles \
+	@rm -rf build/roles && mkdir -p build && cp -r deploy/ansible/roles build/roles && $(MAKE) --no-print-directory role-docs ROLES=build/roles \
 		&& { diff -ru deploy/ansible/roles build/roles || { echo "run: make role-docs"; exit 1; }; }
 	@echo "playbooks and roles are sound"
 
