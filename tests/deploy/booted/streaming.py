@@ -17,6 +17,7 @@ from bundle import open_bundle
 from dispatcher_client import Dispatcher
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 
+SILENCE_S = 10.0  # as long as an emulated board may have no time for a sign of life while systemd reads its units
 _KINDS = 7  # of inputs, which take turns
 _MOST_S = 240.0
 _PAUSE_S = 0.1  # between frames: an emulated board that computes all the time takes minutes for a playbook's every step
@@ -67,7 +68,7 @@ def main() -> None:
     answered = wrong = 0
     error = ""
     listener.start()
-    with Dispatcher(bundle, boards, credentials=credentials) as chain:
+    with Dispatcher(bundle, boards, credentials=credentials, silence_s=SILENCE_S) as chain:
         try:
             for answer in chain.stream(frames()):
                 wrong += named(chain, answer) != expected[answered % _KINDS]

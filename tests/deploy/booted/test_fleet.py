@@ -19,6 +19,7 @@ from bundle import Bundle
 from deploy.virtual_boards import VirtualFleet
 from tests.bundles import make_bundle
 from tests.deploy.booted.site import Site, files_of
+from tests.deploy.booted.streaming import SILENCE_S
 from tests.transport.message_stream.by_hand import comes_true
 
 pytestmark = [pytest.mark.booted, pytest.mark.timeout(3600)]
@@ -44,6 +45,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[S
         made.write_inventory(
             model_bundle=str(bundle.path),
             dispatcher_host_spares=spares,
+            node_service_arguments=[f"--peer-silence-s={SILENCE_S:g}"],
             prometheus_listen="0.0.0.0:9090",
             grafana_enabled=False,  # there is no package of it to be had without internet
         )
