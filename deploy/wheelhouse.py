@@ -17,26 +17,25 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-# bookworm's; what needs a newer one than an older image has says so there.
-_GLIBC = "manylinux_2_36"
+# From manylinux2014's to bookworm's; what needs a newer one than an older image has says so there.
+_GLIBC_MINORS = range(17, 37)
 # 3.9 is taken for 3.9.0, which cryptography refuses; bullseye has this one.
 _PATCHES = {"3.9": "3.9.2"}
 # What is installed on boards, and where applications and `python -m dispatcher_client` run.
 _EXTRAS = ("node", "client")
 # In archives: so that the same sources give the same wheel, and a board that has it is left alone.
 _EPOCH_S = "315532800"
-_TARGET = re.compile(r"cp3(?P<minor>\d+)-(?P<machine>aarch64|x86_64)|cp311-armv7l")
-# These have no wheels for 32-bit ARM; the role `release` installs the image's own packages of them.
-_OF_THE_IMAGE = ("cffi", "numpy", "pycparser", "pyyaml")
-_ARMV7L = "armv7l"
-_EXACT = ("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url")
-_PROJECT = str(ROOT / "pyproject.toml")
-_UNNEEDED = re.compile(r"(\.\./\.\./)?bin/|[^/]+/uv_cache\.json,")
+# Of 32-bit images one has a Python that a runtime has a wheel for.
+_TARGET = re.compile(r"cp3(?P<minor>\d+)-(?P<machine>aarch64|x86_64|(?<=cp311-)armv7l)")
+# Versions, by machine; and what has no wheels there, of which the role `release` installs the image's own packages.
+_LOCKS = {"armv7l": ROOT / "deploy" / "armv7l.txt"}
+_OF_THE_IMAGE = {"armv7l": ("cffi", "numpy", "pycparser", "pyyaml")}
 # The best of gzip's takes three times as long for one percent.
 _COMPRESSION = 6
 
@@ -58,7 +57,7 @@ def build(directory: Path, targets: list[str]) -> None:
         own = _own_wheel(Path(scratch))
         for target, match in found:
             assert match is not None
-            _fill(directory / target, own, f"3.{match['minor'] or 11}", match["machine"] or _ARMV7L)
+            _fill(directory / target, own, f"3.{match['minor']}", match["machine"])
             made = sorted((directory / target).glob("*.tar.gz"))
             sizes = [f"{path.name} {path.stat().st_size / 1e6:.0f} MB" for path in made]
             print(f"{directory / target}: {', '.join(sizes)}")
@@ -75,23 +74,15 @@ def _fill(place: Path, own: Path, python: str, machine: str) -> None:
     for old in place.iterdir():
         old.unlink()
     version, digest = own.name.split("-")[1], hashlib.sha256(own.read_bytes()).hexdigest()
-    kind = ["--python-version", _PATCHES.get(python, python), "--python-platform", f"{machine}-{_GLIBC}"]
     for extra in _EXTRAS:
         with tempfile.TemporaryDirectory() as scratch:
             tree = Path(scratch)
             requirements = tree / "requirements.txt"
-            packages = tree / "venv" / "lib" / f"python{python}" / "site-packages"
-            if machine == _ARMV7L:
-                _lock_armv7l(requirements, extra, python)
-            else:
-                _lock(requirements, extra, kind)
+            _lock(requirements, extra, python, machine)
             with requirements.open("a") as file:
                 file.write(f"boardline=={version} --hash=sha256:{digest}\n")
-            if machine == _ARMV7L:
-                _install_armv7l(packages, requirements, own.parent, python)
-            else:
-                _install(packages, requirements, own.parent, kind)
-            _prune(packages)
+            packages = tree / "venv" / "lib" / f"python{python}" / "site-packages"
+            _install(packages, requirements, own.parent, python, machine)
             _compile(packages, python)
             pack(place / f"{extra}.tar.gz", tree)
 
@@ -116,69 +107,51 @@ def _as_anybody(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def _lock(requirements: Path, extra: str, kind: list[str]) -> None:
-    """Writes what pyproject.toml's `extra` needs there, in locked versions, with their hashes."""
-    _uv(
-        "compile",
-        "--extra",
-        extra,
-        *kind,
-        *_EXACT,
-        "--constraints=constraints.txt",
-        f"--output-file={requirements}",
-        _PROJECT,
-    )
+def _lock(requirements: Path, extra: str, python: str, machine: str) -> None:
+    """Writes what pyproject.toml's `extra` needs there, in locked versions, with their hashes.
+
+    uv does not know every machine: it is asked for what any needs, and of that is kept what this one does.
+    """
+    patch = _PATCHES.get(python, f"{python}.0")
+    # Elsewhere, since pyproject.toml's settings are for another lock.
+    asked = ["--quiet", "--directory", str(requirements.parent), "--universal", "--python-version", patch]
+    asked += ["--extra", extra, "--constraints", str(_LOCKS.get(machine, ROOT / "constraints.txt"))]
+    asked += [f"--no-emit-package={name}" for name in _OF_THE_IMAGE.get(machine, ())]
+    asked += ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"]
+    uv = str(Path(sys.executable).with_name("uv"))
+    _run(uv, "pip", "compile", *asked, "--output-file", str(requirements), str(ROOT / "pyproject.toml"))
+    there = {"platform_machine": machine, "python_version": python, "python_full_version": patch}
+    requirements.write_text("".join(f"{line}\n" for line in _needed(requirements.read_text().splitlines(), there)))
 
 
-def _lock_armv7l(requirements: Path, extra: str, python: str) -> None:
-    """The same for 32-bit ARM, which uv does not know: all that any machine needs, and of that what this one does."""
-    elsewhere = ["--directory", str(requirements.parent), "--constraints", str(ROOT / "deploy" / "armv7l.txt")]
-    left = [f"--no-emit-package={name}" for name in _OF_THE_IMAGE]
-    asked = [*elsewhere, *left, "--universal", "--python-version", python, "--extra", extra, *_EXACT]
-    _uv("compile", *asked, "--output-file", str(requirements), _PROJECT)
-    machine = {"platform_machine": _ARMV7L, "python_version": python, "python_full_version": f"{python}.0"}
-    kept, is_needed = [], False
-    for line in requirements.read_text().splitlines():
-        if not line.startswith(" "):
+def _needed(lines: Iterable[str], there: dict[str, str]) -> Iterator[str]:
+    """Of requirements with markers, those that hold there, without them: pip would ask of this machine."""
+    is_needed = False
+    for line in lines:
+        if line.startswith(" "):  # a hash of the one before
+            needed = line
+        else:
             requirement = Requirement(line.rstrip("\\ "))
-            is_needed = requirement.marker is None or requirement.marker.evaluate(machine)
-            line = f"{requirement.name}{requirement.specifier} \\"
+            is_needed = requirement.marker is None or requirement.marker.evaluate(there)
+            needed = f"{requirement.name}{requirement.specifier} \\"
         if is_needed:
-            kept.append(line)
-    requirements.write_text("".join(f"{line}\n" for line in kept))
+            yield needed
 
 
-def _install(place: Path, requirements: Path, own: Path, kind: list[str]) -> None:
-    """Unpacks all wheels, and boardline's own from the directory `own`. Raises: WheelhouseError: one has another hash."""
-    exact = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--link-mode=copy", "--find-links", str(own)]
-    # Elsewhere: pyproject.toml's settings are for resolving, which is done.
-    _uv("install", "--directory", str(own), "--target", str(place), *kind, *exact, "-r", str(requirements))
+def _install(place: Path, requirements: Path, own: Path, python: str, machine: str) -> None:
+    """Unpacks all wheels, and boardline's own from the directory `own`. Raises: WheelhouseError: one has another hash.
 
-
-def _install_armv7l(place: Path, requirements: Path, own: Path, python: str) -> None:
-    """The same by pip, which takes a wheel for a platform only if it is named, level by level."""
-    platforms = ["linux_armv7l", "manylinux2014_armv7l", *(f"manylinux_2_{minor}_armv7l" for minor in range(17, 37))]
-    asked = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile", "--find-links", str(own)]
-    asked += [
-        "--target",
-        str(place),
-        "--requirement",
-        str(requirements),
-        "--implementation=cp",
-        f"--python-version={python}",
-    ]
+    pip takes a wheel for a platform only if it is named, level by level, and compares what packages say of Pythons with the one
+    that it runs on; uv has compared that with the board's.
+    """
+    names = ["linux", "manylinux2014", *(f"manylinux_2_{minor}" for minor in _GLIBC_MINORS)]
+    asked = ["--target", str(place), "--requirement", str(requirements), "--find-links", str(own)]
+    asked += ["--no-deps", "--require-hashes", "--no-compile", "--only-binary=:all:", "--ignore-requires-python"]
+    asked += ["--implementation=cp", "--python-version", _PATCHES.get(python, python)]
     asked += [f"--abi={abi}" for abi in (f"cp{python.replace('.', '')}", "abi3", "none")]
-    _run(sys.executable, "-m", "pip", "install", "--quiet", *asked, *(f"--platform={name}" for name in platforms))
-
-
-def _prune(packages: Path) -> None:
-    """Takes out commands, which name this machine's interpreter (`python -m` does the same), and notes of when and whence."""
-    (packages / ".lock").unlink(missing_ok=True)
-    shutil.rmtree(packages / "bin", ignore_errors=True)
-    for record in packages.glob("*.dist-info/RECORD"):
-        record.with_name("uv_cache.json").unlink(missing_ok=True)
-        kept = [line for line in record.read_text().splitlines() if not _UNNEEDED.match(line)]
-        record.write_text("".join(f"{line}\n" for line in kept))
+    _run(sys.executable, "-m", "pip", "install", "--quiet", *asked, *(f"--platform={name}_{machine}" for name in names))
+    # Commands name the interpreter of this machine; `python -m` does the same.
+    shutil.rmtree(place / "bin")
 
 
 def _compile(packages: Path, python: str) -> None:
@@ -186,10 +159,6 @@ def _compile(packages: Path, python: str) -> None:
     if interpreter := shutil.which(f"python{python}"):
         asked = ["-q", "-j", "0", "-s", str(packages), "--invalidation-mode", "unchecked-hash", str(packages)]
         subprocess.run([interpreter, "-m", "compileall", *asked], capture_output=True, check=False)
-
-
-def _uv(command: str, *arguments: str) -> None:
-    _run(str(Path(sys.executable).with_name("uv")), "pip", command, "--quiet", *arguments)
 
 
 def _run(*command: str) -> None:

@@ -42,9 +42,8 @@ class ClusterLifetime(ABC):
         atexit.register(self.close)  # a signal may come between here and `with`
         self._exit_on_signal.begin()
         try:
-            work_directory(self.cluster_id).mkdir(
-                mode=0o700
-            )  # if somebody made one, what is in it could not be trusted
+            # Fails if somebody made one: what is in it could not be trusted.
+            work_directory(self.cluster_id).mkdir(mode=0o700)
             self._make()
         except BaseException:
             self.close()
