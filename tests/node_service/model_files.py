@@ -59,14 +59,15 @@ def custom_model(name: str) -> bytes:
     return builder.build()
 
 
-def dense_model(side: int, layers: int) -> bytes:
-    """`layers` FULLY_CONNECTED operators with (side, side) float32 weights each."""
+def dense_model(side: int, layers: int, *, has_one_matrix: bool = False) -> bytes:
+    """`layers` FULLY_CONNECTED operators with (side, side) float32 weights each, or the same ones in all."""
     builder = ModelBuilder()
     main = builder.main
     rng = np.random.default_rng(1)
     first = last = main.tensor([1, side], name="x")
     for layer in range(layers):
-        weights = main.constant(rng.normal(size=(side, side)).astype(np.float32), name=f"w{layer}")
+        if layer == 0 or not has_one_matrix:
+            weights = main.constant(rng.normal(size=(side, side)).astype(np.float32), name=f"w{layer}")
         bias = main.constant(np.zeros(side, np.float32), name=f"b{layer}")
         following = main.tensor([1, side], name=f"y{layer}")
         main.operator("FULLY_CONNECTED", [last, weights, bias], [following], schema.FullyConnectedOptionsT())

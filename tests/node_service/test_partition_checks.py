@@ -98,10 +98,10 @@ def test_partition_larger_than_memory_is_refused_before_it_is_loaded(tmp_path: P
 
 
 def test_trial_gets_no_more_memory_than_is_free(tmp_path: Path) -> None:
-    """Its weights are packed, which doubles them: the estimate passes, the trial does not."""
-    data = dense_model(1024, 12)  # 48 MiB
+    """Its 4 MiB of weights are packed for each of 12 operators: the estimate passes, the trial does not."""
+    data = dense_model(1024, 12, has_one_matrix=True)
     with pytest.raises((MemoryShortError, ModelLoadError, TrialError)):
-        Checks(tmp_path, available_bytes=len(data) + 2**20).check(data)
+        Checks(tmp_path, available_bytes=len(data) + 20 * 2**20).check(data)
     Checks(tmp_path, available_bytes=2**30).check(data)
 
 
