@@ -11,8 +11,9 @@ import socket
 import statistics
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fleet.errors import BoardUnavailableError, from_wire
 from fleet.inventory import Board
@@ -31,6 +32,7 @@ from transport.errors import ConnectError, StreamBrokenError
 from transport.frame import EncodedTensor, frame_parts, unpack_frame
 from transport.message_stream import MessageStream, StreamLimits, TlsSession, connect_securely
 
+_T = TypeVar("_T")
 _NS_PER_S = 1e9
 # Before anything is counted: connections open their windows, and a rate limiter's bucket runs empty.
 _WARM_UP_FRAMES = 3
@@ -96,19 +98,36 @@ async def exchange(
     sock = await _connect(boards[0], address, budget.timeout_s)
     limits = StreamLimits(DEFAULT_MAX_FRAME_BYTES + HEADER_ROOM_BYTES)
     try:
-        tls = await asyncio.to_thread(_shake_hands, sock, boards[0], address, credentials, budget.timeout_s)
-    except asyncio.CancelledError:
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)  # wakes the thread, which closes it
+        tls = await _in_thread(
+            lambda: _shake_hands(sock, boards[0], address, credentials, budget.timeout_s),
+            wake=lambda: _shut_down(sock),
+        )
+        stream = MessageStream.request(sock, address, DATA_PLANE_STREAM, limits, tls)
+    except BaseException:
+        sock.close()
         raise
-    stream = MessageStream.request(sock, address, DATA_PLANE_STREAM, limits, tls)
-    work = asyncio.ensure_future(asyncio.to_thread(_exchange, stream, boards, opening, list(payload), window, budget))
     try:
-        return await asyncio.shield(work)
+        return await _in_thread(
+            lambda: _exchange(stream, boards, opening, list(payload), window, budget), wake=stream.abort
+        )
     finally:
-        stream.abort()  # a wait that was interrupted must not leave a thread at work
-        await asyncio.gather(work, return_exceptions=True)
         stream.close()
+
+
+async def _in_thread(work: Callable[[], _T], wake: Callable[[], None]) -> _T:
+    """What the work returns; a wait that is interrupted leaves no thread at work, which `wake` has return."""
+    thread = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        wake()
+        await asyncio.gather(thread, return_exceptions=True)
+        raise
+
+
+def _shut_down(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _shake_hands(

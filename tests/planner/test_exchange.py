@@ -6,6 +6,7 @@ import asyncio
 import math
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from itertools import accumulate
@@ -197,6 +198,31 @@ def test_exchange_that_is_interrupted_while_it_opens_leaves_no_connection(
         before = connections_to(board.address.data_plane)
         run_in_loop(interrupt(board))
         assert connections_to(board.address.data_plane) == before
+
+
+def test_exchange_that_is_interrupted_when_hands_were_shaken_closes_its_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait is over before the thread is, which then has nobody to give a sound connection to."""
+    socks: list[socket.socket] = []
+    interrupted = threading.Event()
+
+    def shake(sock: socket.socket, *_: object) -> None:
+        socks.append(sock)
+        assert interrupted.wait(10)
+
+    monkeypatch.setattr("planner.exchange.connect_securely", shake)
+
+    async def interrupt(board: Board) -> None:
+        task = asyncio.ensure_future(exchange([board], OpenStream(probe=True), [], 1, credentials=None, budget=BUDGET))
+        while not socks:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        asyncio.get_running_loop().call_later(0.05, interrupted.set)
+        await asyncio.wait([task], timeout=5)
+        assert task.cancelled()
+
+    with silent_board(accepts=True) as board:
+        run_in_loop(interrupt(board))
+    assert [sock.fileno() for sock in socks] == [-1]
 
 
 def test_board_that_takes_no_connection_is_given_up_in_time() -> None:
