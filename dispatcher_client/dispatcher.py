@@ -72,6 +72,7 @@ class Dispatcher:
         reply_timeout_s: float = 60.0,
         silence_s: float = SILENCE_S,
         recovers: bool = True,
+        recovery_timeout_s: float = 30.0,
         check_sample: bool = True,
         metrics: str | None = None,
         on_reply: Callable[[ReplyReport], None] = lambda report: None,
@@ -102,6 +103,8 @@ class Dispatcher:
             recovers: when a board fails, go on with others and send again what has no answer: a spare of boards.yaml or any board
                 that the plan leaves out, else the boards that are left, if they have the memory. Without it the requests that
                 a broken chain has end with its error.
+            recovery_timeout_s: how long what a broken chain has waits for a board to come back, when none is left that could serve;
+                then it ends with the error, and so does what comes until there is one. Within the time limit of each answer.
             check_sample: compare each chain's answer to the bundle's sample with the whole model's when opening; what lossy
                 codecs change of it is logged at the level of information.
             metrics: "host:port" on which Prometheus may scrape this dispatcher while it is open; port 0 lets the system choose,
@@ -122,6 +125,8 @@ class Dispatcher:
             raise OptionError(f"batch_wait_ms is {batch_wait_ms:g}, expected 0 or more milliseconds.")
         if not 0 < silence_s < float("inf"):
             raise OptionError(f"silence_s is {silence_s:g}, expected some seconds.")
+        if not 0 <= recovery_timeout_s < float("inf"):
+            raise OptionError(f"recovery_timeout_s is {recovery_timeout_s:g}, expected 0 or more seconds.")
         self._settings = ServiceSettings(
             credentials=(
                 credentials if isinstance(credentials, Credentials) else choose_credentials(credentials, insecure)
@@ -132,6 +137,7 @@ class Dispatcher:
             silence_s=silence_s,
             check_sample=check_sample,
             recovers=recovers,
+            recovery_timeout_s=recovery_timeout_s,
             window=window,
             batch_wait_s=batch_wait_ms / 1e3,
         )

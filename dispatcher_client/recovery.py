@@ -16,6 +16,7 @@ from dispatcher_client.board_health import HealthBook
 from dispatcher_client.chain import Chain
 from dispatcher_client.deployment import deploy_stages
 from dispatcher_client.errors import DispatcherError
+from dispatcher_client.holdings import Holdings
 from dispatcher_client.identity import RuntimeComparison
 from dispatcher_client.incidents import Incident, Incidents
 from dispatcher_client.lane import Lane, LaneState
@@ -41,13 +42,11 @@ _IMPROVE_AGAIN_S = 2.0
 # Between chains of boards that have not proved themselves, where nothing else is left: one that breaks at once costs all that is
 # in flight.
 _UNPROVED_AGAIN_S = 2.0
-# Of what a board says is free, what partitions may take.
-_MEMORY_SHARE = 0.9
 
 
 @dataclass(frozen=True)
 class RecoverySettings:
-    """How chains are opened, and how long a broken one may take to mend before its requests end with the error."""
+    """How chains are opened, and how long requests of a broken one wait for a board to come back before they end with the error."""
 
     credentials: Credentials | None
     open_timeout_s: float
@@ -61,6 +60,14 @@ class _Break:
     chain: Chain
     error: DispatcherError
     at_s: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True)
+class _Wait:
+    """For a board to come back: none is left to mend a lane with."""
+
+    error: DispatcherError
+    until_s: float
 
 
 @dataclass
@@ -79,7 +86,7 @@ class _Trials:
 class Recovery:
     """One thread that mends lanes one after the other, and asks boards that are gone whether they are back.
 
-    What it does beside mending gives way to a break, and everything to a stop.
+    What it does beside mending gives way to a break, and everything to a stop. Waiting for a board holds up no other lane.
     """
 
     def __init__(
@@ -99,9 +106,8 @@ class Recovery:
         self._book = HealthBook(self._boards, clock)
         self._lanes: list[Lane] = []
         self._planned: dict[int, ChainPlacement] = {}  # where each lane belongs, by its place
-        self._held: set[tuple[str, str, int]] = set()  # board, deployment, stage
-        self._needed_bytes: dict[tuple[str, int], float] = {}  # by deployment and stage
-        self._free_bytes: dict[str, float] = {}
+        self._waits: dict[int, _Wait] = {}  # by the lane's place
+        self._holdings = Holdings(boards)
         self._tasks: queue.SimpleQueue[Union[_Break, _WarmUp, None]] = queue.SimpleQueue()
         self._work = LoopWork(is_urgent=lambda: not self._tasks.empty())
         self._spares_asked_s = clock()
@@ -115,9 +121,6 @@ class Recovery:
         """A lane for each placement; its chain is yet to be opened. Called once."""
         self._lanes = [self._lane(placement) for placement in placements]
         self._planned = dict(enumerate(placements))
-        for placement in placements:
-            for index, partition in enumerate(placement.splitting.partitions):
-                self._needed_bytes[placement.splitting.deployment_id, index] = needed_bytes(partition)
         return self._lanes
 
     def serve_without(self, error: BoardUnavailableError) -> list[Lane]:
@@ -131,11 +134,11 @@ class Recovery:
             if found is None or error.board not in self._boards:
                 raise error
             self._lanes[index] = self._lane(found)
-        self._forget_held(error.board)
+        self._holdings.forget(error.board)
         return self._lanes
 
     def _lane(self, placement: ChainPlacement) -> Lane:
-        self._held |= {(s.board.name, placement.splitting.deployment_id, s.stage_index) for s in placement.stages}
+        self._holdings.hold(placement, placement.stages)
         return Lane(self._make_chain(placement), self._broke, self._elsewhere, self._settings.incidents)
 
     def start(self) -> None:
@@ -198,15 +201,19 @@ class Recovery:
         lane, error = broken.lane, broken.error
         if lane.chain is not broken.chain or lane.state is not LaneState.MENDING:
             return
-        about = {"chain": self._lanes.index(lane), "deployment": lane.placement.splitting.deployment_id}
+        place, give_up_s = self._lanes.index(lane), self._clock() + self._settings.timeout_s
+        about = self._about(place)
+        self._waits.pop(place, None)
         _log.warning("a chain broke: %s", error, extra=about)
-        give_up_s = self._clock() + self._settings.timeout_s
         trials = _Trials()
         while lane.state is LaneState.MENDING and not self._is_stopped:
-            placement = self._remedy(lane, trials) if self._note(error, trials) else None
+            if not self._note(error, trials):
+                self._give_up(place, error)
+                return
+            placement = self._remedy(lane, trials)
             if placement is None or self._clock() > give_up_s:
-                lane.give_up(error)
-                _log.error("nothing is left to mend the chain with: %s", error, extra=about)
+                _log.warning("no board is left to mend the chain with; it waits for one to come back", extra=about)
+                self._waits[place] = _Wait(error, give_up_s)
                 return
             try:
                 chain = self._open(placement, gives_way=False)
@@ -214,7 +221,6 @@ class Recovery:
                 error = another
                 self._settings.incidents.note(Incident.RETRY)
                 continue
-            self._settings.incidents.note(Incident.FAILOVER)
             if trials.unproved:
                 self._unproved_at_s = self._clock() + _UNPROVED_AGAIN_S
             self._resume(lane, chain)
@@ -222,7 +228,24 @@ class Recovery:
             _log.warning("the chain goes on as %s after %.3f s", placement.route, took_s, extra=about)
             return  # if it has broken already, that is a task of its own
 
+    def _about(self, place: int) -> dict[str, object]:
+        return {"chain": place, "deployment": self._lanes[place].placement.splitting.deployment_id}
+
+    def _give_up(self, place: int, error: DispatcherError) -> None:
+        self._lanes[place].give_up(error)
+        _log.error("nothing is left to mend the chain with: %s", error, extra=self._about(place))
+
+    def _give_up_in_time(self) -> None:
+        for place, wait in list(self._waits.items()):
+            if self._lanes[place].state is not LaneState.MENDING:
+                del self._waits[place]
+            elif self._clock() > wait.until_s:
+                del self._waits[place]
+                self._give_up(place, wait.error)
+
     def _resume(self, lane: Lane, chain: Chain) -> None:
+        if lane.state is not LaneState.OPEN:
+            self._settings.incidents.note(Incident.FAILOVER)
         before = lane.resume(chain)
         if before is not None:
             self._close_later(before)
@@ -236,13 +259,10 @@ class Recovery:
         trials.names.add(name)
         if not name:  # a defect here, or a name that only a peer knows
             return is_first
-        self._forget_held(name)  # it may have restarted
+        self._holdings.forget(name)  # it may have restarted
         if not (isinstance(error, BoardRefusedError) and is_first and self._answer([name])[name]):
             self._book.failed(name, str(error))
         return True  # or it has only lost the stage, which is brought again
-
-    def _forget_held(self, name: str) -> None:
-        self._held = {held for held in self._held if held[0] != name}
 
     def _remedy(self, lane: Lane, trials: _Trials) -> ChainPlacement | None:
         """The chain without boards that are gone; if there is none, with those of them that answer now, each once."""
@@ -272,12 +292,11 @@ class Recovery:
     async def _ask(self, board: Board) -> bool:
         async with BoardControl(board, credentials=self._settings.credentials, timeout_s=_ASK_TIMEOUT_S) as control:
             description = await control.describe()
-        self._free_bytes[board.name] = _MEMORY_SHARE * description.memory_available_bytes
+        self._holdings.heard(board.name, description.memory_available_bytes)
         return not description.draining
 
     def _open(self, placement: ChainPlacement, *, gives_way: bool) -> Chain:
-        deployment_id = placement.splitting.deployment_id
-        missing = [s for s in placement.stages if (s.board.name, deployment_id, s.stage_index) not in self._held]
+        missing = self._holdings.missing(placement)
         if missing:
             self._work.run(self._deploy(placement, missing), gives_way=gives_way)
         chain = self._make_chain(placement)
@@ -298,23 +317,12 @@ class Recovery:
         )
         for stage in deployed:
             name = stage.placement.board.name
-            self._held.add((name, placement.splitting.deployment_id, stage.placement.stage_index))
-            self._free_bytes[name] = _MEMORY_SHARE * stage.description.memory_available_bytes
+            self._holdings.hold(placement, [stage.placement])
+            self._holdings.heard(name, stage.description.memory_available_bytes)
             self.runtimes.compare(name, stage.description.runtime)
 
     def _room(self, lane: Lane, unproved: Collection[str] = ()) -> Room:
-        deployment_id = lane.placement.splitting.deployment_id
-        held = {(board, stage) for board, deployment, stage in self._held if deployment == deployment_id}
-        return Room(self._spares(lane, unproved), self._memory_bytes(), held)
-
-    def _memory_bytes(self) -> dict[str, float]:
-        """For partitions beside those that boards hold; of a board without an entry nothing is known."""
-        left_bytes = dict(self._free_bytes)
-        for name, board in self._boards.items():
-            if board.memory_bytes is not None:
-                held_bytes = sum(self._needed_bytes[held[1:]] for held in self._held if held[0] == name)
-                left_bytes[name] = min(left_bytes.get(name, float("inf")), max(0.0, board.memory_bytes - held_bytes))
-        return left_bytes
+        return Room(self._spares(lane, unproved), self._holdings.left_bytes(), self._holdings.of(lane.placement))
 
     def _spares(self, lane: Lane | None = None, unproved: Collection[str] = ()) -> list[Board]:
         """Boards that no plan wants, nor a lane that is open; but for this one's own."""
@@ -340,16 +348,17 @@ class Recovery:
             for placement, stage in sorted(
                 wanted, key=lambda pair: -weight(pair[0].splitting.partitions[pair[1].stage_index])
             ):
-                key = (placement.splitting.deployment_id, stage.stage_index)
-                room_bytes = self._memory_bytes().get(board.name, float("inf"))
-                if (board.name, *key) not in self._held and self._needed_bytes[key] <= room_bytes:
+                is_held = (board.name, stage.stage_index) in self._holdings.of(placement)
+                room_bytes = self._holdings.left_bytes().get(board.name, float("inf"))
+                if not is_held and needed_bytes(placement.splitting.partitions[stage.stage_index]) <= room_bytes:
                     await self._deploy(placement, [StagePlacement(stage.chain_index, stage.stage_index, board)])
         except BoardError as error:
             self._book.failed(board.name, str(error))
             _log.warning("a spare cannot be used: %s", error)
 
     def _look_after_boards(self) -> None:
-        due = self._book.due
+        self._give_up_in_time()
+        due = self._book.gone if self._waits else self._book.due  # whoever waits has them asked more often
         spares: list[Board] = []
         if self._clock() - self._spares_asked_s > _ASK_SPARES_EVERY_S:
             self._spares_asked_s = self._clock()
@@ -368,14 +377,14 @@ class Recovery:
             self._book.answered(name)
             if self._book.is_well(name):
                 _log.warning("board %s has proved well again", name)
-                self._forget_held(name)
+                self._holdings.forget(name)
 
     def _improve(self, lane: Lane, planned: ChainPlacement) -> None:
         """Opens a better chain, now that boards have proved well: the planned one at last, or any where there is none."""
-        if lane.state not in (LaneState.OPEN, LaneState.FAILED) or self._clock() < self._improve_at_s:
+        if lane.state is LaneState.CLOSED or self._clock() < self._improve_at_s:
             return
         better = find_remedy(planned, self._book.gone, self._room(lane))
-        if better is None and lane.state is LaneState.FAILED and self._clock() >= self._unproved_at_s:
+        if better is None and lane.state is not LaneState.OPEN and self._clock() >= self._unproved_at_s:
             unproved = self._book.proving
             better = find_remedy(planned, set(self._book.gone) - set(unproved), self._room(lane, unproved))
             self._unproved_at_s = self._clock() + _UNPROVED_AGAIN_S
@@ -388,7 +397,7 @@ class Recovery:
         except DispatcherError as error:
             self._improve_at_s = self._clock() + _IMPROVE_AGAIN_S
             if isinstance(error, BoardError) and error.board in self._boards:
-                self._forget_held(error.board)
+                self._holdings.forget(error.board)
                 self._book.failed(error.board, str(error))
             _log.warning("a better chain, %s, could not be opened: %s", better.route, error)
             return

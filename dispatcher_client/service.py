@@ -43,6 +43,7 @@ class ServiceSettings:
     silence_s: float
     check_sample: bool
     recovers: bool
+    recovery_timeout_s: float
     window: int | None
     batch_wait_s: float
     incidents: Incidents = field(default_factory=Incidents)
@@ -73,7 +74,9 @@ class Service:
         self._windows = windows
         self._recovery: Recovery | None = None
         if settings.recovers:
-            how = RecoverySettings(settings.credentials, settings.open_timeout_s, incidents=settings.incidents)
+            how = RecoverySettings(
+                settings.credentials, settings.open_timeout_s, settings.recovery_timeout_s, settings.incidents
+            )
             self._recovery = Recovery(bundle, boards, self._chain, how)
             self._group = ChainGroup(self._recovery.serve(placements), windows)
         else:

@@ -105,7 +105,7 @@ def test_requests_end_with_the_error_when_no_board_is_left(store_root: Path, bun
     x = random_inputs(bundle, 0)
     with LocalBoards(1, store_root) as running:
         boards = running.named * 3
-        with Dispatcher(bundle, boards) as chain:
+        with Dispatcher(bundle, boards, recovery_timeout_s=1) as chain:
             chain.infer(x)
             freeze(running.boards[0].process)
             requests = [chain.submit(x) for _ in range(3)]
@@ -115,6 +115,27 @@ def test_requests_end_with_the_error_when_no_board_is_left(store_root: Path, bun
                     request.result(TIMEOUT_S)
             with pytest.raises(BoardUnavailableError, match="board1"):
                 chain.infer(x)
+
+
+def test_all_boards_are_restarted_and_nothing_is_lost(store_root: Path, bundle: Bundle, expected: Expected) -> None:
+    with LastingBoards(2, store_root) as running, Dispatcher(bundle, [running.named[i] for i in (0, 1, 1)]) as chain:
+
+        def restart() -> None:
+            time.sleep(1.5)  # longer than a board that is gone is looked for at once
+            for index in range(2):
+                running.restart(index)
+
+        restarting = threading.Thread(target=restart)
+
+        def strike() -> None:
+            for board in running.boards:
+                board.process.kill()
+                board.process.wait(TIMEOUT_S)
+            restarting.start()
+
+        expected.check(chain, expected.source(strike))
+        restarting.join()
+        assert "board1" in chain.route
 
 
 def test_board_that_comes_back_serves_again_once_it_has_proved_well(
@@ -177,7 +198,7 @@ def test_chain_beside_answers_for_one_that_no_board_is_left_for(
         process = running.boards[2].process
         strike = process.kill if fault == "killed" else lambda: freeze(process)
         try:
-            with Dispatcher(two_chains, boards) as chain:
+            with Dispatcher(two_chains, boards, recovery_timeout_s=1) as chain:
                 expected.check(chain, expected.source(strike))
                 assert chain.route == "board1 -> board2 | board3"
                 deadline_s, pause = time.monotonic() + TIMEOUT_S, threading.Event()

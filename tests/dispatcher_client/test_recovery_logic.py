@@ -250,19 +250,68 @@ def test_only_board_that_breaks_chain_after_chain_is_tried_every_other_second(fl
         assert len(fleet.chains) == times + 1
 
 
-def test_break_right_after_such_a_try_gives_the_chain_up(fleet: Fleet, serve: Serve) -> None:
+def test_what_is_sent_right_after_such_a_try_waits_for_the_next(fleet: Fleet, serve: Serve) -> None:
     (lane,) = serve("a", placed("a")).lanes
     fleet.chains[-1].break_(gone("a"))
     assert goes_on(lane, "a")
     request = lane.post([np.array(1)], Deadline.after(60))
     fleet.chains[-1].break_(gone("a"))
-    with pytest.raises(BoardUnavailableError):
+    assert goes_on(lane, "a")
+    assert comes_true(lambda: fleet.chains[-1].outstanding == [1])
+    fleet.chains[-1].answer_all()
+    assert request.result(SOON_S) == [1]
+
+
+def test_only_board_that_is_restarted_is_waited_for(fleet: Fleet, serve: Serve) -> None:
+    served = serve("a", placed("a"))
+    (lane,) = served.lanes
+    request = lane.post([np.array(1)], Deadline.after(60))
+    fleet.silent.add("a")
+    fleet.chains[0].break_(gone("a"))
+    asked = fleet.asked
+    assert comes_true(lambda: fleet.asked >= asked + 5), "and asked again all the while"
+    assert (lane.state, request.done()) == (LaneState.MENDING, False)
+    fleet.silent.clear()
+    assert goes_on(lane, "a")
+    assert comes_true(lambda: fleet.chains[-1].outstanding == [1])
+    fleet.chains[-1].answer_all()
+    assert request.result(SOON_S) == [1]
+    assert served.incidents.times(Incident.FAILOVER) == 1
+
+
+def test_board_that_does_not_come_back_is_waited_for_so_long_and_no_longer(fleet: Fleet, serve: Serve) -> None:
+    (lane,) = serve("a", placed("a"), timeout_s=8).lanes  # by its clock: one second
+    request = lane.post([np.array(1)], Deadline.after(60))
+    fleet.silent.add("a")
+    began_s = time.monotonic()
+    fleet.chains[0].break_(gone("a"))
+    with pytest.raises(BoardUnavailableError, match="is gone"):
         request.result(SOON_S)
+    assert time.monotonic() - began_s >= 1
+    with pytest.raises(BoardUnavailableError, match="is gone"):
+        lane.post([np.array(1)], Deadline.after(60)).result(0.5)
+    fleet.silent.clear()
     assert goes_on(lane, "a")
 
 
+def test_chain_that_waits_for_its_board_holds_up_no_other(fleet: Fleet, serve: Serve) -> None:
+    boards = [board("a", 1), board("b", 1), board("s", 15)]  # room for a stage on the spare alone
+    waits, mended = serve(boards, placed("a"), placed("b", "e", 1)).lanes
+    fleet.silent |= {"a", "s"}
+    fleet.chains[0].break_(gone("a"))
+    asked = fleet.asked
+    assert comes_true(lambda: fleet.asked >= asked + 5)
+    fleet.silent = {"a"}
+    assert goes_on(waits, "s")
+    fleet.chains[1].break_(gone("b"))
+    assert goes_on(mended, "b"), "which answers"
+    fleet.silent = {"s"}
+    fleet.chains[-2].break_(gone("s"))
+    assert goes_on(waits, "a")
+
+
 def test_failed_chain_goes_on_with_whatever_board_comes_back(fleet: Fleet, serve: Serve) -> None:
-    (lane,) = serve("abs", placed("ab")).lanes
+    (lane,) = serve("abs", placed("ab"), timeout_s=2).lanes
     fleet.silent |= {"a", "b", "s"}
     fleet.chains[0].break_(gone("b"))
     assert comes_true(lambda: lane.state is LaneState.FAILED)
@@ -300,7 +349,7 @@ def test_break_does_not_wait_for_a_spare_that_is_being_warmed(fleet: Fleet, serv
 
 
 def test_requests_go_to_the_chain_beside_when_there_is_no_spare(fleet: Fleet, serve: Serve) -> None:
-    lane, other = serve("ab", placed("a"), placed("b", "e", 1)).lanes
+    lane, other = serve("ab", placed("a"), placed("b", "e", 1), timeout_s=2).lanes
     requests = [lane.post([np.array(value)], Deadline.after(60)) for value in range(4)]
     fleet.silent.add("a")
     fleet.chains[0].break_(gone("a"))
