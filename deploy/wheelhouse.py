@@ -36,6 +36,15 @@ _TARGET = re.compile(r"cp3(?P<minor>\d+)-(?P<machine>aarch64|x86_64|(?<=cp311-)a
 # Versions, by machine; and what has no wheels there, of which the role `release` installs the image's own packages.
 _LOCKS = {"armv7l": ROOT / "deploy" / "armv7l.txt"}
 _OF_THE_IMAGE = {"armv7l": ("cffi", "numpy", "pycparser", "pyyaml")}
+# A fifth of what wheels hold, which nothing on a board imports: packages' own tests, types for editors, and LiteRT's accelerator
+# and compilers for another interface than the one in use.
+_LEFT_OUT = (
+    "**/tests",
+    "**/*.pyi",
+    "ai_edge_litert/libLiteRtWebGpuAccelerator.so",
+    "ai_edge_litert/tools",
+    "ai_edge_litert/vendors",
+)
 # The best of gzip's takes three times as long for one percent.
 _COMPRESSION = 6
 
@@ -83,6 +92,7 @@ def _fill(place: Path, own: Path, python: str, machine: str) -> None:
                 file.write(f"boardline=={version} --hash=sha256:{digest}\n")
             packages = tree / "venv" / "lib" / f"python{python}" / "site-packages"
             _install(packages, requirements, own.parent, python, machine)
+            _prune(packages)
             _compile(packages, python)
             pack(place / f"{extra}.tar.gz", tree)
 
@@ -154,8 +164,17 @@ def _install(place: Path, requirements: Path, own: Path, python: str, machine: s
     shutil.rmtree(place / "bin")
 
 
+def _prune(packages: Path) -> None:
+    for pattern in _LEFT_OUT:
+        for path in list(packages.glob(pattern)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
 def _compile(packages: Path, python: str) -> None:
-    """Byte code that needs no look at its source; without it a board makes that of what it imports. Errors: in tests' samples."""
+    """Byte code that needs no look at its source; without it a board makes that of what it imports."""
     if interpreter := shutil.which(f"python{python}"):
         asked = ["-q", "-j", "0", "-s", str(packages), "--invalidation-mode", "unchecked-hash", str(packages)]
         subprocess.run([interpreter, "-m", "compileall", *asked], capture_output=True, check=False)

@@ -44,6 +44,13 @@ def test_host_has_all_that_it_imports(wheels: Path, tmp_path: Path, extra: str, 
     assert option in shown.stdout
 
 
+def test_what_nothing_imports_stays_at_home(wheels: Path) -> None:
+    with tarfile.open(wheels / "node.tar.gz") as archive:
+        paths = [Path(name) for name in archive.getnames()]
+    assert not [path for path in paths if "tests" in path.parts or path.suffix == ".pyi" or "WebGpu" in path.name]
+    assert [path for path in paths if path.match("ai_edge_litert/interpreter.py")]
+
+
 @pytest.fixture(scope="module")
 def for_32_bits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("wheels")
