@@ -1,0 +1,54 @@
+"""The one table of row rules; a kind that is not in it ends a segment."""
+
+from __future__ import annotations
+
+from partitioning.strips.local_rules import AlongOtherAxes, Dense, Local, Tile, Transpose
+from partitioning.strips.resampling_rules import DepthToSpace, Reshape, Resize, SpaceToDepth, TransposedConvolution
+from partitioning.strips.rows import ROW_AXIS
+from partitioning.strips.rule import RowRule
+from partitioning.strips.site import Site
+from partitioning.strips.window_rules import Convolution, Pad, Pooling
+
+# Element by element, or along the last axis only.
+_LOCAL = (
+    "ABS ADD CAST CEIL COS DEQUANTIZE DIV ELU EQUAL EXP FLOOR FLOOR_DIV FLOOR_MOD GELU GREATER GREATER_EQUAL HARD_SWISH "
+    "L2_NORMALIZATION LEAKY_RELU LESS LESS_EQUAL LOCAL_RESPONSE_NORMALIZATION LOG LOGICAL_AND LOGICAL_NOT LOGICAL_OR LOGISTIC "
+    "LOG_SOFTMAX MAXIMUM MINIMUM MUL NEG NOT_EQUAL POW PRELU QUANTIZE RELU RELU6 RELU_0_TO_1 RELU_N1_TO_1 ROUND RSQRT SELECT_V2 "
+    "SIGN SIN SOFTMAX SQRT SQUARE SQUARED_DIFFERENCE SUB TANH ZEROS_LIKE"
+).split()
+# Along axes that an operand names, by its position.
+_ALONG = {"ARG_MAX": 1, "ARG_MIN": 1, "MEAN": 1, "REDUCE_MAX": 1, "REDUCE_MIN": 1, "SPLIT": 0, "SPLIT_V": 2, "SUM": 1}
+
+ROW_RULES: dict[str, RowRule] = {
+    **dict.fromkeys(_LOCAL, Local()),
+    **{kind: AlongOtherAxes(position) for kind, position in _ALONG.items()},
+    "CONCATENATION": AlongOtherAxes(),
+    "FULLY_CONNECTED": Dense(),
+    "TILE": Tile(),
+    "TRANSPOSE": Transpose(),
+    "CONV_2D": Convolution(),
+    "DEPTHWISE_CONV_2D": Convolution(),
+    "TRANSPOSE_CONV": TransposedConvolution(),
+    **dict.fromkeys(("MAX_POOL_2D", "AVERAGE_POOL_2D", "L2_POOL_2D"), Pooling()),
+    **dict.fromkeys(("PAD", "PADV2"), Pad()),
+    "RESIZE_NEAREST_NEIGHBOR": Resize(margin=0),
+    "RESIZE_BILINEAR": Resize(margin=1),
+    "DEPTH_TO_SPACE": DepthToSpace(),
+    "SPACE_TO_DEPTH": SpaceToDepth(),
+    "RESHAPE": Reshape(),
+}
+
+
+def row_obstacle(site: Site) -> str | None:
+    """Why an operator ends a segment; None if its rows can be computed apart from one another, to the same bits."""
+    rule = ROW_RULES.get(site.op.kind)
+    if rule is None:
+        return "no rule says which rows it reads"
+    given = [site.tensor(t) for t in (*site.op.inputs, *site.op.outputs)]
+    if any(-1 in tensor.shape[ROW_AXIS:] for tensor in given):
+        return "sizes are known only at run time"
+    if any(tensor.is_variable or tensor.dtype is None for tensor in given):
+        return "it keeps state or passes what cannot travel"
+    if len(site.result.usual_shape) <= ROW_AXIS + 1:
+        return f"its result {site.result.usual_shape} has no rows"
+    return rule.obstacle(site)
