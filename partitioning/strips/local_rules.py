@@ -108,10 +108,10 @@ class Dense(Local):
         return hybrid_obstacle(site)
 
 
-def hybrid_obstacle(site: Site) -> str | None:
+def hybrid_obstacle(site: Site, source: int | None = None) -> str | None:
     """Integer weights on floating-point inputs: the runtime quantises an input by the largest value in all of its rows."""
-    source, weights = site.tensor(site.operands[0]), site.tensor(site.operands[1])
-    if source.type_name == "FLOAT32" and weights.type_name in ("INT8", "UINT8", "INT4"):
+    given, weights = site.tensor(site.operands[0] if source is None else source), site.tensor(site.operands[1])
+    if given.type_name == "FLOAT32" and weights.type_name in ("INT8", "UINT8", "INT4"):
         return "it quantises its input by the largest value of all rows (dynamic-range quantisation)"
     return None
 

@@ -22,55 +22,47 @@ _COLUMN_AXIS = ROW_AXIS + 1
 
 
 class TransposedConvolution(RowRule):
-    """TRANSPOSE_CONV without padding, cropped to where the whole model's lies. Operands: shape, weights, input, bias."""
+    """TRANSPOSE_CONV with its own padding, cropped. Operands: shape, weights, input, bias.
+
+    SAME cuts the same number of rows off for any height, so that a strip's rows lie where the whole's do.
+    """
 
     def obstacle(self, site: Site) -> str | None:
-        """Its shape is computed, or its scale is chosen from all rows."""
+        """Its shape is computed or unusual, or its scale is chosen from all rows."""
         if site.constant(0) is None:
             return "its shape is computed"
-        source, weights = site.tensor(site.operands[2]), site.tensor(site.operands[1])
-        if source.type_name == "FLOAT32" and weights.type_name != "FLOAT32":
-            return hybrid_obstacle(site) or "it quantises its input by the largest value of all rows"
-        return None
+        given, stride = site.height(site.operands[2]), site.options.strideH
+        if site.options.padding == schema.Padding.SAME and site.height(site.op.outputs[0]) != given * stride:
+            return f"{given} rows become {site.height(site.op.outputs[0])} by a stride of {stride}"
+        return hybrid_obstacle(site, site.operands[2])
 
     def reads(self, site: Site, rows: Rows) -> dict[int, Rows]:
         """Those whose windows reach these rows."""
         return {site.operands[2]: self._there(site, rows)}
 
     def write(self, site: Site, rows: Rows, strip: StripWriter) -> None:
-        """All that the rows give, then cropped."""
-        there, (vertical, horizontal) = self._there(site, rows), self._windows(site)
-        first = there.start * vertical.stride - vertical.before
-        n_rows = max((there.count - 1) * vertical.stride + vertical.size, rows.stop - first)
-        n_given = site.tensor(site.operands[2]).usual_shape[_COLUMN_AXIS]
-        n_columns = site.result.usual_shape[_COLUMN_AXIS] + horizontal.before
-        n_columns = max((n_given - 1) * horizontal.stride + horizontal.size, n_columns)
-        target = site.op.outputs[0]
-        made = strip.scratch(target, Rows(0, n_rows), n_columns)
+        """All that these rows give, then cropped."""
+        there, stride = self._there(site, rows), site.options.strideH
+        first, stop = there.start * stride, there.stop * stride
+        if site.options.padding == schema.Padding.VALID:
+            stop = max(stop - stride + self._window(site).size, rows.stop)
         shape = np.array(site.result.usual_shape, np.int32)
-        shape[ROW_AXIS], shape[_COLUMN_AXIS] = n_rows, n_columns
-        options = copy.copy(site.options)
-        options.padding = schema.Padding.VALID
+        shape[ROW_AXIS] = stop - first
         operands = [strip.constant(shape), site.operands[1], strip.take(site.operands[2], there), *site.operands[3:]]
-        strip.emit(site, operands, [made], options)
-        strip.crop(made, {ROW_AXIS: rows.start - first, _COLUMN_AXIS: horizontal.before}, target)
+        strip.give(site, operands, Rows(first, stop), rows)
 
-    def _windows(self, site: Site) -> tuple[Window, Window]:
+    def _window(self, site: Site) -> Window:
         """Of the convolution that it transposes, whose input is this one's output."""
-        options, weights = site.options, site.tensor(site.operands[1]).usual_shape
-        shape, is_same = site.result.usual_shape, options.padding == schema.Padding.SAME
-        return (
-            Window.of(shape[1], weights[1], options.strideH, is_same=is_same),
-            Window.of(shape[2], weights[2], options.strideW, is_same=is_same),
-        )
+        weights, is_same = site.tensor(site.operands[1]).usual_shape, site.options.padding == schema.Padding.SAME
+        return Window.of(site.height(site.op.outputs[0]), weights[1], site.options.strideH, is_same=is_same)
 
     def _there(self, site: Site, rows: Rows) -> Rows:
-        window, _ = self._windows(site)
-        n_rows = site.height(site.operands[2])
+        window, n_rows = self._window(site), site.height(site.operands[2])
         first = -(-(rows.start + window.before - window.size + 1) // window.stride)
-        # Where the stride is larger than the window some rows have no input; one before them gives them their place.
-        first = min(max(0, first), (rows.start + window.before) // window.stride, n_rows - 1)
         last = (rows.stop - 1 + window.before) // window.stride
+        # Those that give the wanted rows their place, too: a stride may be larger than the window.
+        first = min(max(0, first), rows.start // window.stride, n_rows - 1)
+        last = max(last, (rows.stop - 1) // window.stride)
         return Rows(first, max(first + 1, min(n_rows, last + 1)))
 
 

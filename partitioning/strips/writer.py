@@ -51,12 +51,10 @@ class StripWriter:
             self._sliced[key] = narrower
         return self._sliced[key]
 
-    def scratch(self, like: int, rows: Rows, columns: int | None = None) -> int:
-        """A new tensor of another one's type and scale, for so many rows and columns."""
+    def scratch(self, like: int, rows: Rows) -> int:
+        """A new tensor of another one's type, scale and shape, but for so many rows."""
         raw = copy.copy(self._tensors[like])
         self._set_rows(raw, rows)
-        if columns is not None:
-            raw.shape[ROW_AXIS + 1] = columns
         raw.name = None
         raw.buffer = self._buffer(None)
         return self._add(raw)
@@ -107,10 +105,6 @@ class StripWriter:
         if options is not None:
             raw.builtinOptions = options
         self._operators.append(raw)
-
-    def width(self, tensor_index: int) -> int:
-        """Columns of a tensor in this strip."""
-        return int(self._tensors[tensor_index].shape[ROW_AXIS + 1])
 
     def finish(self, inputs: Sequence[int], outputs: Sequence[int], what: str) -> bytes:
         """The strip as a TFLite file, its inputs and outputs in this order."""
