@@ -1,6 +1,14 @@
-"""Latency mode: rows of a run of operators on several boards at once, with the bits of the whole."""
+"""Latency mode: a run of operators on several boards at once, each with its rows or channels, with the bits of the whole."""
 
-from partitioning.strips.rows import Rows, height
 from partitioning.strips.segment import SegmentError, StripSpec, extract_strip, plan_strip, segment_obstacles
+from partitioning.strips.spans import SharedAxis, Span
 
-__all__ = ["Rows", "SegmentError", "StripSpec", "extract_strip", "height", "plan_strip", "segment_obstacles"]
+__all__ = [
+    "SegmentError",
+    "SharedAxis",
+    "Span",
+    "StripSpec",
+    "extract_strip",
+    "plan_strip",
+    "segment_obstacles",
+]

@@ -1,4 +1,4 @@
-"""Operators that give each row from the same row of their operands."""
+"""Operators that give each row, or channel, from the same one of their operands."""
 
 from __future__ import annotations
 
@@ -6,44 +6,48 @@ from typing import Any
 
 import numpy as np
 
-from partitioning.strips.rows import ROW_AXIS, Rows
-from partitioning.strips.rule import RowRule
+from partitioning.strips.rule import SharingRule
 from partitioning.strips.site import Site
+from partitioning.strips.spans import ROW_AXIS, SharedAxis, Span
 from partitioning.strips.writer import StripWriter
 
-_WHOLE = Rows(0, 1)  # of what has one row, or no such axis
 
-
-class Local(RowRule):
-    """Element by element, or along other axes than the rows. Operands may be broadcast."""
+class Local(SharingRule):
+    """Element by element, or along other axes than the shared one. Operands may be broadcast."""
 
     def obstacle(self, site: Site) -> str | None:
         """A computed operand is broadcast so that its rows are not the result's."""
-        rank, rows = len(site.result.usual_shape), site.height(site.op.outputs[0])
+        rank, extent = len(site.result.usual_shape), site.extent(site.op.outputs[0])
         for operand in site.op.inputs:
             shape = site.tensor(operand).usual_shape
-            if site.height(operand) not in (1, rows) or (len(shape) < rank and any(n != 1 for n in shape[:-1])):
-                return f"{site.tensor(operand).name} {shape} is broadcast over the rows of {site.result.usual_shape}"
+            is_aligned = site.axis is SharedAxis.CHANNELS or len(shape) == rank or all(n == 1 for n in shape[:-1])
+            if site.extent(operand) not in (1, extent) or not is_aligned:
+                return f"{site.tensor(operand).name} {shape} is broadcast over {site.result.usual_shape}"
         return None
 
-    def reads(self, site: Site, rows: Rows) -> dict[int, Rows]:
-        """The same rows; all of what has only one."""
-        return {t: _of(site, t, rows) for t in site.op.inputs}
+    def reads(self, site: Site, span: Span) -> dict[int, Span]:
+        """The same span; all of what has only one."""
+        return {t: self._of(site, t, span) for t in site.op.inputs}
 
-    def write(self, site: Site, rows: Rows, strip: StripWriter) -> None:
-        """The operator as it is, with constants for these rows."""
-        operands = [self._operand(site, t, rows, strip) for t in site.operands]
+    def write(self, site: Site, span: Span, strip: StripWriter) -> None:
+        """The operator as it is, with this span of its constants."""
+        operands = [self._operand(site, t, span, strip) for t in site.operands]
         strip.emit(site, operands, site.op.outputs)
 
-    def _operand(self, site: Site, operand: int, rows: Rows, strip: StripWriter) -> int:
+    def _of(self, site: Site, operand: int, span: Span) -> Span:
+        return site.whole(operand) if site.extent(operand) == 1 else span
+
+    def _operand(self, site: Site, operand: int, span: Span, strip: StripWriter) -> int:
         if operand in site.computed:
-            return strip.take(operand, _of(site, operand, rows))
-        values = None if operand < 0 else site.constant(site.operands.index(operand))
-        axis = ROW_AXIS - len(site.result.usual_shape) + (0 if values is None else values.ndim)
-        height = site.height(site.op.outputs[0])
-        if values is None or axis < 0 or height == 1 or values.shape[axis] != height:
+            return strip.take(operand, self._of(site, operand, span))
+        values, shared = site.constant_of(operand), site.axis.of(len(site.result.usual_shape))
+        if values is None or shared is None:
             return operand
-        return strip.constant(values.take(range(rows.start, rows.stop), axis), like=operand)
+        axis = shared - len(site.result.usual_shape) + values.ndim
+        extent = site.extent(site.op.outputs[0])
+        if axis < 0 or extent == 1 or values.shape[axis] != extent:
+            return operand
+        return strip.constant_part(operand, axis, span)
 
 
 class AlongOtherAxes(Local):
@@ -64,10 +68,10 @@ class AlongOtherAxes(Local):
             return "the axes along which it works are computed"
         if any(int(axis) % rank <= ROW_AXIS for axis in np.atleast_1d(axes) for rank in ranks):
             return "it works along the rows"
-        rows = {site.height(t) for t in (*site.op.inputs, *site.op.outputs)}
+        rows = {site.extent(t) for t in (*site.op.inputs, *site.op.outputs)}
         return None if len(rows) == 1 else "its operands have different rows"
 
-    def _operand(self, site: Site, operand: int, rows: Rows, strip: StripWriter) -> int:
+    def _operand(self, site: Site, operand: int, rows: Span, strip: StripWriter) -> int:
         if self._position is not None and operand not in site.computed:
             return operand
         return super()._operand(site, operand, rows, strip)
@@ -83,7 +87,7 @@ class Tile(Local):
             return "how often it repeats is computed"
         return None if all(n == 1 for n in multiples[: ROW_AXIS + 1]) else "it repeats rows"
 
-    def _operand(self, site: Site, operand: int, rows: Rows, strip: StripWriter) -> int:
+    def _operand(self, site: Site, operand: int, rows: Span, strip: StripWriter) -> int:
         return super()._operand(site, operand, rows, strip) if operand in site.computed else operand
 
 
@@ -91,7 +95,7 @@ class Transpose(Tile):
     """A change of axes that leaves samples and rows where they are."""
 
     def obstacle(self, site: Site) -> str | None:
-        """Rows become another axis."""
+        """Span become another axis."""
         order = site.constant(1)
         kept = [*range(ROW_AXIS + 1)]
         return None if order is not None and [*order[: ROW_AXIS + 1]] == kept else "rows become another axis"
@@ -114,7 +118,3 @@ def hybrid_obstacle(site: Site, source: int | None = None) -> str | None:
     if given.type_name == "FLOAT32" and weights.type_name in ("INT8", "UINT8", "INT4"):
         return "it quantises its input by the largest value of all rows (dynamic-range quantisation)"
     return None
-
-
-def _of(site: Site, operand: int, rows: Rows) -> Rows:
-    return _WHOLE if site.height(operand) == 1 else rows

@@ -1,4 +1,4 @@
-"""One operator with all that the row rules ask of it."""
+"""One operator with all that the rules ask of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from partitioning.graph import Graph, Operator, Tensor
-from partitioning.strips.rows import height
+from partitioning.strips.spans import SharedAxis, Span
 from partitioning.tflite_schema import indices
 
 Array = np.ndarray[Any, Any]
@@ -21,6 +21,7 @@ class Site:
 
     graph: Graph
     op: Operator
+    axis: SharedAxis = SharedAxis.ROWS
 
     @cached_property
     def raw(self) -> Any:
@@ -46,9 +47,13 @@ class Site:
         """A tensor of the graph."""
         return self.graph.tensors[tensor_index]
 
-    def height(self, tensor_index: int) -> int:
-        """A tensor's rows in the whole model."""
-        return height(self.graph.tensors[tensor_index])
+    def extent(self, tensor_index: int) -> int:
+        """A tensor's rows, or channels, in the whole model."""
+        return self.axis.extent(self.graph.tensors[tensor_index])
+
+    def whole(self, tensor_index: int) -> Span:
+        """All of them."""
+        return Span(0, self.extent(tensor_index))
 
     @property
     def result(self) -> Tensor:
@@ -57,9 +62,13 @@ class Site:
 
     def constant(self, position: int) -> Array | None:
         """The values of an operand that the file holds; None if it is computed, left out, or made by another operator."""
-        if position >= len(self.operands) or self.operands[position] < 0:
+        return self.constant_of(self.operands[position]) if position < len(self.operands) else None
+
+    def constant_of(self, operand: int) -> Array | None:
+        """As `constant`, by tensor index; -1 is left out."""
+        if operand < 0:
             return None
-        tensor = self.graph.tensors[self.operands[position]]
+        tensor = self.graph.tensors[operand]
         if not tensor.is_constant or tensor.dtype is None:
             return None
         data = self.graph.model.buffers[self.graph.model.subgraphs[0].tensors[tensor.tensor_index].buffer].data

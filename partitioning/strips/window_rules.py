@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from partitioning.strips.local_rules import hybrid_obstacle
-from partitioning.strips.rows import ROW_AXIS, Rows
-from partitioning.strips.rule import RowRule
+from partitioning.strips.rule import SharingRule
 from partitioning.strips.site import Site
+from partitioning.strips.spans import ROW_AXIS, Span
 from partitioning.strips.writer import StripWriter
 from partitioning.tflite_schema import schema
 
@@ -44,23 +44,23 @@ class Window:
         first, last = self.reads(start, stop)
         return max(0, -first), max(0, last - self.length)
 
-    def rows(self, rows: Rows) -> Rows:
+    def rows(self, rows: Span) -> Span:
         """Rows that there are of those that are read; at least one."""
         first, last = self.reads(rows.start, rows.stop)
         start = min(max(0, first), self.length - 1)
-        return Rows(start, max(start + 1, min(self.length, last)))
+        return Span(start, max(start + 1, min(self.length, last)))
 
 
-class _Windowed(RowRule):
+class _Windowed(SharingRule):
     def obstacle(self, site: Site) -> str | None:
         """It reads no image."""
         if len(site.tensor(site.operands[0]).usual_shape) != 4:
             return "its input is no image of four dimensions"
         return None
 
-    def reads(self, site: Site, rows: Rows) -> dict[int, Rows]:
+    def reads(self, site: Site, span: Span) -> dict[int, Span]:
         """The rows of all windows."""
-        return {site.operands[0]: self.windows(site)[0].rows(rows)}
+        return {site.operands[0]: self.windows(site)[0].rows(span)}
 
     @abstractmethod
     def windows(self, site: Site) -> tuple[Window, Window]:
@@ -84,14 +84,14 @@ class Convolution(_Windowed):
             Window.of(shape[2], sizes[1], options.strideW, is_same=is_same),
         )
 
-    def write(self, site: Site, rows: Rows, strip: StripWriter) -> None:
+    def write(self, site: Site, span: Span, strip: StripWriter) -> None:
         """PAD where the whole model has padding, then the convolution without."""
         vertical, horizontal = self.windows(site)
         n_columns = site.result.usual_shape[_COLUMN_AXIS]
-        source = strip.take(site.operands[0], vertical.rows(rows))
+        source = strip.take(site.operands[0], vertical.rows(span))
         paddings = [
             _NONE,
-            vertical.padding(rows.start, rows.stop),
+            vertical.padding(span.start, span.stop),
             horizontal.padding(0, n_columns),
             _NONE,
         ]
@@ -112,21 +112,21 @@ class Pooling(_Windowed):
             Window.of(shape[2], options.filterWidth, options.strideW, is_same=is_same),
         )
 
-    def reads(self, site: Site, rows: Rows) -> dict[int, Rows]:
+    def reads(self, site: Site, span: Span) -> dict[int, Span]:
         """As many rows more as have padding begin where the whole model's does."""
-        return {site.operands[0]: self._range(site, rows)[0]}
+        return {site.operands[0]: self._range(site, span)[0]}
 
-    def write(self, site: Site, rows: Rows, strip: StripWriter) -> None:
+    def write(self, site: Site, span: Span, strip: StripWriter) -> None:
         """On that range, then cropped."""
-        there, skipped, is_padded = self._range(site, rows)
+        there, skipped, is_padded = self._range(site, span)
         source = strip.take(site.operands[0], there)
         options = copy.copy(site.options)
         options.padding = schema.Padding.SAME if is_padded else schema.Padding.VALID
-        n_made = -(-there.count // options.strideH) if is_padded else rows.count
-        first = rows.start - skipped
-        strip.give(site, [source], Rows(first, first + n_made), rows, options)
+        n_made = -(-there.count // options.strideH) if is_padded else span.count
+        first = span.start - skipped
+        strip.give(site, [source], Span(first, first + n_made), span, options)
 
-    def _range(self, site: Site, rows: Rows) -> tuple[Rows, int, bool]:
+    def _range(self, site: Site, rows: Span) -> tuple[Span, int, bool]:
         """Input rows, how many output rows come before the wanted ones, and whether there is padding at all."""
         vertical, horizontal = self.windows(site)
         needed = vertical.rows(rows)
@@ -141,10 +141,10 @@ class Pooling(_Windowed):
         ]
         found.append((vertical.length, 0, vertical.length, rows.start))  # the whole always will do
         _, start, stop, skipped = min(found)
-        return Rows(start, stop), skipped, True
+        return Span(start, stop), skipped, True
 
 
-def _skipped(whole: Window, start: int, stop: int, rows: Rows) -> int | None:
+def _skipped(whole: Window, start: int, stop: int, rows: Span) -> int | None:
     """Outputs before the wanted ones if SAME pools input rows [start, stop); None if its windows lie elsewhere then."""
     strip = Window.of(stop - start, whole.size, whole.stride, is_same=True)
     offset = start - strip.before + whole.before
@@ -155,29 +155,29 @@ def _skipped(whole: Window, start: int, stop: int, rows: Rows) -> int | None:
     return skipped if skipped >= 0 and skipped + rows.count <= n_made else None
 
 
-class Pad(RowRule):
+class Pad(SharingRule):
     """PAD and PADV2 by constant amounts."""
 
     def obstacle(self, site: Site) -> str | None:
         """The amounts are computed."""
         return None if site.constant(1) is not None else "its paddings are computed"
 
-    def reads(self, site: Site, rows: Rows) -> dict[int, Rows]:
+    def reads(self, site: Site, span: Span) -> dict[int, Span]:
         """Those that are not padding; at least one."""
-        return {site.operands[0]: self._there(site, rows)}
+        return {site.operands[0]: self._there(site, span)}
 
-    def write(self, site: Site, rows: Rows, strip: StripWriter) -> None:
+    def write(self, site: Site, span: Span, strip: StripWriter) -> None:
         """With the padding that these rows have, then cropped if they are padding only."""
         paddings = np.array(site.constant(1))
-        there, before = self._there(site, rows), int(paddings[ROW_AXIS][0])
-        made = Rows(min(rows.start, there.start + before), max(rows.stop, there.stop + before))
+        there, before = self._there(site, span), int(paddings[ROW_AXIS][0])
+        made = Span(min(span.start, there.start + before), max(span.stop, there.stop + before))
         paddings[ROW_AXIS] = there.start + before - made.start, made.stop - there.stop - before
         operands = [strip.take(site.operands[0], there), strip.constant(paddings, site.operands[1]), *site.operands[2:]]
-        strip.give(site, operands, made, rows)
+        strip.give(site, operands, made, span)
 
-    def _there(self, site: Site, rows: Rows) -> Rows:
+    def _there(self, site: Site, rows: Span) -> Span:
         paddings = site.constant(1)
         assert paddings is not None
-        before, n_rows = int(paddings[ROW_AXIS][0]), site.height(site.operands[0])
+        before, n_rows = int(paddings[ROW_AXIS][0]), site.extent(site.operands[0])
         start = min(max(0, rows.start - before), n_rows - 1)
-        return Rows(start, max(start + 1, min(n_rows, rows.stop - before)))
+        return Span(start, max(start + 1, min(n_rows, rows.stop - before)))

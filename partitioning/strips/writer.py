@@ -1,4 +1,4 @@
-"""Writes the operators of a strip: the whole model's, for fewer rows, with what they need to have them exactly."""
+"""Writes the operators of a strip: the whole model's, for a span of rows or channels, with what they need to have it exactly."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from partitioning.extraction import constant_operators, pack_operators
 from partitioning.graph import Graph
-from partitioning.strips.rows import ROW_AXIS, Rows
 from partitioning.strips.site import Site
-from partitioning.tflite_schema import OPERATOR_KINDS, AlignedBufferT, schema
+from partitioning.strips.spans import SharedAxis, Span
+from partitioning.tflite_schema import OPERATOR_KINDS, AlignedBufferT, indices, schema
 
 Array = np.ndarray[Any, Any]
 _KIND_NUMBERS = {name: number for number, name in OPERATOR_KINDS.items()}
@@ -23,38 +23,39 @@ _INTEGER_VERSION = 2
 class StripWriter:
     """Operators and tensors of one strip. Tensors of the graph keep their indices; what is added comes after them."""
 
-    def __init__(self, graph: Graph, rows: Mapping[int, Rows]) -> None:
-        """Args: rows: of each tensor that arrives or is computed, by index: what of it there is in this strip."""
+    def __init__(self, graph: Graph, axis: SharedAxis, spans: Mapping[int, Span]) -> None:
+        """Args: spans: of each tensor that arrives or is computed, by index: what of it there is in this strip."""
         self._graph = graph
-        self.rows = rows
+        self._axis = axis
+        self._spans = spans
         self._model = copy.copy(graph.model)
         self._model.buffers = [*graph.model.buffers]
         self._model.operatorCodes = [*graph.model.operatorCodes]
         main = copy.copy(graph.model.subgraphs[0])
         main.tensors = [copy.copy(raw) for raw in main.tensors]
-        for tensor_index, there in rows.items():
-            self._set_rows(main.tensors[tensor_index], there)
+        for tensor_index, there in spans.items():
+            self._set_span(main.tensors[tensor_index], there)
         self._model.subgraphs = [main, *graph.model.subgraphs[1:]]
         self._tensors = main.tensors
         self._operators: list[Any] = []
-        self._sliced: dict[tuple[int, Rows], int] = {}
+        self._sliced: dict[tuple[int, Span], int] = {}
 
-    def take(self, tensor_index: int, rows: Rows) -> int:
-        """A tensor of the graph with these rows and no others, which must be there."""
-        there = self.rows[tensor_index]
-        if there == rows:
+    def take(self, tensor_index: int, span: Span) -> int:
+        """A tensor of the graph with this span and no more, which must be there."""
+        there = self._spans[tensor_index]
+        if there == span:
             return tensor_index
-        key = (tensor_index, rows)
+        key = (tensor_index, span)
         if key not in self._sliced:
-            narrower = self.scratch(tensor_index, rows)
-            self.crop(tensor_index, {ROW_AXIS: rows.start - there.start}, narrower)
+            narrower = self.scratch(tensor_index, span)
+            self._crop(tensor_index, span.start - there.start, narrower)
             self._sliced[key] = narrower
         return self._sliced[key]
 
-    def scratch(self, like: int, rows: Rows) -> int:
-        """A new tensor of another one's type, scale and shape, but for so many rows."""
+    def scratch(self, like: int, span: Span) -> int:
+        """A new tensor of another one's type, scale and shape, but for this span."""
         raw = copy.copy(self._tensors[like])
-        self._set_rows(raw, rows)
+        self._set_span(raw, span)
         raw.name = None
         raw.buffer = self._buffer(None)
         return self._add(raw)
@@ -67,6 +68,24 @@ class StripWriter:
         raw.name = None
         raw.buffer = self._buffer(np.ascontiguousarray(values).reshape(-1).view(np.uint8))
         return self._add(raw)
+
+    def constant_part(self, tensor_index: int, axis: int, span: Span) -> int:
+        """That part of a constant, with the scales that belong to it, if each place on the axis has its own."""
+        source = self._tensors[tensor_index]
+        element = np.dtype(self._graph.tensors[tensor_index].dtype)
+        data = np.asarray(self._model.buffers[source.buffer].data, np.uint8).view(element)
+        part = self.constant(data.reshape(source.shape).take(range(span.start, span.stop), axis), like=tensor_index)
+        quantization = source.quantization
+        if (
+            quantization is not None
+            and len(indices(quantization.scale)) > 1
+            and quantization.quantizedDimension == axis
+        ):
+            own = copy.copy(quantization)
+            own.scale = quantization.scale[span.start : span.stop]
+            own.zeroPoint = quantization.zeroPoint[span.start : span.stop]
+            self._tensors[part].quantization = own
+        return part
 
     def pad(self, tensor_index: int, paddings: Sequence[tuple[int, int]]) -> int:
         """A tensor with so many elements of value 0 before and after it on each axis; itself, if there are none."""
@@ -81,22 +100,21 @@ class StripWriter:
         self._emit(self._code("PAD", raw.type), operands, [padded], schema.PadOptionsT())
         return padded
 
-    def crop(self, source: int, starts: Mapping[int, int], target: int) -> None:
-        """Fills a tensor with that part of another one which begins at these places, by axis; 0 on the others."""
+    def _crop(self, source: int, start: int, target: int) -> None:
         shape = self._tensors[target].shape
-        begin = [starts.get(axis, 0) for axis in range(len(shape))]
+        begin = [start if axis == self._axis.of(len(shape)) else 0 for axis in range(len(shape))]
         operands = [source, self.constant(np.array(begin, np.int32)), self.constant(np.array(shape, np.int32))]
         self._emit(self._code("SLICE", self._tensors[source].type), operands, [target], schema.SliceOptionsT())
 
-    def give(self, site: Site, operands: Sequence[int], made: Rows, rows: Rows, options: Any = None) -> None:
-        """The operator itself on other operands, which makes certain rows of its one output, cropped to the wanted ones."""
+    def give(self, site: Site, operands: Sequence[int], made: Span, wanted: Span, options: Any = None) -> None:
+        """The operator itself on other operands, which makes a span of its one output, cropped to the wanted one."""
         (target,) = site.op.outputs
-        if made == rows:
+        if made == wanted:
             self.emit(site, operands, [target], options)
             return
         larger = self.scratch(target, made)
         self.emit(site, operands, [larger], options)
-        self.crop(larger, {ROW_AXIS: rows.start - made.start}, target)
+        self._crop(larger, wanted.start - made.start, target)
 
     def emit(self, site: Site, operands: Sequence[int], outputs: Sequence[int], options: Any = None) -> None:
         """The operator itself, with other operands; with its own options unless others are given."""
@@ -113,10 +131,11 @@ class StripWriter:
         names = {t.tensor_index: t.name for t in self._graph.tensors}
         return pack_operators(self._model, [*constants, *self._operators], inputs, outputs, names, what)
 
-    def _set_rows(self, raw: Any, rows: Rows) -> None:
+    def _set_span(self, raw: Any, span: Span) -> None:
         shape = np.array(raw.shape, np.int32)
-        if len(shape) > ROW_AXIS + 1:
-            shape[ROW_AXIS] = rows.count
+        axis = self._axis.of(len(shape))
+        if axis is not None:
+            shape[axis] = span.count
         raw.shape, raw.shapeSignature = shape, None
 
     def _emit(self, code: int, operands: Sequence[int], outputs: Sequence[int], options: Any) -> None:

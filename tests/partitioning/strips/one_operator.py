@@ -110,10 +110,8 @@ def poolings(draw: Draw) -> bytes:
 @st.composite
 def transposed_convolutions(draw: Draw) -> bytes:
     sheet, padding, strides = Sheet(draw), draw(st.sampled_from([SAME, VALID])), _strides(draw)
-    kh, kw = draw(st.integers(1, 5)), draw(st.integers(1, 5))
-    longest = [
-        n * s if padding == SAME else (n - 1) * s + max(k, s) for n, s, k in zip(sheet.shape[1:3], strides, (kh, kw))
-    ]
+    kh, kw = (draw(st.integers(stride, 5)) for stride in strides)
+    longest = [n * s if padding == SAME else (n - 1) * s + k for n, s, k in zip(sheet.shape[1:3], strides, (kh, kw))]
     result = sheet.tensor((1, *longest, 3))
     options = schema.TransposeConvOptionsT(padding=padding, strideH=strides[0], strideW=strides[1])
     operands = [sheet.ints(1, *longest, 3), sheet.weights((3, kh, kw, sheet.shape[3])), sheet.image]

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from partitioning import Graph
-from partitioning.strips import Rows, height, segment_obstacles
+from partitioning.strips import SharedAxis, Span, segment_obstacles
 from tests.partitioning.composition import Frame, differing, run_whole
-from tests.partitioning.strips.joining import rows_of, run_strip
+from tests.partitioning.strips.joining import Segment
 from tests.partitioning.strips.one_operator import KINDS
 
 
@@ -27,19 +27,20 @@ def random_image(graph: Graph, seed: int) -> Frame:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_rows_are_the_whole_models(kind: str, data: Any) -> None:
     model = data.draw(KINDS[kind])
     graph = Graph.from_bytes(model)
-    assert segment_obstacles(graph) == {}
+    assert segment_obstacles(graph, SharedAxis.ROWS) == {}
     inputs = random_image(graph, data.draw(st.integers(0, 999)))
     whole = run_whole(graph, model, inputs)
     own = {}
     for t in graph.outputs:
-        start = data.draw(st.integers(0, height(graph.tensors[t]) - 1))
-        own[t] = Rows(start, data.draw(st.integers(start, height(graph.tensors[t]))))
-    wanted = {t: rows for t, rows in own.items() if rows.count}
+        extent = SharedAxis.ROWS.extent(graph.tensors[t])
+        start = data.draw(st.integers(0, extent - 1))
+        own[t] = Span(start, data.draw(st.integers(start, extent)))
+    wanted = {t: span for t, span in own.items() if span.count}
     assume(wanted)
-    got = run_strip(graph, 0, len(graph.operators), wanted, inputs)
-    assert not differing({t: rows_of(whole[t], rows) for t, rows in wanted.items()}, got)
+    segment = Segment(graph, 0, len(graph.operators), SharedAxis.ROWS, inputs)
+    assert not differing({t: segment.part(whole[t], span) for t, span in wanted.items()}, segment.run(wanted))
