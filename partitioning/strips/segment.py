@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from partitioning.boundaries import partition_between
 from partitioning.errors import PartitioningError
+from partitioning.extraction import extract_partition
 from partitioning.graph import Graph
 from partitioning.strips.rules import obstacle_of, rule_of
 from partitioning.strips.site import Site
@@ -23,7 +24,7 @@ class StripSpec:
     """What one board computes of operators [start_op, stop_op).
 
     Attributes:
-        axis: what boards share.
+        axis: what boards share; None of what one board does alone, and has all rows of.
         spans: by tensor index, what of each tensor there is on the board while it computes; tensors of which it needs nothing
             are absent.
         inputs, outputs: of the strip's file, in its order; each with its span.
@@ -31,7 +32,7 @@ class StripSpec:
 
     start_op: int
     stop_op: int
-    axis: SharedAxis
+    axis: SharedAxis | None
     spans: Mapping[int, Span]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
@@ -82,8 +83,18 @@ def plan_strip(graph: Graph, start_op: int, stop_op: int, axis: SharedAxis, own:
     )
 
 
+def plan_alone(graph: Graph, start_op: int, stop_op: int) -> StripSpec:
+    """All of these operators on one board, whatever they are."""
+    spec = partition_between(graph, start_op, stop_op)
+    rows = SharedAxis.ROWS
+    spans = {t: Span(0, rows.extent(graph.tensors[t])) for t in (*spec.inputs, *spec.outputs)}
+    return StripSpec(start_op, stop_op, None, spans, spec.inputs, spec.outputs)
+
+
 def extract_strip(graph: Graph, strip: StripSpec) -> bytes:
     """The strip as a TFLite file, whose inputs and outputs are `strip.inputs` and `strip.outputs` with their spans."""
+    if strip.axis is None:
+        return extract_partition(graph, partition_between(graph, strip.start_op, strip.stop_op))
     writer = StripWriter(graph, strip.axis, strip.spans)
     for op in graph.operators[strip.start_op : strip.stop_op]:
         if any(t in strip.spans for t in op.outputs):
