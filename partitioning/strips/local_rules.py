@@ -23,7 +23,7 @@ class Local(SharingRule):
             is_aligned = site.axis is SharedAxis.CHANNELS or len(shape) == rank or all(n == 1 for n in shape[:-1])
             if site.extent(operand) not in (1, extent) or not is_aligned:
                 return f"{site.tensor(operand).name} {shape} is broadcast over {site.result.usual_shape}"
-        return None
+        return self._constant_obstacle(site)
 
     def reads(self, site: Site, span: Span) -> dict[int, Span]:
         """The same span; all of what has only one."""
@@ -40,14 +40,23 @@ class Local(SharingRule):
     def _operand(self, site: Site, operand: int, span: Span, strip: StripWriter) -> int:
         if operand in site.computed:
             return strip.take(operand, self._of(site, operand, span))
-        values, shared = site.constant_of(operand), site.axis.of(len(site.result.usual_shape))
-        if values is None or shared is None:
-            return operand
-        axis = shared - len(site.result.usual_shape) + values.ndim
-        extent = site.extent(site.op.outputs[0])
-        if axis < 0 or extent == 1 or values.shape[axis] != extent:
-            return operand
-        return strip.constant_part(operand, axis, span)
+        axis = self._axis(site, operand)
+        return operand if axis is None else strip.constant_part(operand, axis, span)
+
+    def _constant_obstacle(self, site: Site) -> str | None:
+        """A constant of which boards need parts is not in the file as it is."""
+        constants = [t for t in site.operands if t not in site.computed and self._axis(site, t) is not None]
+        made = [site.tensor(t).name for t in constants if site.constant_of(t) is None]
+        return f"the constant {made[0]} is made by another operator" if made else None
+
+    def _axis(self, site: Site, operand: int) -> int | None:
+        """The axis of a constant that is shared; None of one that is broadcast along it, or left out."""
+        shared, rank = site.axis.of(len(site.result.usual_shape)), len(site.result.usual_shape)
+        if operand < 0 or shared is None:
+            return None
+        shape = site.tensor(operand).usual_shape
+        axis, extent = shared - rank + len(shape), site.extent(site.op.outputs[0])
+        return axis if axis >= 0 and extent > 1 and shape[axis] == extent else None
 
 
 class AlongOtherAxes(Local):
@@ -69,7 +78,9 @@ class AlongOtherAxes(Local):
         if any(int(axis) % rank <= ROW_AXIS for axis in np.atleast_1d(axes) for rank in ranks):
             return "it works along the rows"
         rows = {site.extent(t) for t in (*site.op.inputs, *site.op.outputs)}
-        return None if len(rows) == 1 else "its operands have different rows"
+        if len(rows) != 1:
+            return "its operands have different rows"
+        return self._constant_obstacle(site) if self._position is None else None
 
     def _operand(self, site: Site, operand: int, rows: Span, strip: StripWriter) -> int:
         if self._position is not None and operand not in site.computed:
@@ -95,7 +106,7 @@ class Transpose(Tile):
     """A change of axes that leaves samples and rows where they are."""
 
     def obstacle(self, site: Site) -> str | None:
-        """Span become another axis."""
+        """Rows become another axis."""
         order = site.constant(1)
         kept = [*range(ROW_AXIS + 1)]
         return None if order is not None and [*order[: ROW_AXIS + 1]] == kept else "rows become another axis"

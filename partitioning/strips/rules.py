@@ -64,4 +64,7 @@ def obstacle_of(site: Site) -> str | None:
         return "it keeps state or passes what cannot travel"
     if site.axis.of(len(site.result.usual_shape)) is None:
         return f"its result {site.result.usual_shape} has no {site.axis.value}"
-    return rule.obstacle(site)
+    obstacle = rule.obstacle(site)
+    if obstacle is None and set(rule.reads(site, site.whole(site.op.outputs[0]))) != site.computed:
+        return "an operand that every board needs whole is computed"
+    return obstacle

@@ -47,7 +47,7 @@ def test_rows_of_single_operators_are_the_whole_models(name: str, mode: str) -> 
     assert not [fault for segment in single for fault in faults(segment)]
 
 
-@pytest.mark.parametrize("mode", ["float32", "dynamic", "int8"])
+@pytest.mark.parametrize("mode", ["float32", "dynamic", "int8"])  # float16's weights are made by an operator
 @pytest.mark.parametrize("name", WITH_DENSE_LAYERS)
 def test_output_channels_are_the_whole_models(name: str, mode: str) -> None:
     graph, known = graph_and_tensors(name, mode)
