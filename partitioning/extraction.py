@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from partitioning.boundaries import PartitionSpec
@@ -24,29 +24,46 @@ def extract_partition(graph: Graph, spec: PartitionSpec) -> bytes:
     """
     source = graph.model
     main = source.subgraphs[0]
-    chosen = [op.source_index for op in graph.operators[spec.start_op : spec.stop_op]]
-    chosen += _constant_operators(graph, chosen, spec.outputs)
-    raws = [main.operators[i] for i in sorted(set(chosen))]
-    packer = _Packer(source)
-    inner = reachable_subgraphs(source, raws)
-    renumbered = {old: new for new, old in enumerate(inner, start=1)}
+    chosen = {op.source_index for op in graph.operators[spec.start_op : spec.stop_op]}
+    chosen |= constant_operators(graph, [main.operators[i] for i in chosen], spec.outputs)
+    raws = [main.operators[i] for i in sorted(chosen)]
     names = {t.tensor_index: t.name for t in graph.tensors}
-    packer.add_subgraph(main, raws, spec.inputs, spec.outputs, renumbered, names)
+    return pack_operators(
+        source, raws, spec.inputs, spec.outputs, names, f"operators {spec.start_op} to {spec.stop_op}"
+    )
+
+
+def pack_operators(
+    model: Any, raws: Sequence[Any], inputs: Sequence[int], outputs: Sequence[int], names: Mapping[int, str], what: str
+) -> bytes:
+    """A TFLite file of some operators of a model's main graph, with the tensors, buffers and subgraphs that they use.
+
+    Args:
+        model: the schema's `ModelT`, which stays as it is.
+        raws: the operators (`OperatorT`), in their order.
+        inputs, outputs: tensor indices of the main graph.
+        names: of tensors, by index; others keep theirs.
+        what: for the file's description.
+    """
+    packer = _Packer(model)
+    inner = reachable_subgraphs(model, list(raws))
+    renumbered = {old: new for new, old in enumerate(inner, start=1)}
+    packer.add_subgraph(model.subgraphs[0], raws, inputs, outputs, renumbered, names)
     for index in inner:
-        subgraph = source.subgraphs[index]
+        subgraph = model.subgraphs[index]
         packer.add_subgraph(subgraph, subgraph.operators or [], subgraph.inputs, subgraph.outputs, renumbered, {})
-    return write_model(packer.finish(f"operators {spec.start_op} to {spec.stop_op}"))
+    return write_model(packer.finish(what))
 
 
-def _constant_operators(graph: Graph, chosen: list[int], outputs: tuple[int, ...]) -> list[int]:
+def constant_operators(graph: Graph, raws: Sequence[Any], outputs: Sequence[int]) -> set[int]:
     """File indices of the constant-folding operators that these operators or outputs need, directly or not."""
     operators = graph.model.subgraphs[0].operators
-    needed: list[int] = []
-    waiting = [*outputs, *(t for i in chosen for t in indices(operators[i].inputs))]
+    needed: set[int] = set()
+    waiting = [*outputs, *(t for raw in raws for t in indices(raw.inputs))]
     while waiting:
         source_index = graph.constant_producers.get(int(waiting.pop()))
         if source_index is not None and source_index not in needed:
-            needed.append(source_index)
+            needed.add(source_index)
             waiting.extend(operators[source_index].inputs)
     return needed
 
@@ -65,11 +82,11 @@ class _Packer:
     def add_subgraph(
         self,
         subgraph: Any,
-        raws: list[Any],
+        raws: Sequence[Any],
         inputs: Any,
         outputs: Any,
         renumbered: dict[int, int],
-        names: dict[int, str],
+        names: Mapping[int, str],
     ) -> None:
         """Adds a subgraph made of `raws` only, with the tensors they touch."""
         new_tensor: dict[int, int] = {-1: -1}

@@ -1,0 +1,14 @@
+"""Latency mode: a run of operators on several boards at once, each with its rows or channels, with the bits of the whole."""
+
+from partitioning.strips.segment import SegmentError, StripSpec, extract_strip, plan_strip, segment_obstacles
+from partitioning.strips.spans import SharedAxis, Span
+
+__all__ = [
+    "SegmentError",
+    "SharedAxis",
+    "Span",
+    "StripSpec",
+    "extract_strip",
+    "plan_strip",
+    "segment_obstacles",
+]
