@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from partitioning.strips.group import GroupPlan, SharedSegment, plan_group, shar
 from partitioning.strips.rules import obstacle_of, rule_of
 from partitioning.strips.site import Site
 from partitioning.strips.spans import SharedAxis, Span, hull
+
+# Shares follow from what boards turn out to take: a slow one has the fixed part of its time, whatever its share.
+_ROUNDS, _STEP, _EVEN = 8, 0.7, 1.02
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,32 @@ def plan_shared(
         boards: the first takes what arrives and gives what leaves.
         places: rising op indices at which segments may begin; every one by default.
     """
+
+    def timed(segments: Sequence[SharedSegment]) -> SharedPlan:
+        group = plan_group(graph, segments)
+        return SharedPlan(tuple(segments), group, time_group(graph, group, boards, links))
+
     search = _Search(graph, boards, links, [0, *(places or range(1, len(graph.operators))), len(graph.operators)])
-    found = [search.best(), [SharedSegment(0, len(graph.operators), None, _only(0, len(boards)))]]
-    plans = [(segments, plan_group(graph, segments)) for segments in found]
-    timed = [SharedPlan(tuple(s), group, time_group(graph, group, boards, links)) for s, group in plans]
-    return min(timed, key=lambda plan: plan.time.latency_s)
+    best = timed([SharedSegment(0, len(graph.operators), None, _only(0, len(boards)))])
+    speeds = [1.0 / float(board.whole_s.sum()) for board in boards]
+    for _ in range(_ROUNDS):
+        plan = timed(search.best(speeds))
+        best = min(best, plan, key=lambda p: p.time.latency_s)
+        busy_s = _shared_s(graph, plan, boards)
+        if max(busy_s) <= _EVEN * np.mean(busy_s):
+            break
+        speeds = [speed * (np.mean(busy_s) / s) ** _STEP if s else speed for speed, s in zip(speeds, busy_s)]
+    return best
+
+
+def _shared_s(graph: Graph, plan: SharedPlan, boards: Sequence[BoardTimes]) -> FloatArray:
+    """(n,) what each board computes of shared segments."""
+    busy_s = np.zeros(len(boards))
+    for step in plan.group.steps:
+        for board, strip in enumerate(step.strips):
+            if strip is not None and strip.axis is not None:
+                busy_s[board] += boards[board].strip_time_s(graph, strip)
+    return busy_s
 
 
 class _Search:
@@ -82,14 +106,15 @@ class _Search:
         self._sites = {axis: [None if obstacle_of(s) else s for s in of_axis] for axis, of_axis in sites.items()}
         self._owned = cache(self._owners)
 
-    def best(self) -> list[SharedSegment]:
-        """Segments of the least time, in order."""
+    def best(self, speeds: Sequence[float]) -> list[SharedSegment]:
+        """Segments of the least time, in order, with shares in proportion to these."""
+        ways = self._ways(speeds)
         start, first, last = _Way(None, _only(0, len(self._boards))), self._places[0], self._places[-1]
         # place -> way that ends there -> (seconds, place before, way before)
         found: dict[int, dict[_Way, tuple[float, int, _Way]]] = {first: {start: (0.0, -1, start)}}
         for stop in self._places[1:]:
             best: dict[_Way, tuple[float, int, _Way]] = {}
-            for way in self._ways:
+            for way in ways:
                 least = np.inf, -1, start
                 for reach in self._reaches(stop, way):
                     for before, (seconds, _, _) in found[reach.begin].items():
@@ -109,10 +134,8 @@ class _Search:
             stop, way = begin, before
         return segments
 
-    @cached_property
-    def _ways(self) -> list[_Way]:
-        """Each board alone, then the fastest two, three and so on, the first always among them, in proportion to speeds."""
-        speeds = [1.0 / float(board.whole_s.sum()) for board in self._boards]
+    def _ways(self, speeds: Sequence[float]) -> list[_Way]:
+        """Each board alone, then the fastest two, three and so on, the first always among them."""
         order = [0, *sorted(range(1, len(speeds)), key=lambda b: -speeds[b])]
         divisions = [
             tuple(speed if board in order[:n] else 0.0 for board, speed in enumerate(speeds))

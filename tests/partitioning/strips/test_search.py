@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,16 @@ def test_slow_links_leave_the_model_on_one_board() -> None:
     assert [segment.axis for segment in plan.segments] == [None]
     assert plan.time.sent_bytes == 0
     assert plan.time.latency_s == pytest.approx(board(graph).whole_s.sum() + 1e-5)
+
+
+def test_unequal_boards_share_unequally_and_gain_by_it() -> None:
+    graph = graph_of("inverted_residual")
+    boards, between = [board(graph, speed) for speed in (1.0, 0.5, 0.25)], links(3, 1e-6, 1e9)
+    plan = plan_shared(graph, boards, between)
+    equal = [replace(s, shares=tuple(float(share > 0) for share in s.shares)) for s in plan.segments]
+    assert plan.time.latency_s < 0.85 * time_group(graph, plan_group(graph, equal), boards, between).latency_s
+    shares = next(segment.shares for segment in plan.segments if segment.axis is SharedAxis.ROWS)
+    assert shares[0] > 1.5 * shares[1]
 
 
 def test_slow_first_board_hands_all_to_a_fast_one() -> None:
