@@ -1,0 +1,133 @@
+"""How long a group of boards takes for one frame, from what was measured of operators and links."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from partitioning.graph import Graph
+from partitioning.strips.group import GroupPlan, Transfer, piece_bytes
+from partitioning.strips.segment import StripSpec
+from partitioning.strips.spans import SharedAxis
+
+Array = np.ndarray[Any, Any]
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class SpanTimes:
+    """Seconds of one operator by how many rows, or channels, of its result it computes: linear between what was measured.
+
+    Attributes: counts, seconds: (n,) both rising; the last is the whole.
+    """
+
+    counts: FloatArray
+    seconds: FloatArray
+
+    def at(self, count: int) -> float:
+        """Below the smallest that was measured it takes as long as that: what is fixed stays."""
+        return float(np.interp(count, self.counts, self.seconds))
+
+
+@dataclass(frozen=True)
+class BoardTimes:
+    """What one board takes.
+
+    Attributes:
+        whole_s: (n_ops,) seconds of each operator for all of its result.
+        shared: of operators that can be shared, by axis and op index.
+        strip_s: seconds of each strip beside its operators: filling its inputs, starting the runtime.
+    """
+
+    whole_s: FloatArray
+    shared: Mapping[tuple[SharedAxis, int], SpanTimes]
+    strip_s: float = 0.0
+
+    def strip_time_s(self, graph: Graph, strip: StripSpec) -> float:
+        """Seconds of one strip."""
+        if strip.axis is None:
+            return self.strip_s + float(self.whole_s[strip.start_op : strip.stop_op].sum())
+        seconds = self.strip_s
+        for op in graph.operators[strip.start_op : strip.stop_op]:
+            given = [strip.spans[t] for t in op.outputs if t in strip.spans]
+            if given:
+                seconds += self.shared[strip.axis, op.op_index].at(given[0].count)
+        return seconds
+
+
+@dataclass(frozen=True)
+class GroupLinks:
+    """What boards take to send to one another.
+
+    Attributes:
+        latency_s: (n, n) seconds from a sender's last byte to where the receiver has it, by sender and receiver.
+        s_per_byte: (n, n) seconds that a byte keeps the sender's and the receiver's side of the link busy.
+    """
+
+    latency_s: FloatArray
+    s_per_byte: FloatArray
+
+
+@dataclass
+class _Clocks:
+    """When each board has computed what it had to, and has its link free again."""
+
+    done_s: list[float]
+    out_s: list[float] = field(default_factory=list)
+    in_s: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class GroupTime:
+    """One frame, from when the first board has it until it has what leaves.
+
+    Attributes:
+        latency_s: all of it.
+        compute_s: (n,) what each board computed.
+        sent_bytes: all transfers together.
+    """
+
+    latency_s: float
+    compute_s: FloatArray
+    sent_bytes: int
+
+
+def time_group(graph: Graph, plan: GroupPlan, boards: Sequence[BoardTimes], links: GroupLinks) -> GroupTime:
+    """Follows one frame through a plan, event by event.
+
+    What a board computed is sent at once, in the plan's order; each side of a link takes one transfer at a time; a board computes
+    its steps in order, each once all of its transfers have come.
+    """
+    n = len(boards)
+    clocks = _Clocks([0.0] * n, [0.0] * n, [0.0] * n)
+    compute_s = np.zeros(n)
+    made_s: dict[tuple[int, int], float] = {}  # by board and tensor; what arrives at the group is there at 0
+    sent_bytes = 0
+
+    def arrival_s(transfer: Transfer) -> float:
+        source, target = transfer.source, transfer.target
+        busy_s = float(links.s_per_byte[source, target]) * piece_bytes(graph, transfer.piece)
+        start_s = max(made_s.get((source, transfer.piece.tensor_index), 0.0), clocks.out_s[source], clocks.in_s[target])
+        clocks.out_s[source] = clocks.in_s[target] = start_s + busy_s
+        return start_s + busy_s + float(links.latency_s[source, target])
+
+    for step in plan.steps:
+        ready_s = list(clocks.done_s)
+        for transfer in step.transfers:
+            ready_s[transfer.target] = max(ready_s[transfer.target], arrival_s(transfer))
+            sent_bytes += piece_bytes(graph, transfer.piece)
+        for board, strip in enumerate(step.strips):
+            if strip is None:
+                continue
+            took_s = boards[board].strip_time_s(graph, strip)
+            compute_s[board] += took_s
+            clocks.done_s[board] = ready_s[board] + took_s
+            made_s.update({(board, t): clocks.done_s[board] for t in strip.outputs})
+    latency_s = clocks.done_s[0]
+    for transfer in plan.gathering:
+        latency_s = max(latency_s, arrival_s(transfer))
+        sent_bytes += piece_bytes(graph, transfer.piece)
+    return GroupTime(latency_s, compute_s, sent_bytes)

@@ -1,0 +1,132 @@
+"""Plans of groups: the best by their own costs, run to the whole model's bits, and none where sharing gains nothing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from partitioning import Graph
+from partitioning.strips import SharedAxis, SharedSegment, plan_group, segment_obstacles
+from partitioning.strips.costs import BoardTimes, GroupLinks, SpanTimes, time_group
+from partitioning.strips.search import plan_shared
+from tests import zoo
+from tests.partitioning.composition import differing, model_inputs, run_whole
+from tests.partitioning.strips.cluster import run_group
+
+FIXED_S, PER_ELEMENT_S = 1e-6, 1e-8
+
+
+def board(graph: Graph, speed: float = 1.0, strip_s: float = 1e-5) -> BoardTimes:
+    """Operators take a fixed time and one for each element of their result."""
+    elements = [graph.tensors[op.outputs[0]].size_bytes for op in graph.operators]
+    whole_s = np.array([(FIXED_S + PER_ELEMENT_S * n) / speed for n in elements])
+    shared = {}
+    for op, seconds in zip(graph.operators, whole_s):
+        for axis in SharedAxis:
+            extent = axis.extent(graph.tensors[op.outputs[0]])
+            points = np.array([0.0, extent]), np.array([FIXED_S / speed, seconds])
+            shared[axis, op.op_index] = SpanTimes(*points)
+    return BoardTimes(whole_s, shared, strip_s / speed)
+
+
+def links(n: int, latency_s: float, bytes_per_s: float) -> GroupLinks:
+    return GroupLinks(np.full((n, n), latency_s), np.full((n, n), 1 / bytes_per_s))
+
+
+def graph_of(name: str, mode: str = "float32") -> Graph:
+    return Graph.from_bytes(zoo.load(name, mode))
+
+
+@pytest.mark.parametrize("name", ["residual", "yolo_neck", "squeeze_excite"])
+def test_best_plan_of_fast_links_is_shared_and_gives_the_whole_models_bytes(name: str) -> None:
+    model = zoo.load(name, "int8")
+    graph = Graph.from_bytes(model)
+    inputs = model_inputs(graph, zoo.inputs(name))
+    boards = [board(graph, speed) for speed in (1.0, 0.5, 1.0)]
+    plan = plan_shared(graph, boards, links(3, 1e-7, 1e9))
+    alone_s = boards[0].whole_s.sum()
+    assert plan.time.latency_s < 0.85 * alone_s
+    assert not differing(run_whole(graph, model, inputs), run_group(graph, plan.group, inputs))
+
+
+def test_slow_links_leave_the_model_on_one_board() -> None:
+    graph = graph_of("residual")
+    plan = plan_shared(graph, [board(graph)] * 4, links(4, 1e-3, 1e5))
+    assert [segment.axis for segment in plan.segments] == [None]
+    assert plan.time.sent_bytes == 0
+    assert plan.time.latency_s == pytest.approx(board(graph).whole_s.sum() + 1e-5)
+
+
+def test_unequal_boards_share_unequally_and_gain_by_it() -> None:
+    graph = graph_of("inverted_residual")
+    boards, between = [board(graph, speed) for speed in (1.0, 0.5, 0.25)], links(3, 1e-6, 1e9)
+    plan = plan_shared(graph, boards, between)
+    equal = [replace(s, shares=tuple(float(share > 0) for share in s.shares)) for s in plan.segments]
+    assert plan.time.latency_s < 0.85 * time_group(graph, plan_group(graph, equal), boards, between).latency_s
+    shares = next(segment.shares for segment in plan.segments if segment.axis is SharedAxis.ROWS)
+    assert shares[0] > 1.5 * shares[1]
+
+
+def test_slow_first_board_hands_all_to_a_fast_one() -> None:
+    graph = graph_of("residual")
+    plan = plan_shared(graph, [board(graph, 0.01), board(graph)], links(2, 1e-6, 1e9))
+    assert all(segment.shares[1] > 0.9 for segment in plan.segments)
+
+
+def test_no_other_segments_and_ways_take_less() -> None:
+    """Against all plans of a small model, each followed by the same clock; links without latency make both models agree."""
+    graph = graph_of("chain")
+    places = [0, 4, 8, 11, 15]
+    boards, between = [board(graph)] * 2, links(2, 0.0, 3e7)
+    plan = plan_shared(graph, boards, between, places[1:-1])
+    least_s = min(
+        time_group(graph, plan_group(graph, segments), boards, between).latency_s
+        for segments in all_plans(graph, places)
+    )
+    assert plan.time.latency_s == pytest.approx(least_s, rel=0.05)
+
+
+def all_plans(graph: Graph, places: Sequence[int]) -> list[list[SharedSegment]]:
+    obstacles = {axis: segment_obstacles(graph, axis) for axis in SharedAxis}
+    found = []
+    for n_inner in range(len(places) - 1):
+        for inner in itertools.combinations(places[1:-1], n_inner):
+            edges = [places[0], *inner, places[-1]]
+            ways = []
+            for begin, stop in zip(edges[:-1], edges[1:]):
+                alone = [SharedSegment(begin, stop, None, shares) for shares in ((1.0, 0.0), (0.0, 1.0))]
+                shared = [
+                    SharedSegment(begin, stop, axis, (1.0, 1.0))
+                    for axis in SharedAxis
+                    if not any(op in obstacles[axis] for op in range(begin, stop))
+                ]
+                ways.append([*alone, *shared])
+            found += [list(plan) for plan in itertools.product(*ways)]
+    return found
+
+
+def test_clock_counts_exchange_and_waiting() -> None:
+    """Two halves of one operator: the second board waits for its half of the image and sends its half of the result."""
+    graph = graph_of("chain")
+    first = graph.operators[0]
+    boards, between = [board(graph, strip_s=0.0)] * 2, links(2, 0.5, 1000.0)
+    shared = SharedSegment(0, 1, SharedAxis.ROWS, (1, 1))
+    rest = SharedSegment(1, len(graph.operators), None, (1, 0))
+    plan = plan_group(graph, [shared, rest])
+    time = time_group(graph, plan, boards, between)
+    half_s = FIXED_S + PER_ELEMENT_S * graph.tensors[first.outputs[0]].size_bytes / 2
+    sent = [sum(t.piece.span.count for t in step.transfers) for step in plan.steps]
+    assert sent[0] >= 6
+    to_s, back_s = (
+        sum(graph.tensors[t.piece.tensor_index].size_bytes * t.piece.span.count / n / 1000 for t in step.transfers)
+        for step, n in zip(
+            plan.steps, [graph.tensors[step.transfers[0].piece.tensor_index].usual_shape[1] for step in plan.steps]
+        )
+    )
+    rest_s = boards[0].whole_s[1:].sum()
+    assert time.latency_s == pytest.approx(to_s + 0.5 + half_s + back_s + 0.5 + rest_s)
+    assert time.compute_s[1] == pytest.approx(half_s)
