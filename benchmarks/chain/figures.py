@@ -52,11 +52,13 @@ class LoadedRun:
     """A chain at full load.
 
     Attributes:
+        images_per_frame: how full frames left: those that come late miss theirs.
         latencies_ms: each image's, from taking it to its answer.
         reply_bytes: per image.
     """
 
     images_per_s: float
+    images_per_frame: float
     frames: int
     window: int
     latencies_ms: tuple[float, ...]

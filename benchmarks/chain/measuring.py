@@ -80,6 +80,7 @@ def measure_chain(request: RunRequest) -> tuple[tuple[StageAlone, ...], tuple[fl
         load = _load(request, chain, log)
         loaded = LoadedRun(
             images_per_s=load.images_per_s,
+            images_per_frame=load.images_per_frame,
             frames=len(load.steady),
             window=chain.window,
             latencies_ms=load.latencies_ms,

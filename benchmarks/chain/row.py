@@ -22,7 +22,8 @@ class Row:
 
     Attributes:
         share_of_plaintext: images_per_s with mutual TLS, over that of the same chain without; None in plaintext.
-        batch: images in a frame. largest_difference_of_answers: to those of the images alone.
+        batch: images that a frame has room for; images_per_frame: how many left in one, the mean over the turns, since those that
+            come late miss theirs. largest_difference_of_answers: to those of the images alone.
         latency_p50_ms, latency_p99_ms: an image's, from taking it to its answer; "alone": with nothing else in flight, where
             it waits in vain for others to fill its frame.
         slowest_stage_ms: for a whole frame, alone.
@@ -44,6 +45,7 @@ class Row:
     codec: str
     tls: bool
     batch: int
+    images_per_frame: float
     images_per_s: float
     share_of_plaintext: Optional[float]
     bound_images_per_s: float
@@ -118,6 +120,7 @@ def make_row(case: Case, turns: Turns, one_board: Turns, plaintext: Turns | None
         codec=case.codec,
         tls=case.tls,
         batch=case.batch,
+        images_per_frame=statistics.fmean(run.images_per_frame for run in turns.loaded),
         images_per_s=rate,
         share_of_plaintext=None if plaintext is None else rate / _rate(plaintext),
         **_bound_fields(bound, rate),

@@ -75,8 +75,9 @@ def test_requests_cancelled_behind_a_board_that_stood_still_are_not_all_computed
         with frozen(board):
             answers = [chain.submit(x) for _ in range(WINDOW)]
             assert all(answer.cancel() for answer in answers)
-            # The board that stands still has some; those before it may have dropped theirs already.
-            assert not all_free(chain)
+            held = sum(chain._release.windows.outstanding)
+            # The board that stands still has some; those before it drop theirs meanwhile.
+            assert held == WINDOW if frozen_index == 0 else 0 < held <= WINDOW
         assert comes_true(lambda: all_free(chain))
         # How many the board computes before it has read what came behind them, the machine's other work decides.
         assert frames(running.boards[2]) - before < WINDOW
