@@ -9,7 +9,7 @@ from dispatcher_client.remedies import needed_bytes
 from fleet.inventory import Board
 
 # Of what a board says is free, what partitions may take.
-_MEMORY_SHARE = 0.9
+MEMORY_SHARE = 0.9
 
 
 class Holdings:
@@ -35,7 +35,7 @@ class Holdings:
 
     def heard(self, board_name: str, available_bytes: float) -> None:
         """It says that so much memory is free."""
-        self._free_bytes[board_name] = _MEMORY_SHARE * available_bytes
+        self._free_bytes[board_name] = MEMORY_SHARE * available_bytes
 
     def missing(self, placement: ChainPlacement) -> list[StagePlacement]:
         """The stages that their boards have not loaded."""

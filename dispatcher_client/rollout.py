@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dispatcher_client.deployment import OnUpload, store
 from dispatcher_client.entrance import Entrance
 from dispatcher_client.errors import VersionMisfitError
+from dispatcher_client.holdings import MEMORY_SHARE
 from dispatcher_client.placement import ChainPlacement
 from dispatcher_client.release import Release
 from dispatcher_client.rollout_states import ENDS, REQUESTS_WAIT, TRANSITIONS, RolloutEvent, RolloutState
@@ -30,8 +31,6 @@ _log = logging.getLogger(__name__)
 _ASK_TIMEOUT_S = 5.0
 # Boards hear a moment after the dispatcher that a stream has ended.
 _STREAMS_END_WITHIN_S, _LOOK_AGAIN_S = 3.0, 0.05
-# Of what a board says is free, what partitions may take; as in recovery.
-_MEMORY_SHARE = 0.9
 _MIB = 2**20
 
 
@@ -328,7 +327,7 @@ def _control(board: Board, credentials: Credentials | None) -> BoardControl:
 
 def _room_bytes(board: Board, description: Description) -> float:
     """What partitions may still take: of what is free, and of what boards.yaml allows."""
-    free_bytes = _MEMORY_SHARE * description.memory_available_bytes
+    free_bytes = MEMORY_SHARE * description.memory_available_bytes
     if board.memory_bytes is None:
         return free_bytes
     return min(free_bytes, board.memory_bytes - sum(s.partition_bytes for s in description.stages))
