@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from partitioning.graph import Graph, Operator
+from partitioning.graph import Array, Graph, Operator
 from partitioning.tflite_schema import indices
-
-Array = np.ndarray[Any, Any]
 
 # Operators with an operand that is a shape, or a count per axis, of what they give: kind -> its position.
 _SHAPE_OPERAND = {"RESHAPE": 1, "TRANSPOSE_CONV": 0, "BROADCAST_TO": 1, "SLICE": 2}
@@ -45,7 +43,7 @@ def batched_operands(graph: Graph, op: Operator, batch: int, is_batched: Callabl
         return {}
     if op.kind == "RESHAPE" and len(operands) == 1:  # old files have the shape among the options only
         return {position: _times(np.array(indices(raw.builtinOptions.newShape), np.int32), batch)}
-    shape = _constant(graph, operands[position])
+    shape = graph.constant(operands[position])
     return {} if shape is None else {position: _times(shape, batch)}
 
 
@@ -73,7 +71,7 @@ def _times(shape: Array, batch: int) -> Array:
 
 
 def _longer_end(graph: Graph, raw: Any, operands: list[int], batch: int) -> dict[int, Array]:
-    begin, end = (_constant(graph, operands[position]) for position in (1, 2))
+    begin, end = (graph.constant(operands[position]) for position in (1, 2))
     takes_all = raw.builtinOptions is not None and raw.builtinOptions.endMask & 1
     if begin is None or end is None or takes_all or not begin.size or begin[0] != 0:
         return {}
@@ -84,15 +82,5 @@ def _repeated_constants(graph: Graph, raw: Any, operands: list[int], batch: int)
     """A constant that was joined to one sample, a class token for instance, once for each."""
     if raw.builtinOptions is None or raw.builtinOptions.axis == 0:
         return {}
-    constants = {position: _constant(graph, t) for position, t in enumerate(operands)}
+    constants = {position: graph.constant(t) for position, t in enumerate(operands)}
     return {p: np.repeat(c, batch, axis=0) for p, c in constants.items() if c is not None and c.ndim and len(c) == 1}
-
-
-def _constant(graph: Graph, tensor_index: int) -> Array | None:
-    """The values in the file; None for what is computed."""
-    tensor = graph.tensors[tensor_index]
-    data = graph.model.buffers[graph.model.subgraphs[0].tensors[tensor_index].buffer].data
-    if not tensor.is_constant or tensor.dtype is None:
-        return None
-    values: Array = np.asarray(data, np.uint8).view(tensor.dtype).reshape(tensor.usual_shape)
-    return values

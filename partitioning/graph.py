@@ -15,6 +15,8 @@ from partitioning.errors import ModelFormatError
 from partitioning.references import check_references
 from partitioning.tflite_schema import OPERATOR_KINDS, TENSOR_TYPES, indices, read_model, text
 
+Array = np.ndarray[Any, Any]
+
 # Types whose elements have a fixed size, the only ones that can travel. FLOAT32 first: the schema's own order.
 _NUMPY_TYPES = {
     "FLOAT32": np.float32,
@@ -119,6 +121,15 @@ class Graph:
         uses = {t: op.op_index for op in self.operators for t in op.inputs}
         uses.update(dict.fromkeys(self.outputs, len(self.operators)))
         return uses
+
+    def constant(self, tensor_index: int) -> Array | None:
+        """The values that the file holds, in the tensor's shape and dtype; None for what is computed or has no fixed size."""
+        tensor = self.tensors[tensor_index]
+        data = self.model.buffers[self.model.subgraphs[0].tensors[tensor_index].buffer].data
+        if not tensor.is_constant or tensor.dtype is None:
+            return None
+        values: Array = np.asarray(data, np.uint8).view(tensor.dtype).reshape(tensor.usual_shape)
+        return values
 
     @cached_property
     def aliases(self) -> dict[int, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -71,15 +71,6 @@ class GroupLinks:
     s_per_byte: FloatArray
 
 
-@dataclass
-class _Clocks:
-    """When each board has computed what it had to, and has its link free again."""
-
-    done_s: list[float]
-    out_s: list[float] = field(default_factory=list)
-    in_s: list[float] = field(default_factory=list)
-
-
 @dataclass(frozen=True)
 class GroupTime:
     """One frame, from when the first board has it until it has what leaves.
@@ -102,7 +93,7 @@ def time_group(graph: Graph, plan: GroupPlan, boards: Sequence[BoardTimes], link
     its steps in order, each once all of its transfers have come.
     """
     n = len(boards)
-    clocks = _Clocks([0.0] * n, [0.0] * n, [0.0] * n)
+    done_s, out_s, in_s = [0.0] * n, [0.0] * n, [0.0] * n  # by board: computing, and each side of its link
     compute_s = np.zeros(n)
     made_s: dict[tuple[int, int], float] = {}  # by board and tensor; what arrives at the group is there at 0
     sent_bytes = 0
@@ -110,12 +101,12 @@ def time_group(graph: Graph, plan: GroupPlan, boards: Sequence[BoardTimes], link
     def arrival_s(transfer: Transfer) -> float:
         source, target = transfer.source, transfer.target
         busy_s = float(links.s_per_byte[source, target]) * piece_bytes(graph, transfer.piece)
-        start_s = max(made_s.get((source, transfer.piece.tensor_index), 0.0), clocks.out_s[source], clocks.in_s[target])
-        clocks.out_s[source] = clocks.in_s[target] = start_s + busy_s
+        start_s = max(made_s.get((source, transfer.piece.tensor_index), 0.0), out_s[source], in_s[target])
+        out_s[source] = in_s[target] = start_s + busy_s
         return start_s + busy_s + float(links.latency_s[source, target])
 
     for step in plan.steps:
-        ready_s = list(clocks.done_s)
+        ready_s = list(done_s)
         for transfer in step.transfers:
             ready_s[transfer.target] = max(ready_s[transfer.target], arrival_s(transfer))
             sent_bytes += piece_bytes(graph, transfer.piece)
@@ -124,9 +115,9 @@ def time_group(graph: Graph, plan: GroupPlan, boards: Sequence[BoardTimes], link
                 continue
             took_s = boards[board].strip_time_s(graph, strip)
             compute_s[board] += took_s
-            clocks.done_s[board] = ready_s[board] + took_s
-            made_s.update({(board, t): clocks.done_s[board] for t in strip.outputs})
-    latency_s = clocks.done_s[0]
+            done_s[board] = ready_s[board] + took_s
+            made_s.update({(board, t): done_s[board] for t in strip.outputs})
+    latency_s = done_s[0]
     for transfer in plan.gathering:
         latency_s = max(latency_s, arrival_s(transfer))
         sent_bytes += piece_bytes(graph, transfer.piece)

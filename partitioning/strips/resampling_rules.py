@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from partitioning.graph import Array
 from partitioning.strips.local_rules import hybrid_obstacle
 from partitioning.strips.rule import SharingRule
-from partitioning.strips.site import Array, Site
+from partitioning.strips.site import Site
 from partitioning.strips.spans import ROW_AXIS, Span
 from partitioning.strips.window_rules import Window
 from partitioning.strips.writer import StripWriter

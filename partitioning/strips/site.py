@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from partitioning.graph import Graph, Operator, Tensor
+from partitioning.graph import Array, Graph, Operator, Tensor
 from partitioning.strips.spans import SharedAxis, Span
 from partitioning.tflite_schema import indices
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -66,11 +62,4 @@ class Site:
 
     def constant_of(self, operand: int) -> Array | None:
         """As `constant`, by tensor index; -1 is left out."""
-        if operand < 0:
-            return None
-        tensor = self.graph.tensors[operand]
-        if not tensor.is_constant or tensor.dtype is None:
-            return None
-        data = self.graph.model.buffers[self.graph.model.subgraphs[0].tensors[tensor.tensor_index].buffer].data
-        values: Array = np.asarray(data, np.uint8).view(tensor.dtype).reshape(tensor.usual_shape)
-        return values
+        return None if operand < 0 else self.graph.constant(operand)

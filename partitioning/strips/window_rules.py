@@ -1,4 +1,4 @@
-"""Operators whose rows come from windows of rows: convolutions, poolings, padding, slices."""
+"""Operators whose rows come from windows of rows: convolutions, poolings, padding."""
 
 from __future__ import annotations
 

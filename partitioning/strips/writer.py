@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from partitioning.extraction import constant_operators, pack_operators
-from partitioning.graph import Graph
+from partitioning.graph import Array, Graph
+from partitioning.model_copy import ModelCopy
 from partitioning.strips.site import Site
 from partitioning.strips.spans import SharedAxis, Span
-from partitioning.tflite_schema import OPERATOR_KINDS, AlignedBufferT, indices, schema
+from partitioning.tflite_schema import indices, schema
 
-Array = np.ndarray[Any, Any]
-_KIND_NUMBERS = {name: number for number, name in OPERATOR_KINDS.items()}
-# From this version on the kernels take integers; a reader that is older refuses the file by name.
+# Of PAD and SLICE, from which on they take integers.
 _INTEGER_VERSION = 2
 
 
@@ -28,15 +27,11 @@ class StripWriter:
         self._graph = graph
         self._axis = axis
         self._spans = spans
-        self._model = copy.copy(graph.model)
-        self._model.buffers = [*graph.model.buffers]
-        self._model.operatorCodes = [*graph.model.operatorCodes]
-        main = copy.copy(graph.model.subgraphs[0])
-        main.tensors = [copy.copy(raw) for raw in main.tensors]
+        self._copy = ModelCopy(graph)
+        self._tensors = self._copy.main.tensors
         for tensor_index, there in spans.items():
-            self._set_span(main.tensors[tensor_index], there)
-        self._model.subgraphs = [main, *graph.model.subgraphs[1:]]
-        self._tensors = main.tensors
+            raw = self._tensors[tensor_index]
+            raw.shape, raw.shapeSignature = self._shape(tensor_index, there), None
         self._operators: list[Any] = []
         self._sliced: dict[tuple[int, Span], int] = {}
 
@@ -54,33 +49,20 @@ class StripWriter:
 
     def scratch(self, like: int, span: Span) -> int:
         """A new tensor of another one's type, scale and shape, but for this span."""
-        raw = copy.copy(self._tensors[like])
-        self._set_span(raw, span)
-        raw.name = None
-        raw.buffer = self._buffer(None)
-        return self._add(raw)
+        return self._copy.add_tensor(like, self._shape(like, span))
 
     def constant(self, values: Array, like: int | None = None) -> int:
-        """A new constant, with another one's type and scale."""
-        raw = copy.copy(self._tensors[like]) if like is not None else schema.TensorT(type=schema.TensorType.INT32)
-        raw.shape = np.array(values.shape, np.int32)
-        raw.shapeSignature = None
-        raw.name = None
-        raw.buffer = self._buffer(np.ascontiguousarray(values).reshape(-1).view(np.uint8))
-        return self._add(raw)
+        """A new constant, with another one's type and scale, or of int32."""
+        return self._copy.add_constant(values, like)
 
     def constant_part(self, tensor_index: int, axis: int, span: Span) -> int:
         """That part of a constant, with the scales that belong to it, if each place on the axis has its own."""
-        source = self._tensors[tensor_index]
-        element = np.dtype(self._graph.tensors[tensor_index].dtype)
-        data = np.asarray(self._model.buffers[source.buffer].data, np.uint8).view(element)
-        part = self.constant(data.reshape(source.shape).take(range(span.start, span.stop), axis), like=tensor_index)
-        quantization = source.quantization
-        if (
-            quantization is not None
-            and len(indices(quantization.scale)) > 1
-            and quantization.quantizedDimension == axis
-        ):
+        values = self._graph.constant(tensor_index)
+        assert values is not None, "what is in no file is an obstacle"
+        part = self.constant(values.take(range(span.start, span.stop), axis), like=tensor_index)
+        quantization = self._tensors[tensor_index].quantization
+        has_scales = quantization is not None and len(indices(quantization.scale)) > 1
+        if has_scales and quantization.quantizedDimension == axis:
             own = copy.copy(quantization)
             own.scale = quantization.scale[span.start : span.stop]
             own.zeroPoint = quantization.zeroPoint[span.start : span.stop]
@@ -91,20 +73,16 @@ class StripWriter:
         """A tensor with so many elements of value 0 before and after it on each axis; itself, if there are none."""
         if not any(before or after for before, after in paddings):
             return tensor_index
-        raw = copy.copy(self._tensors[tensor_index])
-        raw.shape = np.array([n + sum(pair) for n, pair in zip(raw.shape, paddings)], np.int32)
-        raw.name = None
-        raw.buffer = self._buffer(None)
-        padded = self._add(raw)
-        operands = [tensor_index, self.constant(np.array(paddings, np.int32))]
-        self._emit(self._code("PAD", raw.type), operands, [padded], schema.PadOptionsT())
+        shape = [n + sum(pair) for n, pair in zip(self._tensors[tensor_index].shape, paddings)]
+        padded = self._copy.add_tensor(tensor_index, np.array(shape))
+        self._emit("PAD", [tensor_index, self.constant(np.array(paddings, np.int32))], padded, schema.PadOptionsT())
         return padded
 
     def _crop(self, source: int, start: int, target: int) -> None:
         shape = self._tensors[target].shape
         begin = [start if axis == self._axis.of(len(shape)) else 0 for axis in range(len(shape))]
         operands = [source, self.constant(np.array(begin, np.int32)), self.constant(np.array(shape, np.int32))]
-        self._emit(self._code("SLICE", self._tensors[source].type), operands, [target], schema.SliceOptionsT())
+        self._emit("SLICE", operands, target, schema.SliceOptionsT())
 
     def give(self, site: Site, operands: Sequence[int], made: Span, wanted: Span, options: Any = None) -> None:
         """The operator itself on other operands, which makes a span of its one output, cropped to the wanted one."""
@@ -126,44 +104,27 @@ class StripWriter:
 
     def finish(self, inputs: Sequence[int], outputs: Sequence[int], what: str) -> bytes:
         """The strip as a TFLite file, its inputs and outputs in this order."""
-        originals = self._model.subgraphs[0].operators
+        originals = self._copy.main.operators
         constants = [originals[i] for i in sorted(constant_operators(self._graph, self._operators, outputs))]
         names = {t.tensor_index: t.name for t in self._graph.tensors}
-        return pack_operators(self._model, [*constants, *self._operators], inputs, outputs, names, what)
+        return pack_operators(self._copy.model, [*constants, *self._operators], inputs, outputs, names, what)
 
-    def _set_span(self, raw: Any, span: Span) -> None:
-        shape = np.array(raw.shape, np.int32)
+    def _shape(self, tensor_index: int, span: Span) -> Array:
+        shape = np.array(self._tensors[tensor_index].shape, np.int32)
         axis = self._axis.of(len(shape))
         if axis is not None:
             shape[axis] = span.count
-        raw.shape, raw.shapeSignature = shape, None
+        return shape
 
-    def _emit(self, code: int, operands: Sequence[int], outputs: Sequence[int], options: Any) -> None:
+    def _emit(self, kind: str, operands: Sequence[int], output: int, options: Any) -> None:
+        is_float = self._tensors[output].type == schema.TensorType.FLOAT32
         union = type(options).__name__.removesuffix("T")
         self._operators.append(
             schema.OperatorT(
-                opcodeIndex=code,
+                opcodeIndex=self._copy.operator_code(kind, 1 if is_float else _INTEGER_VERSION),
                 inputs=np.array(operands, np.int32),
-                outputs=np.array(outputs, np.int32),
+                outputs=np.array([output], np.int32),
                 builtinOptions=options,
                 builtinOptionsType=getattr(schema.BuiltinOptions, union),
             )
         )
-
-    def _code(self, kind: str, tensor_type: int) -> int:
-        version = 1 if tensor_type == schema.TensorType.FLOAT32 else _INTEGER_VERSION
-        number = _KIND_NUMBERS[kind]
-        codes = self._model.operatorCodes
-        for index, code in enumerate(codes):
-            if max(code.builtinCode, code.deprecatedBuiltinCode) == number and code.version >= version:
-                return index
-        codes.append(schema.OperatorCodeT(builtinCode=number, deprecatedBuiltinCode=number, version=version))
-        return len(codes) - 1
-
-    def _add(self, raw: Any) -> int:
-        self._tensors.append(raw)
-        return len(self._tensors) - 1
-
-    def _buffer(self, data: Any) -> int:
-        self._model.buffers.append(AlignedBufferT(data))
-        return len(self._model.buffers) - 1

@@ -9,6 +9,7 @@ import numpy as np
 from partitioning import Graph, list_cuts, plan_partitions
 from partitioning.boundaries import partition_between
 from partitioning.strips import SharedAxis, Span, extract_strip, plan_strip, segment_obstacles
+from partitioning.strips.group import shares_of
 from runtime import Runner
 from tests.partitioning.composition import RUNTIME, Array, Frame, run_part
 
@@ -57,7 +58,7 @@ class Segment:
 
     def owned(self, weights: Sequence[float]) -> list[Own]:
         """By board, its share of every tensor that leaves the segment, about in proportion; some boards may get nothing."""
-        shares = {t: _shares(self.axis.extent(self.graph.tensors[t]), weights) for t in self.leaving}
+        shares = {t: shares_of(self.axis.extent(self.graph.tensors[t]), weights) for t in self.leaving}
         return [{t: shares[t][board] for t in self.leaving} for board in range(len(weights))]
 
     def joined(self, weights: Sequence[float]) -> Frame:
@@ -74,8 +75,3 @@ def segments(graph: Graph, axis: SharedAxis, known: Frame) -> list[Segment]:
     """The longest runs of operators that boards can share."""
     edges = [-1, *sorted(segment_obstacles(graph, axis)), len(graph.operators)]
     return [Segment(graph, a + 1, b, axis, known) for a, b in zip(edges[:-1], edges[1:]) if b - a > 1]
-
-
-def _shares(extent: int, weights: Sequence[float]) -> list[Span]:
-    edges = np.rint(np.cumsum([0.0, *weights]) / sum(weights) * extent).astype(int)
-    return [Span(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:])]
