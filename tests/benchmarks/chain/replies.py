@@ -22,7 +22,15 @@ def stage_load(board: str, **changes: object) -> StageLoad:
 
 
 def run_of(rate: float, *stages: StageLoad) -> LoadedRun:
-    return LoadedRun(rate, 100, 4, (10.0, 20.0, 30.0), 1000.0, stages)
+    return LoadedRun(
+        images_per_s=rate,
+        images_per_frame=1.0,
+        frames=100,
+        window=4,
+        latencies_ms=(10.0, 20.0, 30.0),
+        reply_bytes=1000.0,
+        stages=stages,
+    )
 
 
 def turns_of(rate: float, *stages: StageLoad, invoke_ms: float | None = 7.0) -> Turns:
