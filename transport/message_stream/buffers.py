@@ -26,7 +26,7 @@ def _references_unused() -> int:
     """The references to a buffer that nobody looks at; -1 where the interpreter's counts do not tell."""
     buffers = [np.empty(1, np.uint8)]
     unused = _references(buffers)
-    held = buffers[0].data
+    held = buffers[0][:1].data
     return unused if _references(buffers) > unused and held is not None else -1
 
 
@@ -37,7 +37,8 @@ class MessageBuffers:
     """Gives memory for one message after the other. One thread at a time.
 
     A message is in use for as long as anything refers to its memory, be it the message, a part of it or an array made of a
-    part: CPython counts references, and all of these hold one to the buffer.
+    part: CPython counts references, and all of these hold one to the array that owns the memory. (numpy makes arrays of
+    memoryviews refer to that one, past the slice that the view is of.)
     """
 
     def __init__(self) -> None:
@@ -46,16 +47,16 @@ class MessageBuffers:
     def take(self, n_bytes: int) -> memoryview:
         """Memory that nobody else uses, not cleared, which starts at a multiple of ALIGNMENT_BYTES."""
         for buffer in self._buffers:
-            if n_bytes <= buffer.size <= _MOST_WASTE * n_bytes and sys.getrefcount(buffer) == _UNUSED:
-                return buffer.data[:n_bytes]
-        buffer = _aligned(n_bytes)
+            room_bytes = buffer.size - ALIGNMENT_BYTES
+            if n_bytes <= room_bytes <= _MOST_WASTE * n_bytes and sys.getrefcount(buffer) == _UNUSED:
+                return _aligned(buffer, n_bytes)
+        buffer = np.empty(n_bytes + ALIGNMENT_BYTES, np.uint8)
         if len(self._buffers) == _MOST_KEPT:
             del self._buffers[0]  # it lives on for those who use it
         self._buffers.append(buffer)
-        return buffer.data
+        return _aligned(buffer, n_bytes)
 
 
-def _aligned(n_bytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    memory = np.empty(n_bytes + ALIGNMENT_BYTES, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT_BYTES
-    return memory[start : start + n_bytes]
+def _aligned(buffer: np.ndarray[Any, np.dtype[np.uint8]], n_bytes: int) -> memoryview:
+    start = -buffer.ctypes.data % ALIGNMENT_BYTES
+    return buffer[start : start + n_bytes].data

@@ -30,7 +30,16 @@ def test_memory_is_used_again_once_nobody_looks_at_it() -> None:
     assert address(buffers.take(900)) == at
 
 
-@pytest.mark.parametrize("hold", [lambda m: m, lambda m: m[10:20], lambda m: np.frombuffer(m[8:16], np.float32)])
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda m: m,
+        lambda m: m[10:20],
+        lambda m: np.frombuffer(m[8:16], np.float32),
+        lambda m: np.ndarray((4,), np.float32, m[64:80]),
+        lambda m: np.ndarray((4,), np.float32, m[64:80])[1:],
+    ],
+)
 def test_memory_is_left_alone_while_any_part_of_it_is_in_use(hold: object) -> None:
     buffers = MessageBuffers()
     memory = buffers.take(1000)
