@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from google.protobuf import json_format
 
 from bundle.errors import BundleError
-from protos.v1.manifest_pb2 import Manifest
+from protos.v1.manifest_pb2 import Manifest, Partition
 from protos.v1.tensor_pb2 import TensorSpec
 
 FORMAT_VERSION = 2
@@ -79,6 +79,9 @@ def _check_chain(manifest: Manifest, splitting_index: int) -> int:
     arriving = list(manifest.inputs)
     for index, partition in enumerate(partitions):
         where = f"{place}, partition {index}"
+        _check_share(partitions, index, where)
+        if partition.share.member:
+            continue  # frames pass the leader of its group only
         if partition.start_op != stop_op or partition.stop_op <= partition.start_op:
             raise BundleError(
                 f"{where} holds operators {partition.start_op} to {partition.stop_op}, expected to start at {stop_op}. "
@@ -100,6 +103,26 @@ def _check_chain(manifest: Manifest, splitting_index: int) -> int:
     if _names(arriving) != _names(manifest.outputs):
         raise BundleError(f"the last partition of {place} does not give the model's outputs. {_DAMAGED}")
     return stop_op
+
+
+def _check_share(partitions: Sequence[Partition], index: int, where: str) -> None:
+    """A group's partitions follow one another, each with its place, and are of the same operators."""
+    partition = partitions[index]
+    leader = partitions[index - partition.share.member] if partition.share.member <= index else partition
+    is_shared, others = partition.HasField("share"), partitions[index : index + max(1, partition.share.members)]
+    if is_shared == partition.HasField("file"):
+        raise BundleError(f"{where} has both a file and a share of a group's, or neither. {_DAMAGED}")
+    if is_shared and (
+        not partition.share.member < partition.share.members
+        or (leader.start_op, leader.stop_op, leader.share.members, leader.share.member)
+        != (partition.start_op, partition.stop_op, partition.share.members, 0)
+    ):
+        raise BundleError(
+            f"{where} is share {partition.share.member} of {partition.share.members} of operators {partition.start_op} to "
+            f"{partition.stop_op}, and is not where that group's partitions are. {_DAMAGED}"
+        )
+    if not partition.share.member and [p.share.member for p in others] != list(range(max(1, partition.share.members))):
+        raise BundleError(f"{where} leads a group of {partition.share.members}, whose others do not follow. {_DAMAGED}")
 
 
 def _names(specs: Iterable[TensorSpec]) -> set[str]:

@@ -15,11 +15,39 @@ Place = tuple[Union[str, int], ...]
 
 
 @dataclass(frozen=True)
+class PlannedSegment:
+    """Operators that the boards of a group share in one way: all that comes after the segment before and before `until`.
+
+    Attributes:
+        until: an operator's index; None: the stage's end.
+        by: "rows", "channels", or "" where one board alone has a share.
+        shares: of each board of the group, in proportion; 0: it does nothing here.
+    """
+
+    by: str
+    shares: tuple[float, ...]
+    until: int | None = None
+
+
+@dataclass(frozen=True)
 class PlannedStage:
-    """A board's part of the model: all that comes after the stage before and before `until`; None is the model's end."""
+    """A part of the model: all that comes after the stage before and before `until`; None is the model's end.
+
+    Attributes:
+        board: who serves it; of a group, its leader.
+        shared_with: the others of a group.
+        segments: how the group shares it, if that is planned.
+    """
 
     board: str
     until: CutName | None = None
+    shared_with: tuple[str, ...] = ()
+    segments: tuple[PlannedSegment, ...] = ()
+
+    @property
+    def boards(self) -> tuple[str, ...]:
+        """All that serve it, the leader first."""
+        return (self.board, *self.shared_with)
 
 
 @dataclass(frozen=True)
@@ -32,6 +60,11 @@ class PlannedChain:
     def cuts(self) -> tuple[CutName, ...]:
         """Where the chain cuts the model, in order."""
         return tuple(stage.until for stage in self.stages if stage.until is not None)
+
+    @property
+    def group_sizes(self) -> tuple[int, ...]:
+        """How many boards serve each stage."""
+        return tuple(len(stage.boards) for stage in self.stages)
 
 
 @dataclass(frozen=True)
@@ -58,7 +91,7 @@ class Plan:
     @property
     def board_names(self) -> tuple[str, ...]:
         """Every board that the plan needs, chain by chain."""
-        return tuple(stage.board for chain in self.chains for stage in chain.stages)
+        return tuple(board for chain in self.chains for stage in chain.stages for board in stage.boards)
 
 
 def find_faults(chains: Sequence[PlannedChain]) -> Iterator[tuple[Place, str]]:
@@ -67,13 +100,21 @@ def find_faults(chains: Sequence[PlannedChain]) -> Iterator[tuple[Place, str]]:
     for chain_index, chain in enumerate(chains):
         for index, stage in enumerate(chain.stages):
             place = ("chains", chain_index, "stages", index)
-            if stage.board in seen:
-                yield (
-                    (*place, "board"),
-                    f"board {stage.board} has {seen[stage.board]} already. Give every stage a board of its own, or join the "
-                    "two stages into one.",
-                )
-            seen.setdefault(stage.board, f"stage {index} of chain {chain_index}")
+            for board in stage.boards:
+                if board in seen:
+                    yield (
+                        (*place, "board"),
+                        f"board {board} has {seen[board]} already. Give every stage a board of its own, or join the two stages "
+                        "into one.",
+                    )
+                seen.setdefault(board, f"stage {index} of chain {chain_index}")
+            for number, segment in enumerate(stage.segments):
+                if len(segment.shares) != len(stage.boards):
+                    yield (
+                        (*place, "segments", number, "shares"),
+                        f"segment {number} has {len(segment.shares)} shares for {len(stage.boards)} boards. Give each board one, 0 "
+                        "if it does nothing.",
+                    )
         yield from _wrong_cuts(chain, chain_index)
 
 

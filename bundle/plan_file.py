@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import yaml
 
 from bundle.errors import PlanError
-from bundle.plan import Plan, PlannedChain, PlannedStage, find_faults
+from bundle.plan import Plan, PlannedChain, PlannedSegment, PlannedStage, find_faults
 from terminal.yaml_file import read_yaml
 
 _EXAMPLE = "model: resnet50\nobjective: throughput\nchains:\n  - stages:\n      - board: pi1\n        until: 34\n      - board: pi2"
@@ -49,11 +50,29 @@ def render_plan(plan: Plan, header: Sequence[str] = (), stage_comments: Sequence
             lines.append(f"      - board: {_scalar(stage.board)}" + (f"  # {comment}" if comment else ""))
             if stage.until is not None:
                 lines.append(f"        until: {_scalar(stage.until)}")
+            if stage.shared_with:
+                lines.append(f"        shared_with: [{', '.join(map(_scalar, stage.shared_with))}]")
+            if stage.segments:
+                lines += ["        segments:", *(f"          - {_flow(segment)}" for segment in stage.segments)]
     return "\n".join(lines) + "\n"
 
 
-def _chain(entry: dict[str, list[dict[str, str | int]]]) -> PlannedChain:
-    return PlannedChain(tuple(PlannedStage(str(stage["board"]), _cut(stage.get("until"))) for stage in entry["stages"]))
+def _chain(entry: dict[str, Any]) -> PlannedChain:
+    return PlannedChain(tuple(map(_stage, entry["stages"])))
+
+
+def _stage(entry: dict[str, Any]) -> PlannedStage:
+    segments = tuple(
+        PlannedSegment(s.get("by", ""), tuple(map(float, s["shares"])), None if "until" not in s else int(s["until"]))
+        for s in entry.get("segments", ())
+    )
+    return PlannedStage(str(entry["board"]), _cut(entry.get("until")), tuple(entry.get("shared_with", ())), segments)
+
+
+def _flow(segment: PlannedSegment) -> str:
+    until = "" if segment.until is None else f"until: {segment.until}, "
+    by = f"by: {segment.by}, " if segment.by else ""
+    return f"{{ {until}{by}shares: [{', '.join(f'{share:.6g}' for share in segment.shares)}] }}"
 
 
 def _cut(until: str | int | float | None) -> str | int | None:

@@ -30,8 +30,8 @@ def sign_bundle(bundle: Bundle, key_path: Path) -> Path:
     key = _private_key(key_path)
     bundle.file_path(bundle.manifest.whole)
     for splitting in bundle.splittings:
-        for partition in splitting.partitions:
-            bundle.file_path(partition.file)
+        for file in splitting.files:
+            bundle.file_path(file)
     bundle.load_sample()
     path = bundle.path / SIGNATURE_NAME
     _replace(path, key.sign(bundle.manifest_bytes))

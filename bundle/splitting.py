@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from protos.v1.manifest_pb2 import Manifest, Partition
+from bundle.partition_files import partition_files, without_times
+from protos.v1.manifest_pb2 import Manifest, ModelFile, Partition
+from protos.v1.tensor_pb2 import TensorSpec
 
 
 @dataclass(frozen=True)
@@ -18,9 +20,34 @@ class BundleSplitting:
     partitions: Sequence[Partition]
 
     @property
+    def leaders(self) -> list[Partition]:
+        """What frames pass, in order: the partitions without those of a group's other boards."""
+        return [partition for partition in self.partitions if not partition.share.member]
+
+    def group_of(self, leader: Partition) -> list[Partition]:
+        """The partitions of a group, its leader's first."""
+        first = list(self.partitions).index(leader)
+        return list(self.partitions[first : first + leader.share.members])
+
+    @property
     def cut_indices(self) -> tuple[int, ...]:
         """Where the model is cut, in order."""
-        return tuple(partition.stop_op for partition in self.partitions[:-1])
+        return tuple(partition.stop_op for partition in self.leaders[:-1])
+
+    @property
+    def group_sizes(self) -> tuple[int, ...]:
+        """How many boards serve what lies between two cuts, in order: 1 where none is shared."""
+        return tuple(partition.share.members or 1 for partition in self.leaders)
+
+    @property
+    def files(self) -> list[ModelFile]:
+        """All that boards need."""
+        return [file for partition in self.partitions for file in partition_files(partition)]
+
+    @property
+    def leaving(self) -> Sequence[TensorSpec]:
+        """The tensors of an answer, in the frame's order."""
+        return self.leaders[-1].leaving
 
 
 def list_splittings(manifest: Manifest) -> tuple[BundleSplitting, ...]:
@@ -39,8 +66,5 @@ def deployment_id(manifest: Manifest, splitting_index: int = 0) -> str:
     """
     digest = hashlib.sha256()
     for partition in manifest.splittings[splitting_index].partitions:
-        content = Partition()
-        content.CopyFrom(partition)
-        content.file.ClearField("time_s")
-        digest.update(content.SerializeToString(deterministic=True))
+        digest.update(without_times(partition).SerializeToString(deterministic=True))
     return f"{manifest.model_name}-{digest.hexdigest()[:12]}"

@@ -131,7 +131,9 @@ def split(
         if fleet is not None:
             planned = plan_split(deployable_name(model), loaded, fleet, wishes, names, settings)
         elif given is not None:
-            planned = PlannedSplit.from_plan(resolve_plan(deployable_name(model), loaded, given))
+            planned = PlannedSplit.from_plan(
+                resolve_plan(deployable_name(model), loaded, given), len(loaded.graph.operators)
+            )
         kind = recognise_model(model).kind
         request = SplitRequest(
             source_path=model,
@@ -141,6 +143,7 @@ def split(
             cut_lists=names if planned is None else planned.cut_lists,
             threads=threads,
             plan_text=None if planned is None else planned.plan_text,
+            groups=() if planned is None else planned.groups,
         )
         with _progress() as on_progress:
             bundle = split_model(loaded, request, writer, tflite_runtime, sample, on_progress)

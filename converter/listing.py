@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from bundle import Bundle, BundleSplitting
+from bundle.partition_files import partition_bytes, partition_s, partition_sha256
 from converter.split_model import LoadedModel
 from partitioning.cut_names import name_components
 from planner.plot import Segment
@@ -56,7 +57,7 @@ def segments_of(bundle: Bundle) -> dict[str, list[Segment]]:
     """The partitions of each splitting for a picture, by the deployment that it makes."""
     found = {}
     for splitting in bundle.splittings:
-        last = len(splitting.partitions) - 1
+        last = len(splitting.leaders) - 1
         found[splitting.deployment_id] = [
             Segment(
                 _title(index, partition),
@@ -64,13 +65,13 @@ def segments_of(bundle: Bundle) -> dict[str, list[Segment]]:
                 partition.stop_op,
                 partition.stop_op if index < last else None,
             )
-            for index, partition in enumerate(splitting.partitions)
+            for index, partition in enumerate(splitting.leaders)
         ]
     return found
 
 
 def _title(index: int, partition: Partition) -> str:
-    time_ms = partition.file.time_s * 1e3
+    time_ms = partition_s(partition) * 1e3
     return f"part {index}" + (f"\n{time_ms:.2f} ms" if time_ms else "")
 
 
@@ -82,9 +83,9 @@ def list_partitions(splitting: BundleSplitting) -> list[dict[str, Any]]:
             "start_op": partition.start_op,
             "stop_op": partition.stop_op,
             "operators": partition.stop_op - partition.start_op,
-            "size_bytes": partition.file.size_bytes,
-            "time_ms": round(partition.file.time_s * 1e3, 3),
-            "sha256": partition.file.sha256,
+            "size_bytes": partition_bytes(partition),
+            "time_ms": round(partition_s(partition) * 1e3, 3),
+            "sha256": partition_sha256(partition),
             "arriving": [_tensor_row(t) for t in partition.arriving],
             "leaving": [_tensor_row(t) for t in partition.leaving],
             "carried": sorted({t.name for t in partition.arriving} & {t.name for t in partition.leaving}),

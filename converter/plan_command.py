@@ -86,7 +86,7 @@ def plan(
     if plot is not None:
         plot_plan(found.report, model, plot)
     if out is not None:
-        _write_text(out, PlannedSplit.from_plan(found.plan, found.report).plan_text)
+        _write_text(out, PlannedSplit.from_plan(found.plan, len(model.graph.operators), found.report).plan_text)
     if as_json:
         print_json(found.report.as_json())
         return
@@ -99,8 +99,8 @@ def _what_next(source: Path, plan: Plan, out: Path | None) -> str:
     write = f"{out}" if out is not None else "plan.yaml, once --out plan.yaml has written it"
     if (source / MANIFEST_NAME).is_file():
         bundle = open_bundle(source)
-        known = {splitting.cut_indices for splitting in bundle.splittings}
-        if all(chain.cuts in known for chain in plan.chains):
+        known = {(splitting.cut_indices, splitting.group_sizes) for splitting in bundle.splittings}
+        if all((chain.cuts, chain.group_sizes) in known for chain in plan.chains):
             if _same_placement(bundle.plan(), plan):
                 return f"{source} is split and planned like this already"
             return f"{source} is split like this already: deploy and run it with --plan {write}"

@@ -9,9 +9,11 @@ from bundle.plan import Plan, PlannedChain, PlannedStage
 from bundle.plan_file import render_plan
 from converter.errors import OptionError
 from converter.split_model import LoadedModel
+from converter.splitting_writer import Groups
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory, load_inventory, parse_boards
 from partitioning import resolve_cuts
+from partitioning.strips import SharedAxis, SharedSegment
 from planner.board_profiles import ProfileSettings, describe_boards
 from planner.boards_plan import plan_on_boards
 from planner.explain import comment_plan
@@ -28,13 +30,22 @@ class PlannedSplit:
     cut_lists: tuple[tuple[str, ...], ...]
     plan_text: str
     report: PlanReport | None = None
+    groups: tuple[Groups, ...] = ()
 
     @classmethod
-    def from_plan(cls, plan: Plan, report: PlanReport | None = None) -> PlannedSplit:
-        """Args: report: what the plan is expected to do, for its comments."""
-        cut_lists = dict.fromkeys(tuple(map(str, chain.cuts)) for chain in plan.chains)
+    def from_plan(cls, plan: Plan, n_ops: int, report: PlanReport | None = None) -> PlannedSplit:
+        """Args: n_ops: of the model. report: what the plan is expected to do, for its comments.
+
+        Raises: OptionError: a stage that boards share, and not how.
+        """
+        different = {(chain.cuts, chain.group_sizes): chain for chain in plan.chains}.values()
         header, stages = ([], []) if report is None else comment_plan(report, plan)
-        return cls(tuple(cut_lists), render_plan(plan, header, stages), report)
+        return cls(
+            tuple(tuple(map(str, chain.cuts)) for chain in different),
+            render_plan(plan, header, stages),
+            report,
+            tuple(_groups(chain, n_ops) for chain in different),
+        )
 
 
 def reachable_boards(text: str, wishes: PlanWishes, settings: ProfileSettings) -> Inventory:
@@ -70,7 +81,7 @@ def plan_split(
                 PlannerModel.from_graph(name, model.graph, model.cuts), inventory, wishes, settings, listeners
             )
         )
-    return PlannedSplit.from_plan(found.plan, found.report)
+    return PlannedSplit.from_plan(found.plan, len(model.graph.operators), found.report)
 
 
 def resolve_plan(name: str, model: LoadedModel, plan: Plan) -> Plan:
@@ -102,4 +113,33 @@ def parse_pins(texts: Sequence[str]) -> dict[int, str]:
 def _resolve_chain(model: LoadedModel, chain: PlannedChain) -> PlannedChain:
     indices = resolve_cuts(model.graph, model.cuts, [str(cut) for cut in chain.cuts], model.layer_ops)
     untils: list[int | None] = [*indices, None]
-    return PlannedChain(tuple(PlannedStage(s.board, until) for s, until in zip(chain.stages, untils)))
+    return PlannedChain(tuple(replace(stage, until=until) for stage, until in zip(chain.stages, untils)))
+
+
+def _groups(chain: PlannedChain, n_ops: int) -> Groups:
+    """Of a chain whose cuts are indices."""
+    edges = [0, *(int(cut) for cut in chain.cuts), n_ops]
+    return {
+        part: _segments(stage, edges[part], edges[part + 1])
+        for part, stage in enumerate(chain.stages)
+        if stage.shared_with
+    }
+
+
+def _segments(stage: PlannedStage, start_op: int, stop_op: int) -> list[SharedSegment]:
+    """Raises OptionError unless they cover the stage's operators."""
+    if not stage.segments:
+        raise OptionError(
+            f"boards {', '.join(stage.boards)} share a stage, and the plan does not say how: it has no segments."
+        )
+    untils = [stop_op if segment.until is None else segment.until for segment in stage.segments]
+    edges = [start_op, *untils]
+    if untils[-1] != stop_op or sorted(set(edges)) != edges:
+        raise OptionError(
+            f"the segments of board {stage.board} end at {', '.join(map(str, untils))}; expected rising numbers from "
+            f"{start_op} to {stop_op}."
+        )
+    return [
+        SharedSegment(begin, end, SharedAxis(segment.by) if segment.by else None, segment.shares)
+        for begin, end, segment in zip(edges, untils, stage.segments)
+    ]

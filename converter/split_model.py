@@ -14,7 +14,7 @@ from converter.convert import ConvertedModel
 from converter.layer_names import locate_layers
 from converter.measurement import measure_operators
 from converter.sample import make_sample
-from converter.splitting_writer import OnProgress, run_whole, write_splittings
+from converter.splitting_writer import Groups, OnProgress, run_whole, write_splittings
 from partitioning import Cut, Graph, list_cuts, resolve_cuts, split_minimax
 from partitioning.ordering import narrowed
 from partitioning.runtime_floor import read_runtime_floor
@@ -28,7 +28,7 @@ class SplitRequest:
     """What to split and how: into `n_parts` of equal time, or, without it, at `cut_lists`: each a splitting of its own.
 
     A list has the cuts of one splitting in order; an empty one leaves the model whole. `plan_text` is the plan that the
-    splittings are for, its cuts as indices; the bundle keeps it.
+    splittings are for, its cuts as indices; the bundle keeps it. `groups`: for each list, which parts boards share.
     """
 
     source_path: Path
@@ -38,6 +38,7 @@ class SplitRequest:
     cut_lists: Sequence[Sequence[str]]
     threads: int = 1
     plan_text: str | None = None
+    groups: Sequence[Groups] = ()
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,9 @@ def split_model(
     manifest = _manifest(model, request, runtime)
     manifest.whole.CopyFrom(writer.add_model(model.data, "whole"))
     manifest.whole.time_s = whole.time_s
-    manifest.splittings.extend(write_splittings(graph, cut_lists, whole, writer, runtime, request.threads, on_progress))
+    manifest.splittings.extend(
+        write_splittings(graph, cut_lists, whole, writer, runtime, request.threads, on_progress, request.groups)
+    )
     names = {t: graph.tensors[t].name for t in (*graph.inputs, *graph.outputs)}
     return writer.finish(
         manifest,

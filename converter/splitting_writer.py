@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from bundle import BundleWriter
+from bundle.partition_files import partition_files
 from bundle.partition_message import partition_message
+from bundle.shares.message import share_messages
 from converter.errors import ConverterError
+from converter.group_run import run_group
 from converter.measurement import median_run_s
 from partitioning import Graph, extract_partition, plan_partitions
 from partitioning.boundaries import PartitionSpec
-from protos.v1.manifest_pb2 import Partition, Splitting
+from partitioning.strips import SharedSegment, StripSpec, extract_strip, plan_group
+from partitioning.strips.programs import list_programs
+from protos.v1.manifest_pb2 import ModelFile, Partition, Splitting
 from runtime import Runner, TfliteRuntime
 from transport.tensor_spec import Array
 
+# By the number of a part: the segments in which boards share it.
+Groups = Mapping[int, Sequence[SharedSegment]]
 OnProgress = Callable[[str, "float | None"], None]
 
 
@@ -47,23 +56,28 @@ def write_splittings(
     runtime: TfliteRuntime,
     threads: int,
     on_progress: OnProgress,
+    groups: Sequence[Groups] = (),
 ) -> list[Splitting]:
     """Stores every splitting's partitions; those that several splittings have in common share their files.
 
     Args:
         cut_lists: the cut indices of each splitting, ascending and legal.
+        groups: for each splitting, which of its parts boards share; none of any by default.
         on_progress: hears (what is done, share done).
     Raises: VerificationError: a partition computes other bits than the whole model.
     """
     plans = [plan_partitions(graph, cut_indices) for cut_indices in cut_lists]
     n_parts, done = sum(map(len, plans)), 0
     splittings = []
-    for specs in plans:
+    for specs, shared in zip(plans, groups or [{}] * len(plans)):
         splitting = Splitting()
         values = dict(whole.inputs)
-        for spec in specs:
+        for part, spec in enumerate(specs):
             on_progress(f"writing and checking partition {done + 1} of {n_parts}", done / n_parts)
-            splitting.partitions.append(_write_partition(graph, spec, writer, runtime, threads, values))
+            if part in shared:
+                splitting.partitions.extend(_write_group(graph, spec, shared[part], writer, runtime, threads, values))
+            else:
+                splitting.partitions.append(_write_partition(graph, spec, writer, runtime, threads, values))
             values = {t: values[t] for t in spec.leaving}  # the next part has nothing else either
             done += 1
         _require_equal(graph, whole.outputs, values)
@@ -86,6 +100,38 @@ def _write_partition(
     values.update(zip(spec.outputs, runner.run(arguments)))
     file.time_s = median_run_s(runner, arguments)
     return partition_message(graph, spec, file)
+
+
+def _write_group(
+    graph: Graph,
+    spec: PartitionSpec,
+    segments: Sequence[SharedSegment],
+    writer: BundleWriter,
+    runtime: TfliteRuntime,
+    threads: int,
+    values: dict[int, Array],
+) -> list[Partition]:
+    """As `_write_partition`, for each board of a group that shares the operators."""
+
+    def add_strip(strip: StripSpec) -> ModelFile:
+        file = writer.add_model(extract_strip(graph, strip))
+        runner = Runner(runtime, writer.path_of(file), threads)
+        # A run on zeros takes as long as any.
+        file.time_s = median_run_s(runner, [np.zeros(port.shape, port.dtype) for port in runner.inputs])
+        return file
+
+    programs = list_programs(plan_group(graph, segments))
+    group = [
+        Partition(start_op=spec.start_op, stop_op=spec.stop_op, share=share)
+        for share in share_messages(graph, programs, add_strip)
+    ]
+    described = partition_message(graph, spec, ModelFile())
+    described.ClearField("file")
+    group[0].MergeFrom(described)
+    files = {file.sha256: writer.path_of(file) for partition in group for file in partition_files(partition)}
+    outputs = run_group(group, files, runtime, threads, [values[t] for t in spec.inputs])
+    values.update(zip(spec.outputs, outputs))
+    return group
 
 
 def _require_equal(graph: Graph, expected: Mapping[int, Array], values: Mapping[int, Array]) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bundle import Bundle, BundleSplitting
+from bundle.partition_files import partition_files
+from converter.group_run import run_group
 from partitioning import Graph
 from protos.v1.tensor_pb2 import TensorSpec
 from runtime import Runner, TfliteRuntime, same_bits_promised
@@ -58,9 +60,14 @@ def _run_parts(
     bundle: Bundle, splitting: BundleSplitting, runtime: TfliteRuntime, threads: int, inputs: dict[str, Array]
 ) -> dict[str, Array]:
     values = dict(inputs)
-    for partition in splitting.partitions:
-        runner = Runner(runtime, bundle.file_path(partition.file), threads)
-        outputs = runner.run([values[t.name] for t in partition.inputs])
+    for partition in splitting.leaders:
+        arguments = [values[t.name] for t in partition.inputs]
+        if partition.HasField("share"):
+            group = splitting.group_of(partition)
+            files = {file.sha256: bundle.file_path(file) for part in group for file in partition_files(part)}
+            outputs = run_group(group, files, runtime, threads, arguments)
+        else:
+            outputs = Runner(runtime, bundle.file_path(partition.file), threads).run(arguments)
         values.update(zip((t.name for t in partition.outputs), outputs))
         values = {t.name: values[t.name] for t in partition.leaving}  # the next part has nothing else either
     return values

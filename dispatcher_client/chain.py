@@ -14,7 +14,7 @@ from functools import partial
 
 from dispatcher_client.deadlines import Deadline, Deadlines
 from dispatcher_client.errors import ChainClosedError, DispatcherError, ReplyTimeoutError, late, own_instance
-from dispatcher_client.placement import ChainPlacement
+from dispatcher_client.placement import ChainPlacement, StagePlacement
 from dispatcher_client.reply import Reply
 from fleet.errors import BoardDefectError, BoardUnavailableError, from_wire
 from fleet.event_loop import delivers_answers
@@ -115,15 +115,11 @@ class Chain:
         return await asyncio.to_thread(self._open, timeout_s)
 
     def _open(self, timeout_s: float) -> list[str]:
-        hops = [
-            Hop(
-                board=s.board.name,
-                address=str(s.board.address),
-                stage_index=s.stage_index,
-                certificate_name=s.board.certificate_name,
-            )
-            for s in self.placement.stages
-        ]
+        hops = []
+        for group in self.placement.groups:
+            leader, *others = map(_hop, group)
+            leader.others.extend(others)
+            hops.append(leader)
         opening = OpenStream(
             protocol_version=PROTOCOL_VERSION,
             deployment_id=self.placement.splitting.deployment_id,
@@ -349,3 +345,12 @@ class Chain:
 
     def _stream_error(self, error: StreamBrokenError) -> DispatcherError:
         return BoardUnavailableError(self._first.name, f"{self._first.address} broke the stream: {error}.")
+
+
+def _hop(stage: StagePlacement) -> Hop:
+    return Hop(
+        board=stage.board.name,
+        address=str(stage.board.address),
+        stage_index=stage.stage_index,
+        certificate_name=stage.board.certificate_name,
+    )

@@ -173,7 +173,7 @@ def _is_mending(chain: Chain | Lane) -> bool:
 
 
 def _decode(chain: Chain | Lane, encoded: list[EncodedTensor]) -> dict[str, Array]:
-    leaving = chain.placement.splitting.partitions[-1].leaving
+    leaving = chain.placement.splitting.leaving
     try:
         check_boundary(leaving, encoded)
         return {spec.name: decode_tensor(tensor) for spec, tensor in zip(leaving, encoded)}

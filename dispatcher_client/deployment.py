@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bundle import Bundle, BundleSplitting
+from bundle.partition_files import partition_files, partition_sha256, without_times
 from dispatcher_client.placement import ChainPlacement, StagePlacement
 from fleet.board_control import BoardControl
 from fleet.errors import BoardForbiddenError, BoardRefusedError
@@ -43,8 +44,8 @@ async def deploy(
     Raises: BoardError: the first board that cannot be reached or refuses. BundleError: a damaged bundle.
     """
     for chain in chains:
-        for partition in chain.splitting.partitions:
-            bundle.file_path(partition.file)  # before any board is touched: a damaged file must not be half deployed
+        for file in chain.splitting.files:
+            bundle.file_path(file)  # before any board is touched: a damaged file must not be half deployed
     return await together(
         _deploy_stage(bundle, chain.splitting, stage, credentials, timeout_s, on_upload)
         for chain in chains
@@ -82,13 +83,12 @@ async def _deploy_stage(
         request = LoadStageRequest(
             deployment_id=splitting.deployment_id,
             stage_index=placement.stage_index,
-            partition=partition,
+            partition=without_times(partition),  # measured anew it makes no other stage: nothing to load again
             runtime_floor=bundle.manifest.runtime_floor,
             threads=placement.board.threads or 0,
         )
         if bundle.signature:
             request.manifest, request.manifest_signature = bundle.manifest_bytes, bundle.signature
-        request.partition.file.ClearField("time_s")  # a time measured anew makes no other stage: nothing to load again
         try:
             uploaded_bytes = await _store(control, bundle, partition, on_upload)
             await control.load(request)
@@ -100,7 +100,7 @@ async def _deploy_stage(
 
 
 def _holds(description: Description, request: LoadStageRequest) -> bool:
-    wanted = request.deployment_id, request.stage_index, request.partition.file.sha256
+    wanted = request.deployment_id, request.stage_index, partition_sha256(request.partition)
     return wanted in {(s.deployment_id, s.stage_index, s.partition_sha256) for s in description.stages}
 
 
@@ -125,16 +125,19 @@ async def store(
 
 
 async def _store(control: BoardControl, bundle: Bundle, partition: Partition, on_upload: OnUpload) -> int:
-    """Uploads a partition unless the board has it; the bytes that it took."""
+    """Uploads what the board lacks of a partition; the bytes that it took."""
     uploaded_bytes = 0
-    if await control.find_missing([partition.file.sha256]):
+    files = {file.sha256: file for file in partition_files(partition)}
+    missing = [files[sha256] for sha256 in await control.find_missing(list(files))]
+    missing_bytes = sum(file.size_bytes for file in missing)
 
-        def count(chunk_bytes: int) -> None:
-            nonlocal uploaded_bytes
-            uploaded_bytes += chunk_bytes
-            on_upload(control.board.name, uploaded_bytes, partition.file.size_bytes)
+    def count(chunk_bytes: int) -> None:
+        nonlocal uploaded_bytes
+        uploaded_bytes += chunk_bytes
+        on_upload(control.board.name, uploaded_bytes, missing_bytes)
 
-        await control.upload(partition.file, bundle.file_path(partition.file), count)
+    for file in missing:
+        await control.upload(file, bundle.file_path(file), count)
     return uploaded_bytes
 
 

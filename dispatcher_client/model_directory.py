@@ -114,8 +114,8 @@ def open_bundle_or_newest(path: str | os.PathLike[str]) -> Bundle:
 def _require_complete(bundle: Bundle) -> None:
     """Raises BundleError unless all that deploying needs is there."""
     for splitting in bundle.splittings:
-        for partition in splitting.partitions:
-            bundle.file_path(partition.file)
+        for file in splitting.files:
+            bundle.file_path(file)
     bundle.load_sample()
 
 

@@ -16,6 +16,8 @@ from fleet.inventory import Board
 _log = logging.getLogger(__name__)
 _SPLIT_WITH_IT = "python -m converter split MODEL --plan FILE"
 
+# Where a model is cut, and how many boards serve each stage.
+_Form = tuple[tuple[int, ...], tuple[int, ...]]
 PlanSource = Union[str, "os.PathLike[str]", Plan]
 
 
@@ -37,8 +39,19 @@ class ChainPlacement:
 
     @property
     def route(self) -> str:
-        """The boards for people: `pi1 -> pi2`."""
-        return " -> ".join(stage.board.name for stage in self.stages)
+        """The boards for people: `pi1 -> pi2`, `pi1 + pi2 -> pi3` where two share a stage."""
+        return " -> ".join(" + ".join(stage.board.name for stage in group) for group in self.groups)
+
+    @property
+    def groups(self) -> list[list[StagePlacement]]:
+        """The stages, those of one group together; its leader comes first."""
+        found: list[list[StagePlacement]] = []
+        for partition, stage in zip(self.splitting.partitions, self.stages):
+            if partition.share.member:
+                found[-1].append(stage)
+            else:
+                found.append([stage])
+        return found
 
 
 def place_chains(bundle: Bundle, boards: Sequence[Board], plan: PlanSource | None = None) -> tuple[ChainPlacement, ...]:
@@ -86,9 +99,9 @@ def _place_by_plan(bundle: Bundle, boards: Sequence[Board], plan: Plan) -> tuple
     if problems:
         raise PlacementError("the plan does not fit:\n  " + "\n  ".join(problems))
     by_name = {board.name: board for board in boards}
-    by_cuts = {splitting.cut_indices: splitting for splitting in bundle.splittings}
+    by_form = {_form(splitting): splitting for splitting in bundle.splittings}
     return tuple(
-        _on_boards(by_cuts[_indices(chain)], index, [by_name[stage.board] for stage in chain.stages])
+        _on_boards(by_form[_wanted(chain)], index, [by_name[b] for stage in chain.stages for b in stage.boards])
         for index, chain in enumerate(plan.chains)
     )
 
@@ -100,7 +113,7 @@ def _misfits(bundle: Bundle, boards: Sequence[Board], plan: Plan) -> Iterator[st
     missing = _missing_boards(plan, boards)
     if missing:
         yield f"{', '.join(missing)} is not among the boards given ({_names(boards)}). Add it to boards.yaml, or plan anew."
-    known = {splitting.cut_indices for splitting in bundle.splittings}
+    known = {_form(splitting) for splitting in bundle.splittings}
     for index, chain in enumerate(plan.chains):
         names = [cut for cut in chain.cuts if isinstance(cut, str)]
         if names:
@@ -108,10 +121,10 @@ def _misfits(bundle: Bundle, boards: Sequence[Board], plan: Plan) -> Iterator[st
                 f"chain {index} is cut at {', '.join(names)}: what that means only the converter knows. Split with the plan, "
                 f"which writes cut indices into the bundle's: {_SPLIT_WITH_IT}"
             )
-        elif _indices(chain) not in known:
-            have = ", or ".join(_words(cuts) for cuts in sorted(known))
+        elif _wanted(chain) not in known:
+            have = ", or ".join(_words(*form) for form in sorted(known))
             yield (
-                f"chain {index} is cut {_words(_indices(chain))}, but the splittings of {bundle.path} are cut {have}. Split "
+                f"chain {index} is cut {_words(*_wanted(chain))}, but the splittings of {bundle.path} are cut {have}. Split "
                 f"with the plan: {_SPLIT_WITH_IT}"
             )
 
@@ -121,8 +134,12 @@ def _on_boards(splitting: BundleSplitting, chain_index: int, boards: Sequence[Bo
     return ChainPlacement(splitting, stages)
 
 
-def _indices(chain: PlannedChain) -> tuple[int, ...]:
-    return tuple(cut for cut in chain.cuts if isinstance(cut, int))
+def _form(splitting: BundleSplitting) -> _Form:
+    return splitting.cut_indices, splitting.group_sizes
+
+
+def _wanted(chain: PlannedChain) -> _Form:
+    return tuple(cut for cut in chain.cuts if isinstance(cut, int)), chain.group_sizes
 
 
 def _missing_boards(plan: Plan, boards: Sequence[Board]) -> list[str]:
@@ -133,5 +150,6 @@ def _names(boards: Sequence[Board]) -> str:
     return ", ".join(board.name for board in boards)
 
 
-def _words(cuts: Sequence[int]) -> str:
-    return f"at {', '.join(map(str, cuts))}" if cuts else "nowhere"
+def _words(cuts: Sequence[int], sizes: Sequence[int]) -> str:
+    cut = f"at {', '.join(map(str, cuts))}" if cuts else "nowhere"
+    return cut if max(sizes) == 1 else f"{cut} for groups of {', '.join(map(str, sizes))} boards"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from bundle.partition_files import partition_bytes, partition_s
 from dispatcher_client.placement import ChainPlacement, StagePlacement
 from fleet.inventory import Board
 from protos.v1.manifest_pb2 import Partition
@@ -68,13 +69,13 @@ def find_remedy(placement: ChainPlacement, gone: Collection[str], room: Room) ->
 
 def weight(partition: Partition) -> float:
     """What it takes to compute, for comparison: seconds if they were measured, else its size."""
-    return partition.file.time_s or float(partition.file.size_bytes)
+    return partition_s(partition) or float(partition_bytes(partition))
 
 
 def needed_bytes(partition: Partition) -> float:
     """As the planner counts frames: twice, since the next has come while one is computed."""
     frames_bytes = boundary_bytes(partition.arriving) + boundary_bytes(partition.leaving)
-    return float(partition.file.size_bytes + 2 * frames_bytes)
+    return float(partition_bytes(partition) + 2 * frames_bytes)
 
 
 def merit(placement: ChainPlacement, planned: ChainPlacement) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from bundle.partition_files import partition_bytes
 from dispatcher_client.deployment import OnUpload, store
 from dispatcher_client.entrance import Entrance
 from dispatcher_client.errors import VersionMisfitError
@@ -335,4 +336,4 @@ def _room_bytes(board: Board, description: Description) -> float:
 
 def _partition_bytes(partition: Partition) -> float:
     """With frames as the planner counts them: twice, since the next has come while one is computed."""
-    return partition.file.size_bytes + 2.0 * (boundary_bytes(partition.arriving) + boundary_bytes(partition.leaving))
+    return partition_bytes(partition) + 2.0 * (boundary_bytes(partition.arriving) + boundary_bytes(partition.leaving))

@@ -6,18 +6,24 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
 from node_service.config import NodeConfig
 from node_service.deployments import Deployments
-from node_service.errors import RefusedError, is_expected, to_frame_error
+from node_service.errors import BadRequestError, RefusedError, is_expected, to_frame_error
 from node_service.frame_work import FrameStage
+from node_service.group.leader import Leader
+from node_service.group.member import Member, Members
+from node_service.group.share_stage import ShareStage
 from node_service.machine import usable_cores
 from node_service.metrics.frame_statistics import CodedBytes, FrameFigures, FrameStatistics, StageKey
 from node_service.next_board import NextBoard
 from node_service.open_streams import Ending, OpenStreams
 from node_service.opening import read_opening
+from node_service.partition_stage import PartitionStage
 from node_service.probe_stage import Probes
+from node_service.stage import Stage
 from node_service.stage_stream import StageStream
 from node_service.watchdog import Watchdog
 from protos.v1.data_plane_pb2 import Codec, Header, Opened, OpenStream
@@ -58,6 +64,7 @@ class DataPlane:
         )
         self._streams = streams
         self._statistics = frames
+        self._members = Members()
         self._watchdog = Watchdog(streams)
         self._is_draining = False
         self._listener: StreamListener | None = None
@@ -108,7 +115,8 @@ class DataPlane:
             opening = read_opening(upstream)
             board, stage_index = opening.hops[0].board, opening.hops[0].stage_index
             deployment_id = opening.deployment_id
-            failed = self._open_and_run(opening, upstream)
+            run = self._join if opening.HasField("join") else self._open_and_run
+            failed = run(opening, upstream)
             self._streams.note_end(Ending.FAILED if failed else Ending.FINISHED)
         except StreamBrokenError as error:
             self._streams.note_end(Ending.BROKEN)
@@ -137,9 +145,12 @@ class DataPlane:
                 cores = usable_cores()
                 opened = Opened(boards=[this.board], decodes=available_codecs(), cores=cores, takes_cancellations=True)
                 decodable, receiver = opening.dispatcher_decodes, _DISPATCHER
-                if next_board is not None:
-                    with _showing_life(upstream, min(SILENCE_S, self._limits.silence_s) / _SIGNS):
-                        behind = next_board.open(_onward(opening))
+                with self._showing_life(upstream):
+                    if isinstance(stage, Leader):
+                        stage.open(opening)
+                        opened.boards.extend(stage.boards)
+                    behind = None if next_board is None else next_board.open(_onward(opening))
+                if behind is not None:
                     opened.boards.extend(behind.boards)
                     decodable, receiver = behind.decodes, BoardLoad(0.0, behind.cores or cores, has_spare_core=False)
                 upstream.post(frame_parts(Header(opened=opened)), opening.timeout_s)
@@ -161,6 +172,8 @@ class DataPlane:
                     max_waiting=self._config.max_waiting_frames,
                     on_frame=self._on_frame(opening),
                 )
+                if isinstance(stage, Leader):
+                    stage.when_broken(stream.fail)
                 about = {"deployment": opening.deployment_id, "stage": this.stage_index}
                 if not opening.probe:
                     onward = "back" if next_board is None else f"on to {opening.hops[1].board}"
@@ -187,10 +200,57 @@ class DataPlane:
                 yield probe
             return
         with self._deployments.get(opening.deployment_id, this.stage_index).in_stream() as stage:
-            stalled = stage.standstill()
-            if stalled is not None:
-                raise stalled
-            yield stage
+            _require_moving(stage)
+            if isinstance(stage, PartitionStage) and not this.others:
+                yield stage
+            elif isinstance(stage, ShareStage):
+                with contextlib.closing(
+                    Leader(stage, this, credentials=self._config.credentials, limits=self._limits)
+                ) as leader:
+                    yield leader
+            else:
+                raise BadRequestError(f"stage {this.stage_index} is served by one board, and was opened for a group.")
+
+    def _join(self, opening: OpenStream, upstream: MessageStream) -> bool:
+        """A stream from another board of a group; whether it was ended with an error."""
+        this, join = opening.hops[0], opening.join
+        if self._is_draining:
+            raise RefusedError(f"board {this.board} is draining and takes no new streams.")
+        stage = self._deployments.get(opening.deployment_id, this.stage_index)
+        if not isinstance(stage, ShareStage):
+            raise BadRequestError(f"stage {this.stage_index} is served by one board, and was opened for a group.")
+        _require_moving(stage)
+        key = StageKey(opening.deployment_id, this.stage_index)
+        with (
+            stage.in_stream(),
+            self._members.joined((*key, join.session), partial(self._member, stage, opening)) as member,
+        ):
+            upstream.establish(stage.most_piece_bytes)
+            opened = frame_parts(Header(opened=Opened(boards=[this.board])))
+            with self._showing_life(upstream):
+                if join.sender == 0:
+                    member.open_behind(opening)
+                upstream.post(opened, opening.timeout_s)
+            if join.sender != 0:
+                member.serve(join.sender, upstream, opening.timeout_s)
+                return False
+            with self._streams.registered(member):
+                member.follow(upstream)
+            return member.has_failed
+
+    def _member(self, stage: ShareStage, opening: OpenStream) -> Member:
+        key = StageKey(opening.deployment_id, opening.hops[0].stage_index)
+        return Member(
+            stage,
+            opening.hops[0].board,
+            opening.join,
+            credentials=self._config.credentials,
+            limits=self._limits,
+            on_frame=partial(self._statistics.note, key),
+        )
+
+    def _showing_life(self, upstream: MessageStream) -> AbstractContextManager[None]:
+        return _showing_life(upstream, min(SILENCE_S, self._limits.silence_s) / _SIGNS)
 
     def _next_board(self, opening: OpenStream) -> NextBoard | None:
         """The hop behind this board, not yet open; None on the last board."""
@@ -215,6 +275,12 @@ def _showing_life(upstream: MessageStream, every_s: float) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def _require_moving(stage: Stage) -> None:
+    stalled = stage.standstill()
+    if stalled is not None:
+        raise stalled
 
 
 def _codecs_here(opening: OpenStream) -> list[CodecSetting]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
+from bundle.partition_files import partition_bytes, partition_files
 from node_service.errors import LimitError, NotLoadedError, is_expected
+from node_service.group.share_stage import ShareStage
 from node_service.partition_checks import PartitionChecks
+from node_service.partition_stage import PartitionStage
 from node_service.runtime_choice import choose_threads, require_runtime
 from node_service.signed_partitions import SignedPartitions
 from node_service.stage import Stage
@@ -40,7 +44,7 @@ class Deployments:
         """Args: silent: tells peers for as long as its block runs, and up to so many seconds, that this process may not answer.
         on_unload: hears of deployments that are gone. checks: of each partition before it is loaded; None: it is known to be sound.
         signed: of whom partitions must be; None: of anybody.
-        max_frame_bytes: see `Stage.load`.
+        max_frame_bytes: of a frame's tensors, decoded; None: any number.
         """
         self._checks = checks
         self._signed = signed
@@ -77,9 +81,10 @@ class Deployments:
         """Loads a stage and remembers it; loading again what is loaded changes nothing.
 
         Raises: NotLoadedError: the partition is not stored. WrongVersionError: it needs a newer runtime. ModelLoadError,
-            BadRequestError: see `Stage.load` and `choose_threads`. StoreError: it is damaged on the disk, or cannot be remembered.
-            LimitError: as many stages are loaded as may be. MalformedModelError, OperatorRefusedError, MemoryShortError,
-            TrialError: see `PartitionChecks`. SignatureRefusedError: see `SignedPartitions`.
+            BadRequestError, ShareError: see `PartitionStage.load`, `ShareStage.load` and `choose_threads`. StoreError: it is
+            damaged on the disk, or cannot be remembered. LimitError: as many stages are loaded as may be. MalformedModelError,
+            OperatorRefusedError, MemoryShortError, TrialError: see `PartitionChecks`. SignatureRefusedError: see
+            `SignedPartitions`.
         """
         if self._signed is None and request.manifest:
             request = _unsigned(request)
@@ -155,20 +160,14 @@ class Deployments:
             if self._signed is not None:
                 await asyncio.to_thread(self._signed.require_signed, request)
             require_runtime(self._runtime, request.runtime_floor)
-            path = await asyncio.to_thread(self._store.intact_partition, request.partition.file.sha256)
-            if path is None:
-                raise NotLoadedError(f"partition {request.partition.file.sha256} is not stored here; upload it first.")
+            paths = await asyncio.to_thread(self._intact_files, request)
             threads = choose_threads(request.threads, self._threads)
             need_bytes = 0
             if self._checks is not None:
-                need_bytes = await self._checks.require_sound(
-                    path, request.partition.file.sha256, threads, is_new=is_new
-                )
+                need_bytes = await self._checks.require_sound(paths, threads, is_new=is_new)
             # The runtime packs weights while it holds Python's lock: 0.12 s for 100 MB on a desktop, seconds on small boards.
-            with self._silent(_LOAD_S + request.partition.file.size_bytes / _LOAD_BYTES_PER_S):
-                stage = await asyncio.to_thread(
-                    Stage.load, self._runtime, path, request, threads, self._max_frame_bytes
-                )
+            with self._silent(_LOAD_S + partition_bytes(request.partition) / _LOAD_BYTES_PER_S):
+                stage = await asyncio.to_thread(self._load_files, paths, request, threads)
             stage.need_bytes = need_bytes
             if loaded is not None:
                 self._retire(loaded)
@@ -178,6 +177,22 @@ class Deployments:
         about = (request.stage_index, request.deployment_id, stage.partition_bytes)
         _log.info("loaded stage %d of %s (%d bytes)", *about, extra=_about(request.deployment_id, request.stage_index))
         return stage
+
+    def _intact_files(self, request: LoadStageRequest) -> dict[str, Path]:
+        """Where the partition's files lie, by hash. Raises: NotLoadedError. StoreError: one is damaged on the disk."""
+        found = {}
+        for file in partition_files(request.partition):
+            path = self._store.intact_partition(file.sha256)
+            if path is None:
+                raise NotLoadedError(f"partition {file.sha256} is not stored here; upload it first.")
+            found[file.sha256] = path
+        return found
+
+    def _load_files(self, paths: Mapping[str, Path], request: LoadStageRequest, threads: int) -> Stage:
+        if request.partition.HasField("share"):
+            return ShareStage.load(self._runtime, paths, request, threads, self._max_frame_bytes)
+        (path,) = paths.values()
+        return PartitionStage.load(self._runtime, path, request, threads, self._max_frame_bytes)
 
 
 def _about(deployment_id: str, stage_index: int) -> dict[str, object]:

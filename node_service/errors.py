@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 
+from bundle.shares import ShareError
 from protos.v1.data_plane_pb2 import Error
 from runtime import ComputeError, MemoryShortError, ModelLoadError
 from transport.errors import (
@@ -95,6 +96,7 @@ class StoreError(NodeServiceError):
 # error class -> (what a frame's error says, what a control call's status says); the first that fits counts.
 _TABLE: tuple[tuple[type[Exception], Error.Code, grpc.StatusCode], ...] = (
     (BadRequestError, Error.BAD_FRAME, grpc.StatusCode.INVALID_ARGUMENT),
+    (ShareError, Error.BAD_FRAME, grpc.StatusCode.INVALID_ARGUMENT),
     (FrameError, Error.BAD_FRAME, grpc.StatusCode.INVALID_ARGUMENT),
     (TensorError, Error.BAD_FRAME, grpc.StatusCode.INVALID_ARGUMENT),
     (AddressError, Error.BAD_FRAME, grpc.StatusCode.INVALID_ARGUMENT),

@@ -9,6 +9,7 @@ from typing import Any, Protocol, Union
 import numpy as np
 
 from node_service.errors import StalledError
+from protos.v1.data_plane_pb2 import StageTiming
 from transport.frame import EncodedTensor
 from transport.tensor_spec import Array
 
@@ -20,6 +21,8 @@ class FrameWork:
     Attributes:
         leaving: arrays that were computed here, and tensors that leave as they came.
         invoke_cpu_ns: processor time inside the runtime's invoke.
+        pieces_sent_bytes, pieces_received_bytes: to and from other boards of a group.
+        other_timings: of those boards, in order.
     """
 
     leaving: list[Union[Array, EncodedTensor]]
@@ -27,6 +30,17 @@ class FrameWork:
     decode_ns: int = 0
     compute_ns: int = 0
     invoke_cpu_ns: int = 0
+    pieces_sent_bytes: int = 0
+    pieces_received_bytes: int = 0
+    other_timings: Sequence[StageTiming] = ()
+
+
+class StageOverError(Exception):
+    """The stage can compute no frame any more, for the reason `cause`, which ends the stream."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 class FrameStage(Protocol):

@@ -7,8 +7,32 @@ import enum
 import threading
 import time
 from collections.abc import Iterator
+from typing import Protocol
 
-from node_service.stage_stream import StageStream
+from node_service.errors import StalledError
+
+
+class OpenStream(Protocol):
+    """What a stream that runs through this board hears, on any thread."""
+
+    @property
+    def waiting(self) -> int:
+        """Frames that have come and are not worked on."""
+
+    def drain(self) -> None:
+        """Reads nothing more; answers what was read, then tells the sender."""
+
+    def announce_silence(self, seconds: float) -> None:
+        """Tells the neighbours that this board may answer nothing for so long; 0: that it is over."""
+
+    def standstill(self) -> StalledError | None:
+        """What to say if a frame makes no progress in the stage."""
+
+    def excuse(self, since_s: float, until_s: float) -> None:
+        """The whole process stood still in that time, by time.perf_counter."""
+
+    def fail(self, error: Exception) -> None:
+        """Ends it with an error, and returns at once."""
 
 
 class Ending(enum.Enum):
@@ -26,7 +50,7 @@ class OpenStreams:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._announcing = threading.Lock()  # which never waits: what a stream hears last is what is true
-        self._streams: set[StageStream] = set()
+        self._streams: set[OpenStream] = set()
         self._is_draining = False
         self._silent_until_s = 0.0
         self._endings = dict.fromkeys((ending.value for ending in Ending), 0)
@@ -42,12 +66,12 @@ class OpenStreams:
         with self._lock:
             return dict(self._endings)
 
-    def __iter__(self) -> Iterator[StageStream]:
+    def __iter__(self) -> Iterator[OpenStream]:
         with self._lock:
             return iter(list(self._streams))
 
     @contextlib.contextmanager
-    def registered(self, stream: StageStream) -> Iterator[None]:
+    def registered(self, stream: OpenStream) -> Iterator[None]:
         """The stream hears of what was said before, too."""
         with self._lock:
             self._streams.add(stream)

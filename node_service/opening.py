@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from node_service.errors import BadRequestError, WrongVersionError
 from node_service.store import check_deployment_id
-from protos.v1.data_plane_pb2 import OpenStream
+from protos.v1.data_plane_pb2 import Hop, OpenStream
 from transport.channel import PROTOCOL_VERSION
 from transport.errors import FrameError
 from transport.frame import unpack_frame
@@ -46,11 +48,14 @@ def check_opening(opening: OpenStream) -> None:
     """Raises BadRequestError, naming what cannot be."""
     if not opening.hops or not 0 < opening.timeout_s <= _MAX_TIMEOUT_S:
         raise BadRequestError(f"a stream is opened with at least one hop and a time-out of up to {_MAX_TIMEOUT_S:g} s.")
-    if len(opening.hops) > _MOST_HOPS:
-        raise BadRequestError(f"a stream of {len(opening.hops)} hops was asked for; at most {_MOST_HOPS} are taken.")
+    boards = [*_all_boards(opening.hops), *opening.join.boards]
+    if len(boards) > _MOST_HOPS:
+        raise BadRequestError(f"a stream of {len(boards)} hops was asked for; at most {_MOST_HOPS} are taken.")
+    if opening.HasField("join"):
+        _check_join(opening)
     if max(len(opening.codecs), len(opening.dispatcher_decodes)) > _MOST_CODECS:
         raise BadRequestError(f"a stream with more than {_MOST_CODECS} codecs was asked for.")
-    for index, hop in enumerate(opening.hops):
+    for index, hop in enumerate(boards):
         for what, text in (("board's name", hop.board), ("address", hop.address)):
             if len(text) > _LONGEST_NAME or not text.isprintable():
                 raise BadRequestError(
@@ -58,3 +63,18 @@ def check_opening(opening: OpenStream) -> None:
                 )
     if not opening.probe:
         check_deployment_id(opening.deployment_id)
+
+
+def _all_boards(hops: Iterable[Hop]) -> Iterator[Hop]:
+    for hop in hops:
+        yield hop
+        yield from hop.others
+
+
+def _check_join(opening: OpenStream) -> None:
+    join, n_boards = opening.join, len(opening.join.boards)
+    if len(opening.hops) != 1 or not join.sender < join.receiver < n_boards:
+        raise BadRequestError(
+            f"board {join.sender} of a group of {n_boards} opened a stream to board {join.receiver} with {len(opening.hops)} hops; "
+            "expected one hop, and a board behind the sender."
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -60,14 +60,21 @@ class PartitionChecks:
         self._trial_load = trial_load
         self._timeout_s = timeout_s
 
-    async def require_sound(self, path: Path, sha256: str, threads: int, *, is_new: bool = True) -> int:
-        """Returns if the partition may be loaded. What passed once with this runtime is remembered, and not tried again.
+    async def require_sound(self, paths: Mapping[str, Path], threads: int, *, is_new: bool = True) -> int:
+        """Returns if the partition's files, by hash, may be loaded. What passed once with this runtime is not tried again.
 
         Args: is_new: it did not serve before the service's restart; then it need not fit the memory that is free now.
         Returns: memory in bytes that it takes at the least.
         Raises: MalformedModelError, OperatorRefusedError, MemoryShortError: see `trial_worker`. ModelLoadError: the runtime refuses
             it. TrialError: it crashes the runtime, or takes too long.
         """
+        try:
+            needs = [await self._require_sound(path, sha256, threads, is_new=is_new) for sha256, path in paths.items()]
+        finally:
+            await self._worker.close()  # a malformed partition may have spoilt the process for the next one
+        return sum(needs)
+
+    async def _require_sound(self, path: Path, sha256: str, threads: int, *, is_new: bool) -> int:
         known = await asyncio.to_thread(self._checked.find, sha256)
         if known is not None and not self._must_be_tried(known):
             require_operators(known.findings, self._allowed)
@@ -99,10 +106,7 @@ class PartitionChecks:
             math.ceil(self._timeout_s * threads),
             runs=self._trial_load != "never",
         )
-        try:
-            answer: dict[str, Any] = await self._worker.ask(asdict(request), self._timeout_s)
-        finally:
-            await self._worker.close()  # a malformed partition may have spoilt the process for the next one
+        answer: dict[str, Any] = await self._worker.ask(asdict(request), self._timeout_s)
         if "error" in answer:
             raise _ERRORS.get(answer["error"], TrialError)(answer["message"])
         found = answer["findings"]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from bundle import BundleError
 from bundle.manifest import parse_manifest
+from bundle.partition_files import without_times
 from bundle.signing import load_public_key, verify_manifest
 from bundle.splitting import list_splittings
 from node_service.errors import SignatureRefusedError
 from protos.v1.control_plane_pb2 import LoadStageRequest
-from protos.v1.manifest_pb2 import Partition
 
 
 class SignedPartitions:
@@ -42,17 +42,12 @@ class SignedPartitions:
         for splitting in list_splittings(manifest):
             if splitting.deployment_id == request.deployment_id and request.stage_index < len(splitting.partitions):
                 signed = splitting.partitions[request.stage_index]
-                if _content(signed) == _content(request.partition) and request.runtime_floor == manifest.runtime_floor:
+                if (
+                    without_times(signed) == without_times(request.partition)
+                    and request.runtime_floor == manifest.runtime_floor
+                ):
                     return
         raise SignatureRefusedError(
             f"stage {request.stage_index} of {request.deployment_id} is not in the signed manifest as it is to be loaded. "
             "Deploy from the bundle that was signed."
         )
-
-
-def _content(partition: Partition) -> Partition:
-    """All but measured times, which clients leave out."""
-    content = Partition()
-    content.CopyFrom(partition)
-    content.file.ClearField("time_s")
-    return content

@@ -21,7 +21,7 @@ from node_service.errors import (
     is_expected,
     to_frame_error,
 )
-from node_service.frame_work import FrameStage, FrameWork
+from node_service.frame_work import FrameStage, FrameWork, StageOverError
 from node_service.metrics.frame_statistics import CodedBytes, FrameFigures
 from node_service.next_board import NextBoard
 from node_service.replies import Replies
@@ -236,6 +236,8 @@ class StageStream:
             return
         try:
             work = self._stage.process(frame.tensors, frame.arrived_ns)
+        except StageOverError as over:
+            raise over.cause from over
         except Exception as error:
             if not is_expected(error):
                 raise
@@ -275,6 +277,7 @@ class StageStream:
             header.left_ns = max(1, frame.due_ns - encoded_ns)
         header.ClearField("tensors")
         header.timings.append(timing)
+        header.timings.extend(work.other_timings)
         parts = frame_parts(header, tensors)
         if self._next is None:
             self._upstream.post(parts, _REPLY_TIMEOUT_S)
@@ -309,6 +312,8 @@ class StageStream:
             service_cpu_ns=time.process_time_ns(),
             arrived_ns=frame.arrived_ns,
             ready_ns=encoded_ns - frame.arrived_ns,
+            pieces_sent_bytes=work.pieces_sent_bytes,
+            pieces_received_bytes=work.pieces_received_bytes,
         )
         if not self._coding.is_raw:
             self._tell_codecs(timing, tensors)

@@ -11,6 +11,7 @@ import errno
 import math
 import os
 import resource
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ class TrialRequest:
 
 
 def main() -> None:
-    """Answers one request after the other; the service asks once."""
+    """Answers one request after the other: the files of one partition."""
     offer_to_the_oom_killer()
     os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -79,7 +80,7 @@ def _answer(request: TrialRequest) -> dict[str, Any]:
 
 def _limit(request: TrialRequest) -> None:
     """From here on the process ends rather than the board's memory, or its patience."""
-    cpu_s = math.ceil(request.cpu_s)
+    cpu_s = math.ceil(time.process_time() + request.cpu_s)
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     if request.available_bytes:
         limit_bytes = ProcessMemory().data_bytes() + request.available_bytes

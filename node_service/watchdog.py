@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from node_service.stage_stream import StageStream
+from node_service.open_streams import OpenStream
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ _LATE_S = 0.1
 class Watchdog:
     """Looks at the stages of all open streams, on a thread of its own between `start` and `stop`."""
 
-    def __init__(self, streams: Iterable[StageStream], clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, streams: Iterable[OpenStream], clock: Callable[[], float] = time.perf_counter) -> None:
         self._streams = streams
         self._clock = clock
         self._stopped = threading.Event()

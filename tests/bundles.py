@@ -10,6 +10,7 @@ from bundle import Bundle, BundleWriter
 from converter.batched_conversion import Conversion, convert_batched
 from converter.convert import convert_to_tflite
 from converter.split_model import LoadedModel, SplitRequest, split_model
+from converter.splitting_writer import Groups
 from runtime import load_runtime
 from tests import zoo
 from tests.zoo import cache
@@ -24,10 +25,13 @@ def make_bundle(
     parts: int | None = None,
     cut_lists: Sequence[Sequence[str]] = ((),),
     batch: int = 1,
+    groups: Sequence[Groups] = (),
 ) -> Bundle:
     """Splits a zoo model into a new bundle at `out`; without `parts` and `cut_lists` it has one partition."""
     sample = zoo.inputs(name) if batch == 1 else None
-    return split_file(out, zoo_file(name, mode), parts=parts, cut_lists=cut_lists, sample=sample, batch=batch)
+    return split_file(
+        out, zoo_file(name, mode), parts=parts, cut_lists=cut_lists, sample=sample, batch=batch, groups=groups
+    )
 
 
 def split_file(
@@ -38,9 +42,10 @@ def split_file(
     cut_lists: Sequence[Sequence[str]] = ((),),
     sample: Mapping[str, Array] | None = None,
     batch: int = 1,
+    groups: Sequence[Groups] = (),
 ) -> Bundle:
     """Splits a .tflite file into a new bundle at `out`."""
-    request = SplitRequest(model, "tflite", "as-is", parts, cut_lists)
+    request = SplitRequest(model, "tflite", "as-is", parts, cut_lists, groups=groups)
     runtime = load_runtime()
     with BundleWriter(out) as writer, tempfile.TemporaryDirectory() as work_dir:
         converted = convert_batched(

@@ -14,6 +14,7 @@ from typing import Protocol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from bundle.partition_files import partition_sha256
 from monitoring.histograms import histogram_family
 from node_service.metrics.frame_statistics import TIMES, FrameStatistics, added_up
 from node_service.power import EnergyMeter
@@ -134,7 +135,7 @@ class NodeCollector(Collector):
             loaded.add_metric(
                 labels,
                 {
-                    "sha256": partition.file.sha256,
+                    "sha256": partition_sha256(partition),
                     "first_operator": str(partition.start_op),
                     "last_operator": str(partition.stop_op - 1),
                 },

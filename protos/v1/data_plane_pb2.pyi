@@ -38,7 +38,7 @@ class Frame(_message.Message):
     def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., padding: _Optional[bytes] = ..., payload: _Optional[bytes] = ...) -> None: ...
 
 class Header(_message.Message):
-    __slots__ = ("request_id", "open", "opened", "error", "tensors", "timings", "left_ns", "cancelled_ids")
+    __slots__ = ("request_id", "open", "opened", "error", "tensors", "timings", "left_ns", "cancelled_ids", "transfer")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     OPEN_FIELD_NUMBER: _ClassVar[int]
     OPENED_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,7 @@ class Header(_message.Message):
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     LEFT_NS_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_IDS_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
     request_id: int
     open: OpenStream
     opened: Opened
@@ -55,7 +56,8 @@ class Header(_message.Message):
     timings: _containers.RepeatedCompositeFieldContainer[StageTiming]
     left_ns: int
     cancelled_ids: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, request_id: _Optional[int] = ..., open: _Optional[_Union[OpenStream, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., tensors: _Optional[_Iterable[_Union[TensorHeader, _Mapping]]] = ..., timings: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., left_ns: _Optional[int] = ..., cancelled_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+    transfer: int
+    def __init__(self, request_id: _Optional[int] = ..., open: _Optional[_Union[OpenStream, _Mapping]] = ..., opened: _Optional[_Union[Opened, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., tensors: _Optional[_Iterable[_Union[TensorHeader, _Mapping]]] = ..., timings: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., left_ns: _Optional[int] = ..., cancelled_ids: _Optional[_Iterable[int]] = ..., transfer: _Optional[int] = ...) -> None: ...
 
 class TensorHeader(_message.Message):
     __slots__ = ("dtype", "shape", "codec", "offset", "length")
@@ -80,13 +82,14 @@ class CodecSetting(_message.Message):
     def __init__(self, codec: _Optional[_Union[Codec, str]] = ..., tolerance: _Optional[float] = ...) -> None: ...
 
 class OpenStream(_message.Message):
-    __slots__ = ("protocol_version", "deployment_id", "hops", "codecs", "dispatcher_decodes", "timeout_s", "probe")
+    __slots__ = ("protocol_version", "deployment_id", "hops", "codecs", "dispatcher_decodes", "timeout_s", "join", "probe")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     CODECS_FIELD_NUMBER: _ClassVar[int]
     DISPATCHER_DECODES_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    JOIN_FIELD_NUMBER: _ClassVar[int]
     PROBE_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     deployment_id: str
@@ -94,22 +97,37 @@ class OpenStream(_message.Message):
     codecs: _containers.RepeatedCompositeFieldContainer[CodecSetting]
     dispatcher_decodes: _containers.RepeatedScalarFieldContainer[Codec]
     timeout_s: float
+    join: JoinGroup
     probe: bool
-    def __init__(self, protocol_version: _Optional[int] = ..., deployment_id: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., codecs: _Optional[_Iterable[_Union[CodecSetting, _Mapping]]] = ..., dispatcher_decodes: _Optional[_Iterable[_Union[Codec, str]]] = ..., timeout_s: _Optional[float] = ..., probe: bool = ...) -> None: ...
+    def __init__(self, protocol_version: _Optional[int] = ..., deployment_id: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., codecs: _Optional[_Iterable[_Union[CodecSetting, _Mapping]]] = ..., dispatcher_decodes: _Optional[_Iterable[_Union[Codec, str]]] = ..., timeout_s: _Optional[float] = ..., join: _Optional[_Union[JoinGroup, _Mapping]] = ..., probe: bool = ...) -> None: ...
+
+class JoinGroup(_message.Message):
+    __slots__ = ("session", "sender", "receiver", "boards")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    RECEIVER_FIELD_NUMBER: _ClassVar[int]
+    BOARDS_FIELD_NUMBER: _ClassVar[int]
+    session: int
+    sender: int
+    receiver: int
+    boards: _containers.RepeatedCompositeFieldContainer[Hop]
+    def __init__(self, session: _Optional[int] = ..., sender: _Optional[int] = ..., receiver: _Optional[int] = ..., boards: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ...) -> None: ...
 
 class Hop(_message.Message):
-    __slots__ = ("board", "address", "stage_index", "probe_bytes", "certificate_name")
+    __slots__ = ("board", "address", "stage_index", "probe_bytes", "certificate_name", "others")
     BOARD_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     PROBE_BYTES_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_NAME_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
     board: str
     address: str
     stage_index: int
     probe_bytes: int
     certificate_name: str
-    def __init__(self, board: _Optional[str] = ..., address: _Optional[str] = ..., stage_index: _Optional[int] = ..., probe_bytes: _Optional[int] = ..., certificate_name: _Optional[str] = ...) -> None: ...
+    others: _containers.RepeatedCompositeFieldContainer[Hop]
+    def __init__(self, board: _Optional[str] = ..., address: _Optional[str] = ..., stage_index: _Optional[int] = ..., probe_bytes: _Optional[int] = ..., certificate_name: _Optional[str] = ..., others: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ...) -> None: ...
 
 class Opened(_message.Message):
     __slots__ = ("boards", "decodes", "cores", "takes_cancellations")
@@ -162,7 +180,7 @@ class Error(_message.Message):
     def __init__(self, code: _Optional[_Union[Error.Code, str]] = ..., message: _Optional[str] = ..., board: _Optional[str] = ..., stage_index: _Optional[int] = ...) -> None: ...
 
 class StageTiming(_message.Message):
-    __slots__ = ("stage_index", "wait_ns", "decode_ns", "compute_ns", "encode_ns", "send_ns", "received_bytes", "sent_bytes", "service_cpu_ns", "invoke_cpu_ns", "sent_raw_bytes", "sent_codecs", "codec_reason", "arrived_ns", "ready_ns")
+    __slots__ = ("stage_index", "wait_ns", "decode_ns", "compute_ns", "encode_ns", "send_ns", "received_bytes", "sent_bytes", "service_cpu_ns", "invoke_cpu_ns", "sent_raw_bytes", "sent_codecs", "codec_reason", "arrived_ns", "ready_ns", "pieces_sent_bytes", "pieces_received_bytes")
     STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     WAIT_NS_FIELD_NUMBER: _ClassVar[int]
     DECODE_NS_FIELD_NUMBER: _ClassVar[int]
@@ -178,6 +196,8 @@ class StageTiming(_message.Message):
     CODEC_REASON_FIELD_NUMBER: _ClassVar[int]
     ARRIVED_NS_FIELD_NUMBER: _ClassVar[int]
     READY_NS_FIELD_NUMBER: _ClassVar[int]
+    PIECES_SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PIECES_RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
     stage_index: int
     wait_ns: int
     decode_ns: int
@@ -193,4 +213,6 @@ class StageTiming(_message.Message):
     codec_reason: str
     arrived_ns: int
     ready_ns: int
-    def __init__(self, stage_index: _Optional[int] = ..., wait_ns: _Optional[int] = ..., decode_ns: _Optional[int] = ..., compute_ns: _Optional[int] = ..., encode_ns: _Optional[int] = ..., send_ns: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., service_cpu_ns: _Optional[int] = ..., invoke_cpu_ns: _Optional[int] = ..., sent_raw_bytes: _Optional[int] = ..., sent_codecs: _Optional[_Iterable[_Union[Codec, str]]] = ..., codec_reason: _Optional[str] = ..., arrived_ns: _Optional[int] = ..., ready_ns: _Optional[int] = ...) -> None: ...
+    pieces_sent_bytes: int
+    pieces_received_bytes: int
+    def __init__(self, stage_index: _Optional[int] = ..., wait_ns: _Optional[int] = ..., decode_ns: _Optional[int] = ..., compute_ns: _Optional[int] = ..., encode_ns: _Optional[int] = ..., send_ns: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., service_cpu_ns: _Optional[int] = ..., invoke_cpu_ns: _Optional[int] = ..., sent_raw_bytes: _Optional[int] = ..., sent_codecs: _Optional[_Iterable[_Union[Codec, str]]] = ..., codec_reason: _Optional[str] = ..., arrived_ns: _Optional[int] = ..., ready_ns: _Optional[int] = ..., pieces_sent_bytes: _Optional[int] = ..., pieces_received_bytes: _Optional[int] = ...) -> None: ...

@@ -66,7 +66,7 @@ class ModelFile(_message.Message):
     def __init__(self, path: _Optional[str] = ..., sha256: _Optional[str] = ..., size_bytes: _Optional[int] = ..., time_s: _Optional[float] = ...) -> None: ...
 
 class Partition(_message.Message):
-    __slots__ = ("file", "start_op", "stop_op", "inputs", "outputs", "arriving", "leaving")
+    __slots__ = ("file", "start_op", "stop_op", "inputs", "outputs", "arriving", "leaving", "share")
     FILE_FIELD_NUMBER: _ClassVar[int]
     START_OP_FIELD_NUMBER: _ClassVar[int]
     STOP_OP_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +74,7 @@ class Partition(_message.Message):
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     ARRIVING_FIELD_NUMBER: _ClassVar[int]
     LEAVING_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
     file: ModelFile
     start_op: int
     stop_op: int
@@ -81,7 +82,62 @@ class Partition(_message.Message):
     outputs: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.TensorSpec]
     arriving: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.TensorSpec]
     leaving: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.TensorSpec]
-    def __init__(self, file: _Optional[_Union[ModelFile, _Mapping]] = ..., start_op: _Optional[int] = ..., stop_op: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., arriving: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., leaving: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ...) -> None: ...
+    share: Share
+    def __init__(self, file: _Optional[_Union[ModelFile, _Mapping]] = ..., start_op: _Optional[int] = ..., stop_op: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., arriving: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., leaving: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., share: _Optional[_Union[Share, _Mapping]] = ...) -> None: ...
+
+class Share(_message.Message):
+    __slots__ = ("member", "members", "tensors", "actions")
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    TENSORS_FIELD_NUMBER: _ClassVar[int]
+    ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    member: int
+    members: int
+    tensors: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.TensorSpec]
+    actions: _containers.RepeatedCompositeFieldContainer[ShareAction]
+    def __init__(self, member: _Optional[int] = ..., members: _Optional[int] = ..., tensors: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., actions: _Optional[_Iterable[_Union[ShareAction, _Mapping]]] = ...) -> None: ...
+
+class ShareAction(_message.Message):
+    __slots__ = ("receive", "send", "compute")
+    RECEIVE_FIELD_NUMBER: _ClassVar[int]
+    SEND_FIELD_NUMBER: _ClassVar[int]
+    COMPUTE_FIELD_NUMBER: _ClassVar[int]
+    receive: PassedPiece
+    send: PassedPiece
+    compute: Strip
+    def __init__(self, receive: _Optional[_Union[PassedPiece, _Mapping]] = ..., send: _Optional[_Union[PassedPiece, _Mapping]] = ..., compute: _Optional[_Union[Strip, _Mapping]] = ...) -> None: ...
+
+class Piece(_message.Message):
+    __slots__ = ("tensor", "dimension", "start", "stop")
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    tensor: int
+    dimension: int
+    start: int
+    stop: int
+    def __init__(self, tensor: _Optional[int] = ..., dimension: _Optional[int] = ..., start: _Optional[int] = ..., stop: _Optional[int] = ...) -> None: ...
+
+class PassedPiece(_message.Message):
+    __slots__ = ("piece", "peer", "transfer")
+    PIECE_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    piece: Piece
+    peer: int
+    transfer: int
+    def __init__(self, piece: _Optional[_Union[Piece, _Mapping]] = ..., peer: _Optional[int] = ..., transfer: _Optional[int] = ...) -> None: ...
+
+class Strip(_message.Message):
+    __slots__ = ("file", "inputs", "outputs")
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    file: ModelFile
+    inputs: _containers.RepeatedCompositeFieldContainer[Piece]
+    outputs: _containers.RepeatedCompositeFieldContainer[Piece]
+    def __init__(self, file: _Optional[_Union[ModelFile, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ...) -> None: ...
 
 class Sample(_message.Message):
     __slots__ = ("path", "sha256")

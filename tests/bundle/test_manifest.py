@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from bundle import Bundle, BundleError
 from bundle.manifest import FORMAT_VERSION, parse_manifest, render_manifest
-from bundle.splitting import deployment_id
-from protos.v1.manifest_pb2 import Manifest, ModelFile, Partition, Splitting
+from bundle.splitting import deployment_id, list_splittings
+from protos.v1.manifest_pb2 import Manifest, ModelFile, Partition, Share, Splitting
 from protos.v1.tensor_pb2 import DType, Quantization, TensorSpec
 from tests.bundles import make_bundle
 
@@ -300,3 +300,50 @@ def test_deployment_id_is_the_same_when_a_model_is_split_again(whole_bundle: Bun
     other = make_bundle(tmp_path / "other", "residual", "int8", cut_lists=[("6", "8")])
     assert again.deployment_id == whole_bundle.deployment_id
     assert other.deployment_id != whole_bundle.deployment_id
+
+
+def grouped() -> Manifest:
+    """As `manifest`, the whole shared by three boards in the second splitting."""
+    made = manifest()
+    shares = [Partition(start_op=0, stop_op=5, share=Share(member=member, members=3)) for member in range(3)]
+    shares[0].MergeFrom(partition(0, 5, "a", "cs"))
+    shares[0].ClearField("file")
+    made.splittings[1].CopyFrom(Splitting(partitions=shares))
+    return made
+
+
+def test_group_is_one_step_of_the_chain() -> None:
+    made = parse_manifest(render_manifest(grouped()))
+    first, second = list_splittings(made)
+    assert (first.group_sizes, second.group_sizes) == ((1, 1), (3,))
+    assert (second.cut_indices, [t.name for t in second.leaving]) == ((), ["c", "s"])
+    assert second.group_of(second.leaders[0]) == list(made.splittings[1].partitions)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda parts: parts.pop(), "whose others do not follow"),
+        (lambda parts: parts.pop(0), "is not where that group's partitions are"),
+        (lambda parts: parts[1].share.ClearField("member"), "whose others do not follow"),
+        (lambda parts: setattr(parts[2].share, "members", 4), "is not where that group's partitions are"),
+        (lambda parts: setattr(parts[2].share, "member", 7), "whose others do not follow"),
+        (lambda parts: setattr(parts[1], "stop_op", 4), "is not where that group's partitions are"),
+        (lambda parts: parts[1].file.CopyFrom(ModelFile(path="x")), "both a file and a share"),
+        (lambda parts: parts[1].ClearField("share"), "whose others do not follow"),
+    ],
+)
+def test_group_that_does_not_fit_together_is_refused(change: Callable[[Any], object], words: str) -> None:
+    made = grouped()
+    change(made.splittings[1].partitions)
+    with pytest.raises(BundleError, match=words):
+        parse_manifest(render_manifest(made))
+
+
+def test_time_measured_anew_leaves_a_groups_deployment_id() -> None:
+    one, other = grouped(), grouped()
+    for made, time_s in ((one, 0.5), (other, 0.7)):
+        made.splittings[1].partitions[1].share.actions.add().compute.file.CopyFrom(
+            ModelFile(path="p", sha256="0" * 64, time_s=time_s)
+        )
+    assert deployment_id(one, 1) == deployment_id(other, 1)

@@ -26,7 +26,7 @@ def run_whole(bundle: Bundle, inputs: dict[str, np.ndarray]) -> dict[str, bytes]
     manifest = bundle.manifest
     runner = Runner(load_runtime(), bundle.file_path(manifest.whole))
     outputs = runner.run([inputs[spec.name] for spec in manifest.inputs])
-    by_name = {t.name: o for t, o in zip(bundle.splittings[0].partitions[-1].leaving, outputs)}
+    by_name = {t.name: o for t, o in zip(bundle.splittings[0].leaving, outputs)}
     return {t.alias or t.name: by_name[t.name].tobytes() for t in manifest.outputs}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from node_service.errors import BadRequestError
 from node_service.opening import check_opening
-from protos.v1.data_plane_pb2 import CodecSetting, Hop, OpenStream
+from protos.v1.data_plane_pb2 import CodecSetting, Hop, JoinGroup, OpenStream
 
 GOOD: dict[str, Any] = {
     "deployment_id": "digits-1.0",
@@ -35,6 +35,12 @@ def test_good_openings_are_taken() -> None:
         ({"hops": [Hop(board="b"), Hop(board="b" * 264)]}, "board's name of hop 1 has 264 characters"),
         ({"hops": [Hop(board="b\n2026-01-01 INFO all is well")]}, "board's name of hop 0"),
         ({"hops": [Hop(board="b", address="\x1b[2J:1")]}, "address of hop 0"),
+        ({"hops": [Hop(board="b", others=[Hop()] * 64)]}, "65 hops"),
+        ({"hops": [Hop(board="b", others=[Hop(board="b" * 264)])]}, "board's name of hop 1 has 264 characters"),
+        ({"join": JoinGroup(sender=0, receiver=1)}, "board 0 of a group of 0"),
+        ({"join": JoinGroup(sender=1, receiver=1, boards=[Hop()] * 2)}, "board 1 of a group of 2"),
+        ({"join": JoinGroup(sender=0, receiver=1, boards=[Hop()] * 65)}, "66 hops"),
+        ({"join": JoinGroup(receiver=1, boards=[Hop()] * 2), "hops": [Hop(board="b")] * 2}, "with 2 hops"),
         ({"deployment_id": "../../etc/passwd"}, "a deployment id is"),
         ({"deployment_id": "a" * 129}, "a deployment id is"),
         ({"deployment_id": ""}, "a deployment id is"),

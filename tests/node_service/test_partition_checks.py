@@ -51,7 +51,7 @@ class Checks:
     def check(self, data: bytes, *, is_new: bool = True) -> None:
         path = self.place / "partition.tflite"
         path.write_bytes(data)
-        asyncio.run(self.checks.require_sound(path, hashlib.sha256(data).hexdigest(), 1, is_new=is_new))
+        asyncio.run(self.checks.require_sound({hashlib.sha256(data).hexdigest(): path}, 1, is_new=is_new))
         assert not self.worker.is_running
 
 
@@ -172,7 +172,7 @@ def test_trial_that_is_cancelled_leaves_no_process(tmp_path: Path) -> None:
     path.write_bytes(endless_model())
 
     async def check(cancel: Callable[[], Awaitable[None]] = checks.checks.close) -> None:
-        trying = asyncio.ensure_future(checks.checks.require_sound(path, "0" * 64, 1))
+        trying = asyncio.ensure_future(checks.checks.require_sound({"0" * 64: path}, 1))
         while not checks.worker.is_running:
             await asyncio.sleep(0.01)
         await cancel()

@@ -1,0 +1,57 @@
+"""What the boards of a group do, as the contracts describe it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from bundle.partition_message import tensor_spec
+from partitioning import Graph
+from partitioning.strips import SharedAxis, Span, StripSpec
+from partitioning.strips.programs import Action, Compute, Receive
+from protos.v1.manifest_pb2 import ModelFile, PassedPiece, Piece, Share, ShareAction, Strip
+from protos.v1.tensor_pb2 import TensorSpec
+
+
+def share_messages(
+    graph: Graph, programs: Sequence[Sequence[Action]], add_strip: Callable[[StripSpec], ModelFile]
+) -> list[Share]:
+    """A share for each board of a group.
+
+    Args: add_strip: stores a strip as a file.
+    """
+    return [_share(graph, member, len(programs), program, add_strip) for member, program in enumerate(programs)]
+
+
+def _share(
+    graph: Graph, member: int, n_members: int, program: Sequence[Action], add_strip: Callable[[StripSpec], ModelFile]
+) -> Share:
+    places: dict[int, int] = {}
+
+    def piece(t: int, axis: SharedAxis, span: Span) -> Piece:
+        place = places.setdefault(t, len(places))
+        dimension = axis.of(len(graph.tensors[t].usual_shape))
+        if dimension is None or span == Span(0, axis.extent(graph.tensors[t])):
+            return Piece(tensor=place)
+        return Piece(tensor=place, dimension=dimension, start=span.start, stop=span.stop)
+
+    def action(todo: Action) -> ShareAction:
+        if isinstance(todo, Compute):
+            strip, axis = todo.strip, todo.strip.axis or SharedAxis.ROWS
+            inputs, outputs = ([piece(t, axis, strip.spans[t]) for t in ts] for ts in (strip.inputs, strip.outputs))
+            return ShareAction(compute=Strip(file=add_strip(strip), inputs=inputs, outputs=outputs))
+        part = todo.piece
+        passed = PassedPiece(
+            piece=piece(part.tensor_index, part.axis, part.span), peer=todo.peer, transfer=todo.transfer
+        )
+        return ShareAction(receive=passed) if isinstance(todo, Receive) else ShareAction(send=passed)
+
+    actions = [action(todo) for todo in program]
+    return Share(member=member, members=n_members, tensors=list(_whole(graph, places)), actions=actions)
+
+
+def _whole(graph: Graph, tensors: Sequence[int] | dict[int, int]) -> Iterator[TensorSpec]:
+    """A strip's size is fixed: what the graph leaves open has the size that it was planned for."""
+    for t in tensors:
+        spec = tensor_spec(graph, t)
+        spec.shape[:] = graph.tensors[t].usual_shape
+        yield spec

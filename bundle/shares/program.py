@@ -1,0 +1,193 @@
+"""A share, loaded: what this board receives, computes and sends for each frame of its group, in order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Union
+
+import numpy as np
+
+from bundle.shares.pieces import Pieces, Place, ShareError
+from protos.v1.manifest_pb2 import PassedPiece, Piece, Share, Strip
+from protos.v1.tensor_pb2 import TensorSpec
+from runtime import Port, Runner, TfliteRuntime
+from transport.tensor_spec import Array
+
+# No model has as many operators, and no group as many boards.
+_MOST_ACTIONS = 2**16
+MOST_MEMBERS = 64
+
+
+Watched = Callable[[], AbstractContextManager[None]]
+
+
+class Exchange(Protocol):
+    """How pieces of the frame in work come and go."""
+
+    def receive(self, transfer: int) -> Array:
+        """Waits for a piece."""
+
+    def send(self, peer: int, transfer: int, values: Array) -> None:
+        """Hands a piece over; waits at most while an earlier one is on its way."""
+
+
+@dataclass(frozen=True)
+class _Passed:
+    transfer: int
+    peer: int
+    place: Place
+
+
+class _Receive(_Passed):
+    pass
+
+
+class _Send(_Passed):
+    pass
+
+
+@dataclass(frozen=True)
+class _Compute:
+    runner: Runner
+    watched: Watched
+    inputs: Sequence[Place]
+    outputs: Sequence[Place]
+
+
+@dataclass
+class ShareWork:
+    """What one frame took on this board, in nanoseconds and bytes of pieces."""
+
+    wait_ns: int = 0
+    compute_ns: int = 0
+    invoke_cpu_ns: int = 0
+    send_ns: int = 0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+
+class ShareProgram:
+    """Not thread-safe: one frame at a time.
+
+    Attributes:
+        expected: what other boards send, by transfer: from whom, and which piece.
+        peers: boards of the group that this one sends to or receives from.
+    """
+
+    def __init__(
+        self,
+        share: Share,
+        files: Mapping[str, Path],
+        runtime: TfliteRuntime,
+        threads: int,
+        watch: Callable[[], Watched] = lambda: nullcontext,
+    ) -> None:
+        """Loads the strips.
+
+        Args: files: by hash. watch: called for each strip; gives what each of its runs goes on in.
+        Raises: ModelLoadError: the runtime refuses a file. ShareError: a share that cannot be.
+        """
+        if not 0 <= share.member < share.members <= MOST_MEMBERS or len(share.actions) > _MOST_ACTIONS:
+            raise ShareError(
+                f"a share is of board {share.member} of {share.members}, with {len(share.actions)} actions; at most "
+                f"{MOST_MEMBERS} boards and {_MOST_ACTIONS} actions are taken."
+            )
+        self._specs = list(share.tensors)
+        self.expected: dict[int, tuple[int, Place]] = {}
+        self._actions: list[Union[_Receive, _Send, _Compute]] = []
+        for action in share.actions:
+            if action.HasField("receive"):
+                received = _Receive(*self._passed(action.receive, share))
+                if received.transfer in self.expected:
+                    raise ShareError(f"a share receives transfer {received.transfer} twice.")
+                self.expected[received.transfer] = received.peer, received.place
+                self._actions.append(received)
+            elif action.HasField("send"):
+                self._actions.append(_Send(*self._passed(action.send, share)))
+            elif action.HasField("compute"):
+                self._actions.append(self._load(action.compute, files, runtime, threads, watch()))
+        self.peers = {a.peer for a in self._actions if not isinstance(a, _Compute)}
+
+    def places(self, specs: Sequence[TensorSpec]) -> list[Place]:
+        """Where the whole of these tensors is. Raises: ShareError: the share does not have one."""
+        by_name = {spec.name: index for index, spec in enumerate(self._specs)}
+        missing = [spec.name for spec in specs if spec.name not in by_name]
+        if missing:
+            raise ShareError(f"a leader's share does not have {', '.join(missing)}.")
+        return [Place.of(Piece(tensor=by_name[spec.name]), self._specs) for spec in specs]
+
+    def require_sound(self, arriving: Sequence[Place], leaving: Sequence[Place]) -> None:
+        """Raises ShareError if something is read, sent or left that is neither there, computed nor received before."""
+        pieces = Pieces()
+        for place in arriving:
+            pieces.add(place, _nothing(place))
+        for action in self._actions:
+            if isinstance(action, _Receive):
+                pieces.add(action.place, _nothing(action.place))
+            elif isinstance(action, _Send):
+                pieces.get(action.place)
+            else:
+                for place in action.inputs:
+                    pieces.get(place)
+                for place in action.outputs:
+                    pieces.add(place, _nothing(place))
+        for place in leaving:
+            pieces.get(place)
+
+    def follow(self, pieces: Pieces, exchange: Exchange) -> ShareWork:
+        """One frame, on the calling thread. Args: pieces: what has arrived; afterwards all that the board has.
+
+        Raises: ComputeError: the runtime refuses the tensors; and what the exchange raises.
+        """
+        work = ShareWork()
+        for action in self._actions:
+            begun_ns = time.perf_counter_ns()
+            if isinstance(action, _Receive):
+                pieces.add(action.place, exchange.receive(action.transfer))
+                work.received_bytes += action.place.n_bytes
+                work.wait_ns += time.perf_counter_ns() - begun_ns
+            elif isinstance(action, _Send):
+                exchange.send(action.peer, action.transfer, pieces.get(action.place))
+                work.sent_bytes += action.place.n_bytes
+                work.send_ns += time.perf_counter_ns() - begun_ns
+            else:
+                values = [pieces.get(place) for place in action.inputs]
+                with action.watched():
+                    outputs = action.runner.run(values)
+                for place, output in zip(action.outputs, outputs):
+                    pieces.add(place, output)
+                work.compute_ns += time.perf_counter_ns() - begun_ns
+                work.invoke_cpu_ns += action.runner.invoke_cpu_ns
+        return work
+
+    def _passed(self, passed: PassedPiece, share: Share) -> tuple[int, int, Place]:
+        if passed.peer == share.member or passed.peer >= share.members:
+            raise ShareError(f"board {share.member} of {share.members} passes a piece to or from {passed.peer}.")
+        return passed.transfer, passed.peer, Place.of(passed.piece, self._specs)
+
+    def _load(
+        self, strip: Strip, files: Mapping[str, Path], runtime: TfliteRuntime, threads: int, watched: Watched
+    ) -> _Compute:
+        runner = Runner(runtime, files[strip.file.sha256], threads)
+        inputs, outputs = (
+            [Place.of(piece, self._specs) for piece in pieces] for pieces in (strip.inputs, strip.outputs)
+        )
+        for what, places, ports in (("reads", inputs, runner.inputs), ("gives", outputs, runner.outputs)):
+            _check(what, places, ports)
+        return _Compute(runner, watched, inputs, outputs)
+
+
+def _check(what: str, places: Sequence[Place], ports: Sequence[Port]) -> None:
+    promised, found = [(p.dtype, p.shape) for p in places], [(p.dtype, p.shape) for p in ports]
+    if promised != found:
+        have, expected = ("; ".join(f"{d.name} {list(shape)}" for d, shape in of) for of in (found, promised))
+        raise ShareError(f"a strip {what} {have}; the manifest says {expected}. They are of different bundles.")
+
+
+def _nothing(place: Place) -> Array:
+    """Of a piece's shape, in no memory."""
+    return np.broadcast_to(np.zeros((), place.dtype), place.shape)

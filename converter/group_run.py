@@ -1,0 +1,77 @@
+"""Runs the shares of a group here, each with what it computed or was sent and nothing else."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bundle.shares import Pieces, ShareProgram
+from converter.errors import ConverterError
+from protos.v1.manifest_pb2 import Partition
+from runtime import TfliteRuntime
+from transport.tensor_spec import Array
+
+_TIMEOUT_S = 600.0
+
+
+class _Passing:
+    """Pieces between threads."""
+
+    def __init__(self) -> None:
+        self._pieces: defaultdict[int, queue.SimpleQueue[Array]] = defaultdict(queue.SimpleQueue)
+        self._lock = threading.Lock()
+
+    def receive(self, transfer: int) -> Array:
+        try:
+            return self._of(transfer).get(timeout=_TIMEOUT_S)
+        except queue.Empty:
+            raise ConverterError(f"nobody sent transfer {transfer} of a group.") from None
+
+    def send(self, _peer: int, transfer: int, values: Array) -> None:
+        self._of(transfer).put(values)
+
+    def _of(self, transfer: int) -> queue.SimpleQueue[Array]:
+        with self._lock:
+            return self._pieces[transfer]
+
+
+def run_group(
+    group: Sequence[Partition],
+    files: Mapping[str, Path],
+    runtime: TfliteRuntime,
+    threads: int,
+    inputs: Sequence[Array],
+) -> list[Array]:
+    """What the leader gives for one frame.
+
+    Args:
+        group: the leader's partition, then the others'. files: by hash. inputs: the partition's, in its order.
+    Raises: ShareError: a share that cannot be followed. ModelLoadError, ComputeError.
+    """
+    programs = [ShareProgram(partition.share, files, runtime, threads) for partition in group]
+    passing, leaders = _Passing(), Pieces()
+    for place, value in zip(programs[0].places(group[0].inputs), inputs):
+        leaders.add(place, value)
+    failures: list[BaseException] = []
+
+    def follow(program: ShareProgram, pieces: Pieces) -> None:
+        try:
+            program.follow(pieces, passing)
+        except BaseException as error:
+            failures.append(error)
+
+    workers = [
+        threading.Thread(target=follow, args=(program, leaders if member == 0 else Pieces()), daemon=True)
+        for member, program in enumerate(programs)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        while worker.is_alive() and not failures:
+            worker.join(0.1)
+    if failures:
+        raise failures[0]
+    return [leaders.get(place) for place in programs[0].places(group[0].outputs)]

@@ -1,0 +1,161 @@
+"""Boards that share a stage: the whole model's bits, alone and inside a chain, and nothing lost when one of them fails."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from bundle import Bundle, Plan, PlannedChain, PlannedStage
+from converter.verification import verify_bundle
+from dispatcher_client import Dispatcher, ReplyReport
+from dispatcher_client.errors import PlacementError
+from examples.local_boards import LocalBoards
+from fleet.errors import BoardError
+from fleet.inventory import Inventory
+from runtime import load_runtime
+from tests.bundles import load_zoo_model, make_bundle
+from tests.credentials import OPERATOR
+from tests.dispatcher_client.test_recovery import Expected
+from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
+from tests.freezing import freeze
+from tests.shared_segments import share_all
+
+_CUT = 9
+
+
+def group_bundle(out: Path, name: str, mode: str, shares: Sequence[float], longest: int = 5) -> Bundle:
+    """A model whole, and shared."""
+    segments = share_all(load_zoo_model(name, mode).graph, shares, longest)
+    return make_bundle(out, name, mode, cut_lists=[[], []], groups=[{}, {0: segments}])
+
+
+def group_plan(bundle: Bundle, *boards: str) -> Plan:
+    return Plan(
+        bundle.manifest.model_name, "latency", (PlannedChain((PlannedStage(boards[0], None, tuple(boards[1:])),)),)
+    )
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return group_bundle(tmp_path_factory.mktemp("group") / "parts", "residual", "float32", (1, 1, 1))
+
+
+@pytest.fixture(scope="module")
+def expected(bundle: Bundle) -> Expected:
+    return Expected(bundle)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "shares"),
+    [
+        ("yolo_neck", "int8", (1, 1, 1)),
+        ("unet", "float32", (3, 2)),
+        ("two_inputs", "int8", (1, 0, 1)),
+        ("mlp", "float32", (1, 2, 1)),
+    ],
+)
+def test_group_gives_the_whole_models_bytes(
+    boards: LocalBoards, tmp_path: Path, name: str, mode: str, shares: Sequence[float]
+) -> None:
+    bundle = group_bundle(tmp_path / "parts", name, mode, shares)
+    assert verify_bundle(bundle, load_runtime()).is_identical
+    plan = group_plan(bundle, *(board.name for board in boards.boards[: len(shares)]))
+    inputs = [random_inputs(bundle, seed) for seed in range(3)]
+    with Dispatcher(bundle, boards.named, plan=plan, credentials=boards.credentials) as chain:
+        assert [named(chain, answer) for answer in chain.stream(inputs * 3)] == [
+            run_whole(bundle, x) for x in inputs
+        ] * 3
+
+
+def test_each_board_of_a_group_says_what_it_did(boards: LocalBoards, bundle: Bundle) -> None:
+    reports: list[ReplyReport] = []
+    names = [board.name for board in boards.boards]
+    with Dispatcher(
+        bundle, boards.named, plan=group_plan(bundle, *names), credentials=boards.credentials, on_reply=reports.append
+    ) as chain:
+        assert chain.route == "board1 + board2 + board3"
+        for seed in range(3):
+            chain.infer(random_inputs(bundle, seed))
+    for report in reports[-3:]:
+        assert [timing.stage_index for timing in report.timings] == [0, 1, 2]
+        assert all(
+            t.compute_ns and t.wait_ns and t.pieces_sent_bytes and t.pieces_received_bytes for t in report.timings
+        )
+        sent, received = (
+            sum(getattr(t, f"pieces_{what}_bytes") for t in report.timings) for what in ("sent", "received")
+        )
+        assert sent == received
+
+
+def test_groups_stand_in_a_chain(boards: LocalBoards, tmp_path: Path) -> None:
+    graph = load_zoo_model("residual", "int8").graph
+    front, back = share_all(graph, (1, 1), 4, 0, _CUT), share_all(graph, (2, 1), 4, _CUT)
+    bundle = make_bundle(
+        tmp_path / "parts", "residual", "int8", cut_lists=[[str(_CUT)]] * 2, groups=[{1: back}, {0: front}]
+    )
+    x = random_inputs(bundle, 0)
+    for stages in (
+        (PlannedStage("board1", _CUT), PlannedStage("board2", None, ("board3",))),
+        (PlannedStage("board3", _CUT, ("board1",)), PlannedStage("board2")),
+    ):
+        plan = Plan(bundle.manifest.model_name, "throughput", (PlannedChain(stages),))
+        with Dispatcher(bundle, boards.named, plan=plan, credentials=boards.credentials) as chain:
+            assert named(chain, chain.infer(x)) == run_whole(bundle, x)
+
+
+def test_two_applications_take_turns_on_a_group(boards: LocalBoards, bundle: Bundle, expected: Expected) -> None:
+    plan = group_plan(bundle, *(board.name for board in boards.boards))
+    with (
+        Dispatcher(bundle, boards.named, plan=plan, credentials=boards.credentials) as one,
+        Dispatcher(bundle, boards.named, plan=plan, credentials=boards.credentials) as other,
+    ):
+        streams = [chain.stream(expected.source(lambda: None, 30)) for chain in (one, other)]
+        for answers in zip(*streams):
+            assert len({str(named(one, answer)) for answer in answers}) == 1
+
+
+def test_group_of_another_size_is_refused(boards: LocalBoards, bundle: Bundle) -> None:
+    plan = group_plan(bundle, "board1", "board2")
+    with pytest.raises(PlacementError, match=r"nowhere for groups of 2 boards.*nowhere, or nowhere for groups of 3"):
+        Dispatcher(bundle, boards.named, plan=plan, credentials=boards.credentials).open()
+
+
+@pytest.mark.parametrize("index", [0, 2])
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
+def test_spare_takes_a_place_in_the_group_and_nothing_is_lost(
+    store_root: Path, bundle: Bundle, expected: Expected, fault: str, index: int
+) -> None:
+    with LocalBoards(4, store_root) as running:
+        process = running.boards[index].process
+        strike: Callable[[], object] = process.kill if fault == "killed" else lambda: freeze(process)
+        inventory = Inventory(tuple(running.named), spares=("board4",))
+        plan = group_plan(bundle, "board1", "board2", "board3")
+        try:
+            with Dispatcher(bundle, inventory, plan=plan, credentials=OPERATOR) as chain:
+                expected.check(chain, expected.source(strike))
+                assert "board4" in chain.route
+                assert f"board{index + 1}" not in chain.route
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+
+def test_boards_that_are_left_share_what_the_lost_one_did(store_root: Path, bundle: Bundle, expected: Expected) -> None:
+    with LocalBoards(3, store_root) as running:
+        plan = group_plan(bundle, "board1", "board2", "board3")
+        with Dispatcher(bundle, running.named, plan=plan, credentials=OPERATOR) as chain:
+            expected.check(chain, expected.source(running.boards[1].process.kill))
+            assert "board2" not in chain.route
+
+
+def test_lost_board_is_named(store_root: Path, bundle: Bundle) -> None:
+    x = random_inputs(bundle, 0)
+    with LocalBoards(3, store_root) as running:
+        plan = group_plan(bundle, "board1", "board2", "board3")
+        with Dispatcher(bundle, running.named, plan=plan, credentials=OPERATOR, recovers=False) as chain:
+            chain.infer(x)
+            running.boards[2].process.kill()
+            with pytest.raises(BoardError, match="board3"):
+                chain.infer(x)
