@@ -125,7 +125,7 @@ def test_stream_that_is_left_early_is_not_computed_to_its_end(store_root: Path, 
             go_on.set()
             assert comes_true(lambda: sum(chain._release.windows.outstanding) == WINDOW)
             before = time.monotonic()
-            answers.close()  # type: ignore[attr-defined]
+            answers.close()
             assert time.monotonic() - before < 1
         assert comes_true(lambda: all_free(chain))
         chain.infer(x)
