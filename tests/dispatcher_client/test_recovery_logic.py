@@ -105,7 +105,7 @@ def board(name: str, memory_mb: int | None = None) -> Board:
 
 
 def placed(names: str, deployment: str = "d", chain_index: int = 0, memory_mb: int | None = None) -> ChainPlacement:
-    splitting = BundleSplitting(deployment, (), tuple(Partition(file=ModelFile(size_bytes=10 * MB)) for _ in names))
+    splitting = BundleSplitting(0, deployment, tuple(Partition(file=ModelFile(size_bytes=10 * MB)) for _ in names))
     stages = (StagePlacement(chain_index, index, board(name, memory_mb)) for index, name in enumerate(names))
     return ChainPlacement(splitting, tuple(stages))
 
@@ -381,7 +381,7 @@ def test_free_memory_of_boards_that_serve_is_known(fleet: Fleet, serve: Serve) -
 
 def test_spare_is_warmed_with_the_heaviest_stages_that_it_has_room_for(fleet: Fleet, serve: Serve) -> None:
     files = [ModelFile(size_bytes=10 * MB, time_s=time_s) for time_s in (1, 3, 2)]
-    splitting = BundleSplitting("d", (), tuple(Partition(file=file) for file in files))
+    splitting = BundleSplitting(0, "d", tuple(Partition(file=file) for file in files))
     placement = ChainPlacement(splitting, tuple(StagePlacement(0, i, board(n)) for i, n in enumerate("abc")))
     served = serve([*map(board, "abc"), board("s", 25), board("s", 25)], placement)
     served.recovery.warm_spares()
