@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from node_service import stage as stage_module
 from node_service.stage import Stage
 from protos.v1.control_plane_pb2 import LoadStageRequest
 
@@ -22,7 +22,7 @@ class TimedStage:
         self.now_ns = 100 * S
         self.during: Callable[[], None] = lambda: None
         self.run_s = 0.01
-        monkeypatch.setattr(stage_module.time, "perf_counter_ns", lambda: self.now_ns)
+        monkeypatch.setattr(time, "perf_counter_ns", lambda: self.now_ns)
         runner: Any = SimpleNamespace(run=self._run, invoke_cpu_ns=0)
         self.stage = Stage(LoadStageRequest(stage_index=1), 0, runner)
 
