@@ -6,7 +6,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from importlib.metadata import version
 from types import TracebackType
@@ -393,7 +393,7 @@ class Dispatcher:
 
     def stream(
         self, frames: Iterable[Values], timeout_s: float | None = None, *, journal: Journal | None = None
-    ) -> Iterator[Answer]:
+    ) -> Generator[Answer, None, None]:
         """Answers to many inputs, overlapped, in order.
 
         Lazy on both sides: an input is taken only when fewer than `window` answers are outstanding or unread; with several

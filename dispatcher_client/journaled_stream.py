@@ -17,7 +17,7 @@ def stream_new(
     run: Callable[[Iterable[Values]], Generator[Answer, None, None]],
     journal: Journal,
     model: Callable[[], JournalModel],
-) -> Iterator[Answer]:
+) -> Generator[Answer, None, None]:
     """The answers that are not in the journal yet, each recorded before it is given.
 
     Args:

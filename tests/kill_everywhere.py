@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def _run(case: KillCase, root: Path) -> None:
             place = root / f"{how}-{count}"
             place.mkdir()
             case.prepare(place)
-            status = _in_child(lambda: (arm(case, count), case.act(place)))  # noqa: B023 - called at once
+            status = _in_child(partial(arm, case, count), partial(case.act, place))
             was_killed = os.WIFSIGNALED(status)
             assert was_killed or os.WEXITSTATUS(status) == 0, f"{how} {count}: the writer failed"
             found = case.look(place)
@@ -101,13 +102,14 @@ def _run(case: KillCase, root: Path) -> None:
             raise AssertionError(f"more than {_MOST} places")
 
 
-def _in_child(run: Callable[[], Any]) -> int:
+def _in_child(*steps: Callable[[], object]) -> int:
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1]
     status = 1
     try:
-        run()
+        for step in steps:
+            step()
         status = 0
     finally:
         os._exit(status)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.report import ReportError, kept_files, render_page
+from benchmarks.rows import FlatRow
 
 _DOCS = Path(__file__).parents[2] / "docs"
 
@@ -26,7 +27,7 @@ def test_page_names_the_machine() -> None:
 
 
 def test_rows_of_other_benchmarks_have_a_table_of_their_own() -> None:
-    rows = [{"benchmark": "splitting", "case": "one", "time_s": 1.23456, "parts": None}]
+    rows: list[FlatRow] = [{"benchmark": "splitting", "case": "one", "time_s": 1.23456, "parts": None}]
     page = render_page({"splitting.json": rows})
     assert "## splitting\n\n| case | time_s |\n| --- | --- |\n| one | 1.235 |\n" in page
     assert "[splitting.json](performance/splitting.json)" in page

@@ -38,7 +38,7 @@ def look(place: Path) -> str:
 
 
 def write_in_two_steps(place: Path) -> None:
-    bundle.building.exchange = lambda first, second: False  # type: ignore[assignment]  # in a process of its own
+    bundle.building.exchange = lambda first, second: False  # in a process of its own
     write(place, "new")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -99,8 +101,8 @@ def test_swap_says_so_when_the_system_has_none(
             if number is not None:
                 self.renameat2 = lambda *arguments: -1
 
-    monkeypatch.setattr(bundle.building.ctypes, "CDLL", Library)
-    monkeypatch.setattr(bundle.building.ctypes, "get_errno", lambda: number)
+    monkeypatch.setattr(ctypes, "CDLL", Library)
+    monkeypatch.setattr(ctypes, "get_errno", lambda: number)
     assert not exchange(tmp_path / "a", tmp_path / "b")
 
 
@@ -108,7 +110,7 @@ def test_writer_goes_on_where_directories_cannot_be_locked(tmp_path: Path, monke
     def refuse(descriptor: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(bundle.building.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     (tmp_path / ".parts.boardline-killed").mkdir()
     kill_cases.write(tmp_path, "new")
     assert kill_cases.look(tmp_path) == "new"

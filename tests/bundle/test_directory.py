@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,7 +166,8 @@ def test_sample_is_refused_when_damaged(bundle_copy: Bundle, damage: bytes) -> N
 
 def test_sample_with_pickled_objects_is_refused(bundle_copy: Bundle) -> None:
     sample = bundle_copy.path / bundle_copy.manifest.sample.path
-    np.savez(sample, **{"input:image": np.array([{"code": 1}], object)})
+    pickled: dict[str, Any] = {"input:image": np.array([{"code": 1}], object)}
+    np.savez(sample, **pickled)
     bundle_copy.manifest.sample.sha256 = hashlib.sha256(sample.read_bytes()).hexdigest()
     with pytest.raises(BundleError, match="is not a sample"):
         bundle_copy.load_sample()

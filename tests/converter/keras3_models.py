@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -101,7 +102,7 @@ def save_values(model: keras.Model, path: Path) -> None:
     data = np.random.default_rng(1).normal(size=(1, *model.input_shape[1:])).astype("float32")
     inner = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
     values = keras.Model(model.inputs, [layer.output for layer in inner])(data, training=False)
-    arrays = {layer.name: np.asarray(value) for layer, value in zip(inner, values)}
+    arrays: dict[str, Any] = {layer.name: np.asarray(value) for layer, value in zip(inner, values)}
     np.savez(path, input=data, **arrays)
 
 

@@ -24,7 +24,7 @@ def test_images_come_in_path_order_resized_and_as_float32(tmp_path: Path) -> Non
     paint(tmp_path / "sub" / "c.png", (0, 0, 0))
     (tmp_path / "notes.txt").write_text("not an image")
     rows = load_images(tmp_path, (4, 6, 3), 10, PIXELS)
-    assert (rows.shape, rows.dtype) == ((3, 4, 6, 3), np.float32)
+    assert (rows.shape, rows.dtype) == ((3, 4, 6, 3), np.dtype(np.float32))
     assert rows[0, 0, 0].tolist() == [255, 255, 255]
     assert rows[1, 3, 5].tolist() == [0, 128, 255]
     assert rows[2].max() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from converter.measurement import measure_operators, median_run_s
 from converter.sample import make_sample
 from converter.split_model import LoadedModel
 from partitioning import Graph, InfeasibleSplitError, list_cuts
-from runtime import load_runtime
+from runtime import Runner, load_runtime
 from tests.bundles import ignore_progress, load_zoo_model
 from tests.partitioning.sample_models import accumulator
 
@@ -47,7 +48,7 @@ def test_median_is_of_up_to_five_runs_within_the_budget(
     monkeypatch: pytest.MonkeyPatch, durations_s: list[float], runs: int, median_s: float
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr(measurement.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     runner = TimedRunner(clock, durations_s)
     assert median_run_s(runner, []) == pytest.approx(median_s)  # type: ignore[arg-type]
     assert runner.runs == runs
@@ -68,16 +69,16 @@ def test_every_operator_has_a_time(name: str, mode: str) -> None:
 
 def test_operators_are_measured_on_the_data_inside_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The values that reach the last operator are those of the whole model, so its output is the answer."""
-    answers = []
-    median = measurement.median_run_s
-    monkeypatch.setattr(
-        measurement,
-        "median_run_s",
-        lambda runner, values: (answers.append(runner.run(values)), median(runner, values))[1],
-    )
+    answers: list[list[np.ndarray]] = []
+
+    def noted(runner: Runner, values: list[np.ndarray]) -> float:
+        answers.append(runner.run(values))
+        return median_run_s(runner, values)
+
+    monkeypatch.setattr(measurement, "median_run_s", noted)
     model = load_zoo_model("chain", "int8")
     measure(model, 1)
-    whole = measurement.Runner(RUNTIME, model.data)
+    whole = Runner(RUNTIME, model.data)
     (expected,) = whole.run(list(make_sample(model.graph, None).values()))
     assert np.array_equal(answers[-1][0], expected)
     assert len(np.unique(expected)) > 1

@@ -8,11 +8,19 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from dispatcher_client.deadlines import Deadline
 from dispatcher_client.errors import ChainClosedError, DispatcherError
+from dispatcher_client.lane import Lane
 from transport.tensor_spec import Array
 
 Answer = Any
+
+
+def post(lane: Lane, value: int, timeout_s: float = 60, **how: Any) -> Future[Answer]:
+    """A request that a fake chain answers with `[value]`."""
+    return lane.post([np.array(value)], Deadline.after(timeout_s), **how)
 
 
 class FakeChain:

@@ -17,6 +17,7 @@ from dispatcher_client import (
     ReplyReport,
 )
 from dispatcher_client.status import read_status
+from dispatcher_client.values import Answer
 from fleet.event_loop import run_in_loop
 from tests.credentials import OPERATOR
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
@@ -68,7 +69,7 @@ class Load:
         wanted = sum(self.by_version.values()) + n_more
         assert comes_true(lambda: sum(self.by_version.values()) >= wanted or bool(self.errors))
 
-    def _run(self, answers: Callable[[], Iterator[object]]) -> None:
+    def _run(self, answers: Callable[[], Iterator[Answer]]) -> None:
         mine: Counter[str] = Counter()
         self.answered.append(mine)
         try:

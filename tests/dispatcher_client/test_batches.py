@@ -145,7 +145,7 @@ def test_stream_takes_a_window_of_whole_frames(boards: LocalBoards, batched: Bun
         for read in range(1, 30):
             next(stream)  # with a longer wait than any test, frames leave only because they are full
             assert taken <= read + 2 * BATCH
-        stream.close()  # type: ignore[attr-defined]
+        stream.close()
 
 
 def test_close_sends_what_waits_for_a_batch_to_fill(

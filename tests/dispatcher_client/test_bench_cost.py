@@ -132,7 +132,8 @@ def test_whole_model_on_one_board_for_comparison(
 def test_watts_are_seen_by_top(running_counter: RunningCounter, running: LocalBoards) -> None:
     async def watched_watts() -> list[float]:
         """Over so long that it matters little when the service, and the thread that counts, had a core."""
-        watch, found = FleetWatch(running.named, OPERATOR, 5.0), []
+        watch = FleetWatch(running.named, OPERATOR, 5.0)
+        found: list[float] = []
         try:
             before, began_s = await watch.look(), time.monotonic()
             while not found or time.monotonic() < began_s + WATCHED_S:

@@ -18,6 +18,7 @@ import pytest
 from bundle import Bundle
 from dispatcher_client import Dispatcher
 from dispatcher_client.errors import ReplyTimeoutError
+from dispatcher_client.lane import Lane
 from examples.local_boards import LocalBoard, LocalBoards
 from protos.v1 import control_plane_pb2 as control
 from tests.dispatcher_client.whole_model import random_inputs
@@ -125,7 +126,7 @@ def test_stream_that_is_left_early_is_not_computed_to_its_end(store_root: Path, 
             go_on.set()
             assert comes_true(lambda: sum(chain._release.windows.outstanding) == WINDOW)
             before = time.monotonic()
-            answers.close()  # type: ignore[attr-defined]
+            answers.close()
             assert time.monotonic() - before < 1
         assert comes_true(lambda: all_free(chain))
         chain.infer(x)
@@ -174,6 +175,7 @@ def test_requests_that_wait_while_a_chain_is_mended_are_dropped_when_they_are_ca
             freeze(board.process)
         answers = [chain.submit(x) for _ in range(4)]
         (lane,) = chain._release.service._group._chains  # type: ignore[union-attr]
+        assert isinstance(lane, Lane)
         assert comes_true(lambda: len(lane._waiting) == 4)
         for answer in answers:
             assert answer.cancel()

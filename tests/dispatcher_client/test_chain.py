@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dispatcher_client import chain as chain_module
@@ -17,16 +18,16 @@ from dispatcher_client.deadlines import Deadline
 from dispatcher_client.errors import ChainClosedError, ReplyTimeoutError
 from fleet.errors import BoardUnavailableError, FrameDroppedError
 from fleet.inventory import Board
-from protos.v1.data_plane_pb2 import Error, Header, TensorHeader
+from protos.v1.data_plane_pb2 import Error, Header
 from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM
 from transport.codec_setting import RAW
 from transport.errors import StreamBrokenError
-from transport.frame import EncodedTensor, frame_parts, unpack_frame
+from transport.frame import frame_parts, unpack_frame
 from transport.message_stream import MessageStream, StreamLimits, StreamListener
 
 LIMITS = StreamLimits(2**24)
-BIG = [EncodedTensor(TensorHeader(), bytes(10**6))]
+BIG = [np.zeros(10**6, np.uint8)]
 
 
 def opens(stream: MessageStream, *, cancels: bool = True) -> None:
@@ -73,7 +74,8 @@ def chain_to(behave: Callable[[MessageStream], None]) -> Iterator[Chain]:
 
 
 def test_chain_that_is_closed_while_it_opens_leaves_nothing_open() -> None:
-    asked, answer, outcomes = threading.Event(), threading.Event(), []
+    asked, answer = threading.Event(), threading.Event()
+    outcomes: list[list[str] | BoardUnavailableError] = []
 
     def slow(stream: MessageStream) -> None:
         assert stream.receive(5)

@@ -6,6 +6,8 @@ import queue
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ from dispatcher_client import (
 from dispatcher_client.chain import Chain
 from dispatcher_client.placement import place_in_order
 from dispatcher_client.status import read_status, undeploy_everywhere
+from dispatcher_client.values import Answer
 from examples.local_boards import LocalBoard, LocalBoards
 from fleet.event_loop import run_in_loop
 from runtime import load_runtime
@@ -228,14 +231,14 @@ def test_call_that_waits_is_refused_in_a_callback(boards: LocalBoards, zoo_bundl
     raised: queue.Queue[BaseException] = queue.Queue()
     with Dispatcher(bundle, boards.named) as chain:
 
-        def call(what: Callable[[], object]) -> None:
+        def call(what: Callable[[], object], done: Future[Answer]) -> None:
             try:
                 what()
             except CallbackError as error:
                 raised.put(error)
 
         for what in (lambda: chain.infer(x), lambda: chain.submit(x), chain.open, chain.close):
-            chain.submit(x).add_done_callback(lambda done, what=what: call(what))
+            chain.submit(x).add_done_callback(partial(call, what))
             assert "called from a callback" in str(raised.get(timeout=TIMEOUT_S))
         chain.infer(x)
 

@@ -19,6 +19,7 @@ import pytest
 from dispatcher_client import Journal, JournalError, OptionError
 from dispatcher_client.journal import FORMAT_VERSION, JournalModel
 from protos.v1.manifest_pb2 import Manifest, ModelFile
+from tests.dispatcher_client.whole_model import single
 
 MODEL = JournalModel("digits", "a" * 64)
 OTHER = JournalModel("digits", "b" * 64)
@@ -35,7 +36,7 @@ def fill(path: Path, count: int, start: int = 0, **options: float) -> None:
 
 
 def first_numbers(journal: Journal, start: int = 0) -> list[int]:
-    return [int(a[0]) for a in journal.answers(start)]  # type: ignore[call-overload]
+    return [int(single(a)[0]) for a in journal.answers(start)]
 
 
 def read_all(path: Path) -> tuple[object, ...]:

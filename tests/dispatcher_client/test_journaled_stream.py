@@ -63,7 +63,7 @@ def test_stream_goes_on_after_what_is_recorded(journal: Journal) -> None:
     chain = Doubling()
     answers = stream_new(INPUTS, chain, journal, lambda: MODEL)
     assert numbers([next(answers), next(answers)]) == [0, 2]
-    answers.close()  # type: ignore[attr-defined]
+    answers.close()
     assert chain.is_closed
     again = Doubling()
     assert numbers(stream_new(iter(INPUTS), again, journal, lambda: MODEL)) == [4, 6, 8, 10]

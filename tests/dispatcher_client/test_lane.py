@@ -5,13 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
-import numpy as np
 import pytest
 
-from dispatcher_client.deadlines import Deadline
 from dispatcher_client.errors import ChainClosedError, DispatcherError, ReplyTimeoutError
 from dispatcher_client.incidents import Incident, Incidents
 from dispatcher_client.lane import MOST_ATTEMPTS, TRANSITIONS, Lane, LaneEvent, LaneState
@@ -24,7 +21,7 @@ from fleet.errors import (
     FrameDroppedError,
 )
 from fleet.event_loop import run_in_loop
-from tests.dispatcher_client.fake_chain import FakeChain
+from tests.dispatcher_client.fake_chain import FakeChain, post
 from tests.transport.message_stream.by_hand import comes_true
 
 GONE = BoardUnavailableError("b", "is gone")
@@ -41,15 +38,14 @@ class Lanes:
 
     def lane(self, chain: FakeChain) -> Lane:
         return Lane(
-            chain, lambda lane, broken, error: self.breaks.append((lane, error)), self.elsewhere, self.incidents
-        )  # type: ignore[arg-type]
+            chain,  # type: ignore[arg-type]
+            lambda lane, broken, error: self.breaks.append((lane, error)),
+            self.elsewhere,
+            self.incidents,
+        )
 
     def elsewhere(self, lane: Lane) -> Lane | None:
         return next((other for other in self.lanes if other is not lane and other.state is LaneState.OPEN), None)
-
-
-def post(lane: Lane, value: int, timeout_s: float = 60, **how: Any) -> Future[Any]:
-    return lane.post([np.array(value)], Deadline.after(timeout_s), **how)
 
 
 def no_thread(name: str) -> Callable[[], bool]:
@@ -249,13 +245,14 @@ def test_chain_that_broke_before_it_is_taken_up_is_told_at_once() -> None:
 
 
 def test_closed_lane_gives_a_chain_back_and_takes_nothing() -> None:
-    chain, late = FakeChain(), FakeChain()
+    chain = FakeChain()
+    late: Any = FakeChain()
     (lane,) = Lanes(chain).lanes
     lost = post(lane, 0)
     run_in_loop(lane.close())
     run_in_loop(lane.close())
     assert chain.closed.is_set()
-    assert lane.resume(late) is late  # type: ignore[comparison-overlap,arg-type]
+    assert lane.resume(late) is late
     lane.give_up(GONE)
     for request in (lost, post(lane, 1)):
         with pytest.raises(ChainClosedError):

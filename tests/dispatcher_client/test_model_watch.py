@@ -113,7 +113,7 @@ def test_version_is_tried_again_after_a_boards_failure_later_each_time(tmp_path:
     shutil.copytree(one.path, tmp_path / "1")
     watched = Watched(tmp_path)
     watched.error = BoardUnavailableError("pi1", "is gone")
-    tried_s = []
+    tried_s: list[float] = []
     for second in range(40):
         watched.now_s = second
         watched.look(2)
@@ -139,7 +139,8 @@ def test_defect_in_a_look_does_not_end_the_watch(tmp_path: Path, one: Bundle, ca
 def test_application_goes_over_to_the_versions_that_appear(
     store_root: Path, tmp_path: Path, one: Bundle, two: Bundle
 ) -> None:
-    models, events = tmp_path / "models", []
+    models = tmp_path / "models"
+    events: list[WatchEvent] = []
     shutil.copytree(one.path, models / "1")
     x = random_inputs(one, 0)
     old, new = run_whole(one, x), run_whole(two, x)

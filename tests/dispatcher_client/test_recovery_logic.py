@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from bundle import BundleSplitting
 from dispatcher_client import recovery as recovery_module
-from dispatcher_client.deadlines import Deadline
 from dispatcher_client.errors import DispatcherError
 from dispatcher_client.incidents import Incident, Incidents
 from dispatcher_client.lane import Lane, LaneState
@@ -24,7 +22,7 @@ from fleet.errors import BoardDefectError, BoardRefusedError, BoardUnavailableEr
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Board
 from protos.v1.manifest_pb2 import ModelFile, Partition, RuntimeIdentity
-from tests.dispatcher_client.fake_chain import FakeChain
+from tests.dispatcher_client.fake_chain import FakeChain, post
 from tests.transport.message_stream.by_hand import comes_true
 from transport.address import Address
 
@@ -105,7 +103,7 @@ def board(name: str, memory_mb: int | None = None) -> Board:
 
 
 def placed(names: str, deployment: str = "d", chain_index: int = 0, memory_mb: int | None = None) -> ChainPlacement:
-    splitting = BundleSplitting(deployment, (), tuple(Partition(file=ModelFile(size_bytes=10 * MB)) for _ in names))
+    splitting = BundleSplitting(0, deployment, tuple(Partition(file=ModelFile(size_bytes=10 * MB)) for _ in names))
     stages = (StagePlacement(chain_index, index, board(name, memory_mb)) for index, name in enumerate(names))
     return ChainPlacement(splitting, tuple(stages))
 
@@ -172,7 +170,7 @@ def test_chain_that_breaks_before_the_recovery_starts_is_mended(fleet: Fleet, se
     settings = RecoverySettings(credentials=None, open_timeout_s=5)
     recovery = Recovery(None, [board("a"), board("s")], fleet.make_chain, settings)  # type: ignore[arg-type]
     (lane,) = recovery.serve([placed("a")])
-    request = lane.post([np.array(1)], Deadline.after(60))
+    request = post(lane, 1)
     fleet.silent.add("a")
     fleet.chains[0].break_(gone("a"))
     recovery.start()
@@ -221,7 +219,7 @@ def test_error_that_names_no_board_is_tried_once_more_and_no_oftener(
     fleet: Fleet, serve: Serve, error: DispatcherError
 ) -> None:
     (lane,) = serve("ab", placed("ab")).lanes
-    request = lane.post([np.array(1)], Deadline.after(60))
+    request = post(lane, 1)
     fleet.refuses["b"] = error
     fleet.chains[0].break_(error)
     with pytest.raises(type(error)):
@@ -234,7 +232,7 @@ def test_error_that_names_no_board_is_tried_once_more_and_no_oftener(
 
 def test_only_board_that_answers_at_once_is_tried_again_before_its_proof(fleet: Fleet, serve: Serve) -> None:
     (lane,) = serve("a", placed("a")).lanes
-    request = lane.post([np.array(1)], Deadline.after(60))
+    request = post(lane, 1)
     fleet.chains[0].break_(gone("a"))
     assert goes_on(lane, "a")
     assert comes_true(lambda: fleet.chains[1].outstanding == [1])
@@ -254,7 +252,7 @@ def test_what_is_sent_right_after_such_a_try_waits_for_the_next(fleet: Fleet, se
     (lane,) = serve("a", placed("a")).lanes
     fleet.chains[-1].break_(gone("a"))
     assert goes_on(lane, "a")
-    request = lane.post([np.array(1)], Deadline.after(60))
+    request = post(lane, 1)
     fleet.chains[-1].break_(gone("a"))
     assert goes_on(lane, "a")
     assert comes_true(lambda: fleet.chains[-1].outstanding == [1])
@@ -265,7 +263,7 @@ def test_what_is_sent_right_after_such_a_try_waits_for_the_next(fleet: Fleet, se
 def test_only_board_that_is_restarted_is_waited_for(fleet: Fleet, serve: Serve) -> None:
     served = serve("a", placed("a"))
     (lane,) = served.lanes
-    request = lane.post([np.array(1)], Deadline.after(60))
+    request = post(lane, 1)
     fleet.silent.add("a")
     fleet.chains[0].break_(gone("a"))
     asked = fleet.asked
@@ -281,7 +279,7 @@ def test_only_board_that_is_restarted_is_waited_for(fleet: Fleet, serve: Serve) 
 
 def test_board_that_does_not_come_back_is_waited_for_so_long_and_no_longer(fleet: Fleet, serve: Serve) -> None:
     (lane,) = serve("a", placed("a"), timeout_s=8).lanes  # by its clock: one second
-    request = lane.post([np.array(1)], Deadline.after(60))
+    request = post(lane, 1)
     fleet.silent.add("a")
     began_s = time.monotonic()
     fleet.chains[0].break_(gone("a"))
@@ -289,7 +287,7 @@ def test_board_that_does_not_come_back_is_waited_for_so_long_and_no_longer(fleet
         request.result(SOON_S)
     assert time.monotonic() - began_s >= 1
     with pytest.raises(BoardUnavailableError, match="is gone"):
-        lane.post([np.array(1)], Deadline.after(60)).result(0.5)
+        post(lane, 1).result(0.5)
     fleet.silent.clear()
     assert goes_on(lane, "a")
 
@@ -350,7 +348,7 @@ def test_break_does_not_wait_for_a_spare_that_is_being_warmed(fleet: Fleet, serv
 
 def test_requests_go_to_the_chain_beside_when_there_is_no_spare(fleet: Fleet, serve: Serve) -> None:
     lane, other = serve("ab", placed("a"), placed("b", "e", 1), timeout_s=2).lanes
-    requests = [lane.post([np.array(value)], Deadline.after(60)) for value in range(4)]
+    requests = [post(lane, value) for value in range(4)]
     fleet.silent.add("a")
     fleet.chains[0].break_(gone("a"))
     assert comes_true(lambda: len(fleet.chains[1].outstanding) == 4)
@@ -381,7 +379,7 @@ def test_free_memory_of_boards_that_serve_is_known(fleet: Fleet, serve: Serve) -
 
 def test_spare_is_warmed_with_the_heaviest_stages_that_it_has_room_for(fleet: Fleet, serve: Serve) -> None:
     files = [ModelFile(size_bytes=10 * MB, time_s=time_s) for time_s in (1, 3, 2)]
-    splitting = BundleSplitting("d", (), tuple(Partition(file=file) for file in files))
+    splitting = BundleSplitting(0, "d", tuple(Partition(file=file) for file in files))
     placement = ChainPlacement(splitting, tuple(StagePlacement(0, i, board(n)) for i, n in enumerate("abc")))
     served = serve([*map(board, "abc"), board("s", 25), board("s", 25)], placement)
     served.recovery.warm_spares()
@@ -390,7 +388,7 @@ def test_spare_is_warmed_with_the_heaviest_stages_that_it_has_room_for(fleet: Fl
 
 def test_defect_ends_what_waits(fleet: Fleet, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     (lane,) = serve("as", placed("a")).lanes
-    request = lane.post([np.array(1)], Deadline.after(60), stays=True)
+    request = post(lane, 1, stays=True)
     monkeypatch.setattr(recovery_module, "find_remedy", lambda *what: 1 // 0)
     fleet.silent.add("a")
     fleet.chains[0].break_(gone("a"))
@@ -404,7 +402,8 @@ def test_break_that_another_chain_has_overtaken_only_closes_the_broken_one(fleet
     overtaken = fleet.make_chain(placed("s"))
     served.recovery._broke(lane, overtaken, gone("s"))  # type: ignore[arg-type]
     assert overtaken.closed.wait(SOON_S)
-    assert (lane.state, lane.chain) == (LaneState.OPEN, fleet.chains[0])
+    in_use: Any = lane.chain
+    assert (lane.state, in_use) == (LaneState.OPEN, fleet.chains[0])
 
 
 def test_spare_that_cannot_be_warmed_is_used_once_it_has_proved_well(fleet: Fleet, serve: Serve) -> None:
@@ -437,7 +436,12 @@ def test_lane_that_is_closed_while_it_is_mended_takes_no_chain(fleet: Fleet, ser
     (lane,) = serve("as", placed("a")).lanes
     make, closed = fleet.make_chain, threading.Event()
     fleet.silent.add("a")
-    lane_closes = threading.Thread(target=lambda: (run_in_loop(lane.close()), closed.set()))
+
+    def close() -> None:
+        run_in_loop(lane.close())
+        closed.set()
+
+    lane_closes = threading.Thread(target=close)
     fleet_spare_opens: list[FakeChain] = []
 
     def closes_meanwhile(placement: ChainPlacement) -> FakeChain:

@@ -24,7 +24,7 @@ def board(name: str) -> Board:
 
 def chain(names: Sequence[str], times_s: Sequence[float], mb: float = 10) -> ChainPlacement:
     files = [ModelFile(size_bytes=int(mb * MB), time_s=t) for t in times_s]
-    splitting = BundleSplitting("model", (), tuple(Partition(file=file) for file in files))
+    splitting = BundleSplitting(0, "model", tuple(Partition(file=file) for file in files))
     return ChainPlacement(splitting, tuple(StagePlacement(0, index, board(n)) for index, n in enumerate(names)))
 
 

@@ -39,7 +39,7 @@ def test_stream_of_single_inputs_resumes_when_they_share_frames(
     with Dispatcher(bundle, boards.named) as chain, Journal(tmp_path / "journal") as journal:
         first = chain.stream(singles, journal=journal)
         next(first)
-        first.close()  # type: ignore[attr-defined]
+        first.close()
         assert len(journal) == 1
         assert len(list(chain.stream(singles, journal=journal))) == 3
         parts = [named(chain, answer) for answer in journal]

@@ -29,7 +29,7 @@ from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory
 from tests.credentials import OPERATOR
 from tests.dispatcher_client.load import Load, loaded, refused, under_load
-from tests.dispatcher_client.whole_model import named, random_inputs, run_whole, with_a_wrong_answer
+from tests.dispatcher_client.whole_model import named, random_inputs, run_whole, single, with_a_wrong_answer
 from tests.node_service.stubs import TIMEOUT_S
 
 MakeBundle = Callable[..., Bundle]
@@ -211,10 +211,10 @@ def test_batches_that_are_being_gathered_go_to_the_version_that_they_came_for(
             later = chain.submit(sample[:1])
             chain.close()
         with Dispatcher(older, running.named) as chain:
-            assert np.array_equal(waiting.result(0), chain.infer(sample[:1]))
+            assert np.array_equal(single(waiting.result(0)), single(chain.infer(sample[:1])))
         with Dispatcher(newer, running.named) as chain:
-            assert np.array_equal(later.result(0), chain.infer(sample[:1]))
-        assert not np.array_equal(waiting.result(0), later.result(0))
+            assert np.array_equal(single(later.result(0)), single(chain.infer(sample[:1])))
+        assert not np.array_equal(single(waiting.result(0)), single(later.result(0)))
 
 
 def test_board_that_is_gone_and_not_needed_does_not_keep_a_version_from_serving(

@@ -56,7 +56,7 @@ def test_requests_are_spread_evenly_and_never_beyond_a_window(sizes: list[int], 
     slots: list[Slot] = []
     for _ in range(40):
         before = windows.outstanding
-        if slots and data.draw(st.booleans()):
+        if len(slots) > 0 and data.draw(st.booleans()):
             windows.give_back(slots.pop(data.draw(st.integers(0, len(slots) - 1))), answered=data.draw(st.booleans()))
             continue
         slot = take(windows)

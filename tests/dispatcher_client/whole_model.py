@@ -11,6 +11,7 @@ import numpy as np
 from bundle import Bundle, open_bundle
 from bundle.manifest import render_manifest
 from dispatcher_client import Dispatcher
+from dispatcher_client.values import Answer
 from runtime import Runner, load_runtime
 
 
@@ -30,7 +31,13 @@ def run_whole(bundle: Bundle, inputs: dict[str, np.ndarray]) -> dict[str, bytes]
     return {t.alias or t.name: by_name[t.name].tobytes() for t in manifest.outputs}
 
 
-def named(chain: Dispatcher, answer: object) -> dict[str, bytes]:
+def single(answer: Answer) -> np.ndarray:
+    """The answer of a model that has one output."""
+    assert isinstance(answer, np.ndarray)
+    return answer
+
+
+def named(chain: Dispatcher, answer: Answer) -> dict[str, bytes]:
     """An answer's bytes by public name, whether the model has one output or several."""
     answers = answer if isinstance(answer, dict) else {chain.manifest.outputs[0].alias: answer}
     return {name: array.tobytes() for name, array in answers.items()}

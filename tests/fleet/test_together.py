@@ -33,7 +33,8 @@ class Worker:
 def test_results_come_in_order_whoever_is_first() -> None:
     async def run() -> list[int]:
         workers = [Worker(n) for n in (1, 2, 3)]
-        asyncio.get_running_loop().call_soon(lambda: [w.go.set() for w in reversed(workers)])
+        for worker in reversed(workers):
+            asyncio.get_running_loop().call_soon(worker.go.set)
         return await together(w.work() for w in workers)
 
     assert asyncio.run(run()) == [1, 2, 3]

@@ -89,5 +89,5 @@ def arcs(target: Target, run: Run, data: bytes) -> set[_Arc]:
             run(data)
     finally:
         sys.settrace(usual)
-        threading.settrace(usual)  # type: ignore[arg-type]  # None is what it takes, whatever its stub says
+        threading.settrace(usual)
     return found

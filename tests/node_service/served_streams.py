@@ -35,6 +35,9 @@ class Doubling:
     """A stage that gives back the tensors it gets, once it may."""
 
     stage_index = 0
+    leaving_dtypes = (np.dtype(np.uint8),)
+    threads = 1
+    most_message_bytes: int | None = None
 
     def __init__(self) -> None:
         self.may_go = threading.Event()

@@ -43,7 +43,7 @@ def frames_to(address: str) -> Iterator[grpc.Channel]:
 
 
 def control_stub(channel: grpc.Channel) -> control_plane_pb2_grpc.ControlPlaneStub:
-    return control_plane_pb2_grpc.ControlPlaneStub(channel)  # type: ignore[no-untyped-call]
+    return control_plane_pb2_grpc.ControlPlaneStub(channel)
 
 
 def exchange(channel: grpc.Channel, messages: Iterable[bytes]) -> list[Frame]:

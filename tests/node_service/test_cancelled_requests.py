@@ -19,7 +19,8 @@ def test_request_is_taken_once_and_others_never() -> None:
 def test_whatever_is_added_the_last_ones_are_known_and_no_more_are_kept() -> None:
     generator = random.Random(5)
     for _ in range(50):
-        cancelled, model, request_id = CancelledRequests(), [], 0
+        cancelled, request_id = CancelledRequests(), 0
+        model: list[int] = []
         for _ in range(generator.randrange(1, 20)):
             ids = []
             for _ in range(generator.choice([1, 10, 700, 3000])):

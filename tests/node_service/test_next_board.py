@@ -193,7 +193,8 @@ def test_board_that_takes_no_frames_is_given_up(monkeypatch: pytest.MonkeyPatch)
     with next_board(answers(OPENED, takes_nothing)) as hop:
         hop.open(OPENING)
         hop.send([bytes(2**20)])  # beyond the window: it stays on its way
-        for attempt in (lambda: hop.send([b"x"]), hop.finish):
+        attempts: list[Callable[[], object]] = [lambda: hop.send([b"x"]), hop.finish]
+        for attempt in attempts:
             with pytest.raises(PeerUnavailableError, match=r"broke the stream: it took no message within 0\.1 s"):
                 attempt()
 

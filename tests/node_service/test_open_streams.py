@@ -44,5 +44,6 @@ def test_stream_that_comes_while_the_board_drains_hears_of_it() -> None:
     with streams.registered(before):  # type: ignore[arg-type]
         streams.drain()
         with streams.registered(after):  # type: ignore[arg-type]
-            assert set(streams) == {before, after}
+            everyone: set[object] = set(streams)
+            assert everyone == {before, after}
     assert (before.heard, after.heard, list(streams)) == (["drain"], ["drain"], [])

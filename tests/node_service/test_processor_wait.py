@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from node_service import processor_wait
 from node_service.processor_wait import ProcessorWait
 
 CGROUP_V1 = {
@@ -39,7 +38,7 @@ def schedstat(thread: int, delay_s: float) -> dict[str, str]:
 def cpu_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The processor time that the process has used, for the test to set."""
     used = [1.0]
-    monkeypatch.setattr(processor_wait.time, "process_time", lambda: used[0])
+    monkeypatch.setattr(time, "process_time", lambda: used[0])
     return used
 
 

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -42,6 +42,7 @@ MEASURED = {
 # Gives one answer to all requests, after doing something.
 CHILD = "import sys\nfor line in sys.stdin:\n    {do}\n    print({answer!r}, flush=True)"
 RUNTIME = TfliteRuntime("tflite-runtime", "2.14.0", None)
+_Found = TypeVar("_Found")
 
 
 def header(**fields: Any) -> ProfileHeader:
@@ -61,8 +62,8 @@ class Bench:
         self._worker = [sys.executable, "-c", CHILD.format(do=do, answer=json.dumps(answer))]
         self._frames = iter((10, 10 + frames))
 
-    def run(self, test: Callable[[Profiler], Awaitable[Any]]) -> Any:
-        async def run() -> Any:
+    def run(self, test: Callable[[Profiler], Awaitable[_Found]]) -> _Found:
+        async def run() -> _Found:
             config = NodeConfig(Address("127.0.0.1", 0), self.directory / "store", "pi1", threads=3)
             store = Store(config.store)
             cache = ProfileCache(config.store / "profiles", Configuration("pi1", "machine", RUNTIME.identity))

@@ -63,7 +63,7 @@ def test_timing_stops_when_the_mean_is_known_well_enough() -> None:
     run = PretendedRuns(repeat(0.1))
     times = time_runs(run, 0.1, 0.02, 100, run.clocks)
     assert times.runs == 10
-    assert (times.run_s, times.median_run_s) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert (times.run_s, times.median_run_s) == pytest.approx((0.1, 0.1))
     assert times.run_half_width_s == pytest.approx(0)
     assert times.run_cpu_s == pytest.approx(0.2)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from node_service import store as store_module
 from node_service.errors import BadRequestError, StoreError
 from node_service.store import Store
 from protos.v1.control_plane_pb2 import LoadStageRequest
@@ -148,7 +148,7 @@ def test_upload_is_refused_before_the_disk_would_be_too_full_for_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = 3 * len(DATA) + 500
-    monkeypatch.setattr(store_module.shutil, "disk_usage", lambda path: SimpleNamespace(total=10**9, free=free))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=10**9, free=free))
     store = Store(tmp_path, reserve_bytes=1000)
     other = hashlib.sha256(b"other").hexdigest()
     with store.receive(other, 2 * len(DATA)):  # what was promised to one upload is not given to another
@@ -165,7 +165,7 @@ def test_upload_is_refused_before_the_disk_would_be_too_full_for_others(
 
 def test_reserve_is_no_more_than_a_twentieth_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = SimpleNamespace(total=20 * len(DATA), free=2 * len(DATA))
-    monkeypatch.setattr(store_module.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     put(Store(tmp_path, reserve_bytes=2**40))
 
 

@@ -49,9 +49,9 @@ def test_child_is_started_once_and_ended() -> None:
     async def test(worker: WorkerProcess) -> None:
         first, second = await ask(worker), await ask(worker)
         assert first == second
-        assert worker.is_running
+        was_running = worker.is_running
         await worker.close()
-        assert not worker.is_running
+        assert (was_running, worker.is_running) == (True, False)
         await asyncio.wait_for(ended(first["pid"]), TIMEOUT_S)
         assert (await ask(worker))["pid"] != first["pid"]
 

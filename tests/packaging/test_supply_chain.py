@@ -63,7 +63,7 @@ def test_package_of_another_hash_is_refused(tmp_path: Path) -> None:
     subprocess.run(
         [UV, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv"], check=True, timeout=TIMEOUT_S
     )
-    sync = [UV, "pip", "sync", "--require-hashes", "--python", tmp_path / "venv", tmp_path / "lock.txt"]
+    sync = [str(UV), "pip", "sync", "--require-hashes", "--python", f"{tmp_path}/venv", f"{tmp_path}/lock.txt"]
     for text in (f"hpack=={number}\n", f"hpack=={number} --hash=sha256:{'0' * 64}\n"):
         (tmp_path / "lock.txt").write_text(text)
         refused = subprocess.run(sync, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
@@ -88,7 +88,7 @@ def test_bill_of_materials_names_every_direct_dependency_with_its_version(tmp_pa
     )
     assert done.returncode == 0, done.stdout + done.stderr
     said = json.loads(bill.read_text())
-    versions = {canonicalize_name(part["name"]): part["version"] for part in said["components"]}
+    versions: dict[str, str] = {canonicalize_name(part["name"]): part["version"] for part in said["components"]}
     wanted = {name: version(name) for name in direct_dependencies() if name != "boardline"}
     assert len(wanted) > 20
     assert {name: versions.get(name) for name in wanted} == wanted

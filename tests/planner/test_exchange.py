@@ -53,7 +53,7 @@ async def peer(behave: Behave) -> AsyncIterator[Board]:
             await behave(message, context)
             return
 
-    class Handler(grpc.GenericRpcHandler):
+    class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
             return grpc.stream_stream_rpc_method_handler(serve) if details.method == DATA_PLANE_STREAM else None
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import DTypeLike
 
 from runtime import ComputeError, Port
 from runtime.random_inputs import random_inputs
 
 
-def one(dtype: object, *shape: int) -> np.ndarray:
+def one(dtype: DTypeLike, *shape: int) -> np.ndarray:
     (value,) = random_inputs((Port("x", np.dtype(dtype), shape),))
     assert value.dtype == np.dtype(dtype)
     return value

@@ -7,11 +7,11 @@ import random
 
 import pytest
 
-from protos.v1.data_plane_pb2 import Codec
 from transport.codec_setting import CodecSetting
 from transport.coding_costs import BoardLoad, CodingCost, LinkLoad, fastest, joint_codings, lightest_within
+from transport.tensor_codec import CODECS
 
-SETTINGS = [CodecSetting(codec) for codec in Codec.values()]
+SETTINGS = [CodecSetting(codec) for codec in CODECS]
 
 
 def random_costs(rng: random.Random, n_options: int) -> dict[CodecSetting, CodingCost]:

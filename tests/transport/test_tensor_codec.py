@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ from transport.tensor_spec import numpy_dtype
 
 Array = np.ndarray[Any, Any]
 
-ALL_CODECS = list(Codec.values())
+ALL_CODECS = cast("list[Codec]", Codec.values())  # its stub says int
 LOSSLESS = [Codec.RAW, Codec.LZ4, Codec.SHUFFLE_LZ4, Codec.ZFP]
 LOSSY = [codec for codec in ALL_CODECS if codec not in LOSSLESS]
 BY_LEVELS = [Codec.QUANTIZED_8, Codec.QUANTIZED_4]

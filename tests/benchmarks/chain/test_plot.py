@@ -9,11 +9,11 @@ import pytest
 from benchmarks.chain.errors import SettingsError
 from benchmarks.chain.plot import panels, plot_rows
 from benchmarks.chain.table import COST, THROUGHPUT, cells
-from benchmarks.rows import FlatRow
+from benchmarks.rows import Cell, FlatRow
 
 
-def row(boards: int, **changes: object) -> FlatRow:
-    fields: dict = {name: 1.0 for _, name, _ in (*THROUGHPUT, *COST)}
+def row(boards: int, **changes: Cell) -> FlatRow:
+    fields: FlatRow = {name: 1.0 for _, name, _ in (*THROUGHPUT, *COST)}
     fields.update(
         model="Net", dtype="int8", boards=boards, used_boards=boards, spare_core=False, link_mbit_s=1000.0, batch=1
     )

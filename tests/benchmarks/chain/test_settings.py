@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from benchmarks.chain.errors import SettingsError
@@ -28,7 +30,7 @@ def test_spare_core_doubles_a_board() -> None:
         ({"models": []}, "at least one model"),
     ],
 )
-def test_senseless_settings_are_refused(wrong: dict, match: str) -> None:
+def test_senseless_settings_are_refused(wrong: dict[str, Any], match: str) -> None:
     with pytest.raises(SettingsError, match=match):
         Settings(**wrong)
 

@@ -14,6 +14,7 @@ from benchmarks.rollout import load
 from benchmarks.rollout.load import LoadRequest, LoadResult, SameVersionError, run_changes
 from benchmarks.rollout.row import make_row, measure_changes
 from benchmarks.rows import flat_rows
+from benchmarks.whole_answers import inputs_and_answers
 from bundle import Bundle, open_bundle
 from dispatcher_client.values import Values
 from examples.local_boards import LocalBoards
@@ -65,14 +66,13 @@ def test_what_is_not_as_expected_is_counted(
     store_root: Path, request_for: LoadRequest, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """Expected are another model's answers to the odd inputs, or of the second version what the first one answers."""
-    whole = load.inputs_and_answers
 
     def changed(bundle: Bundle) -> tuple[list[Values], list[bytes]]:
-        inputs, answers = whole(bundle)
+        inputs, answers = inputs_and_answers(bundle)
         if what == "wrong":
             return inputs, [a[::-1] if index % 2 else a for index, a in enumerate(answers)]
         other = request_for.one if bundle.path == request_for.two else request_for.two
-        return inputs, whole(open_bundle(other))[1]
+        return inputs, inputs_and_answers(open_bundle(other))[1]
 
     monkeypatch.setattr(load, "inputs_and_answers", changed)
     with LocalBoards(3, store_root) as running:

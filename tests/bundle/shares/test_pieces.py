@@ -44,7 +44,7 @@ def test_what_one_piece_has_is_not_copied() -> None:
 
 def test_tensors_without_dimensions_are_whole() -> None:
     pieces, single = Pieces(), Place.of(Piece(tensor=1), SPECS)
-    pieces.add(single, np.int8(3).reshape(()))
+    pieces.add(single, np.array(3, np.int8))
     assert pieces.get(single) == 3
     assert single.n_bytes == 1
 

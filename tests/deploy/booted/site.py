@@ -77,7 +77,7 @@ class Site:
     def write_inventory(self, **variables: object) -> None:
         """Groups as the example has them."""
         given = yaml.safe_load(self.fleet.inventory_text())["boards"]
-        camera = {self.camera.spec.name: {}}
+        camera: dict[str, Any] = {self.camera.spec.name: {}}
         groups = {
             "boards": {"hosts": {name: given["hosts"][name] for name in self.boards}},
             "dispatchers": {"hosts": {self.camera.spec.name: given["hosts"][self.camera.spec.name]}},

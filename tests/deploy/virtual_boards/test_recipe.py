@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
 from deploy.virtual_boards.recipe import ImageFile, recipe_for
 
 RECIPE = recipe_for("amd64", "ssh-ed25519 AAAA nobody")
-OTHERS = {
+OTHERS: dict[str, Any] = {
     "architecture": "arm64",
     "suite": "trixie",
     "packages": (*RECIPE.packages, "python3-pip"),

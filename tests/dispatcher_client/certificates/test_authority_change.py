@@ -37,7 +37,7 @@ def stages(fleet: FleetDirectory, tmp_path: Path) -> list[Path]:
 
     stages = [copied("before")]
     for step in (begin, finish, forget_old):
-        step(fleet)  # type: ignore[operator]
+        step(fleet)
         stages.append(copied(step.__name__))
     return stages
 

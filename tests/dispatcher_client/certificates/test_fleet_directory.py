@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -79,7 +80,11 @@ def test_directory_of_something_else_is_never_replaced(fleet: FleetDirectory) ->
 @pytest.mark.parametrize("days", [0, -1, 3653, 10**7])
 def test_days_out_of_range_are_refused_before_anything_is_written(fleet: FleetDirectory, days: int) -> None:
     fleet.issue([PI1])
-    for refused in (lambda: fleet.issue([PI2], days=days), lambda: fleet.renew(["pi1"], days=days)):
+    attempts: list[Callable[[], object]] = [
+        lambda: fleet.issue([PI2], days=days),
+        lambda: fleet.renew(["pi1"], days=days),
+    ]
+    for refused in attempts:
         with pytest.raises(
             LifeRefusedError, match=rf"{days} days are out of range: .* ends on 2041-05-03.* from 1 to 3652"
         ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def test_what_is_no_name_is_refused(text: str) -> None:
     "text", ["", ".", "..", "../pi1", "pi1\n", "a/b", "-pi1", "küche", "a" * 64, "authority", "Authority"]
 )
 def test_name_that_is_none_is_refused(text: str) -> None:
-    for make in (lambda: Holder.board(text, []), lambda: Holder.client(text, Right.STREAM)):
+    makers: list[Callable[[], Holder]] = [lambda: Holder.board(text, []), lambda: Holder.client(text, Right.STREAM)]
+    for make in makers:
         with pytest.raises(NameRefusedError):
             make()
 

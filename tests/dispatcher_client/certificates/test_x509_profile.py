@@ -14,8 +14,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from dispatcher_client.certificates import make_fleet
 from dispatcher_client.certificates.errors import ForeignCertificateError
-from dispatcher_client.certificates.holder import Holder, Kind, Right
+from dispatcher_client.certificates.holder import Holder, Kind
 from dispatcher_client.certificates.x509_profile import fleet_of, holder_of, is_issued_by, new_key
+from transport.credentials import Right
 
 NOW = datetime(2031, 5, 4, 3, 2, 1, tzinfo=timezone.utc)
 STREAM, OPERATE = "urn:boardline:right:stream", "urn:boardline:right:operate"

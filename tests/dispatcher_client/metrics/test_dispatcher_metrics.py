@@ -58,7 +58,8 @@ def test_requests_and_chains_are_told(boards: LocalBoards, zoo_bundle: Callable[
         assert stages == {("0", "board1"), ("1", "board2")}
         assert found["boardline_certificate_expiry_timestamp_seconds", NOTHING] == OPERATOR.identity.ends_s
         text = scrape(f"http://{chain.metrics_address}/metrics", "application/openmetrics-text; version=1.0.0")
-        (info,) = [f for f in parse_openmetrics(text) if f.name == "boardline_dispatcher"]
+        families = parse_openmetrics(text)  # type: ignore[no-untyped-call]  # this parser has no types
+        (info,) = [f for f in families if f.name == "boardline_dispatcher"]
         assert info.samples[0].labels["model"] == bundle.manifest.model_name
         address = chain.metrics_address
         registry = CollectorRegistry()

@@ -102,8 +102,9 @@ class _Board:
             Vitals(FrameStatistics(), EnergyMeter([]), ThermalSensors(directory)),
         )
 
-    async def _set_drained(self, is_drained: bool) -> None:
+    async def _set_drained(self, is_drained: bool) -> str:
         (self._draining.set if is_drained else self._draining.clear)()
+        return ""
 
     async def call(self, number: int, parts: list[bytes]) -> None:
         """One call as gRPC would make it."""

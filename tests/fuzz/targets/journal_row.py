@@ -24,7 +24,7 @@ def _seeds() -> Iterator[bytes]:
         {"a": np.zeros((1, 2), np.float32), "b": np.ones(2, np.bool_)},
         np.zeros((0, 3), np.int64),
     ):
-        record = to_record(answer)  # type: ignore[arg-type]
+        record = to_record(answer)
         yield record.layout.encode() + _BETWEEN + record.data
 
 

@@ -34,7 +34,7 @@ _TIMEOUT_S = 0.5
 class _Socket(socket.socket):
     """One of a pair, which has none of TCP's options; a connection per input would use up the machine's ports."""
 
-    def setsockopt(self, level: int, *rest: Any) -> None:  # type: ignore[override]
+    def setsockopt(self, level: int, *rest: Any) -> None:
         """Sets an option."""
         if level != socket.IPPROTO_TCP:
             super().setsockopt(level, *rest)

@@ -16,7 +16,7 @@ from tests.fuzz.target import Run, Target
 from transport.errors import CodecUnavailableError, FrameError, TensorError
 from transport.frame import EncodedTensor
 from transport.tensor_codec import CODECS, CodecSetting, decode_tensor, encode_tensor
-from transport.tensor_spec import numpy_dtype
+from transport.tensor_spec import Array, numpy_dtype
 
 # Codec, dtype, number of dimensions; then each dimension; then the data.
 _HEAD = struct.Struct("<BBB")
@@ -33,7 +33,12 @@ def _input(tensor: EncodedTensor) -> bytes:
 
 def _seeds() -> Iterator[bytes]:
     smooth = np.maximum(np.sin(np.arange(96)).reshape(1, 4, 4, 6), 0)
-    arrays = [smooth.astype(np.float32), (100 * smooth).astype(np.int8), smooth.astype(np.float64), smooth > 0]
+    arrays: list[Array] = [
+        smooth.astype(np.float32),
+        (100 * smooth).astype(np.int8),
+        smooth.astype(np.float64),
+        smooth > 0,
+    ]
     for codec, row in CODECS.items():
         for array in arrays:
             if row.is_available and row.holds(array.dtype):
@@ -54,10 +59,10 @@ def _decode(data: bytes) -> None:
     if len(data) < start:
         return
     shape = [n for (n,) in _DIMENSION.iter_unpack(data[_HEAD.size : start])]
-    declared_bytes = numpy_dtype(DType.ValueType(dtype)).itemsize * math.prod(max(0, n) for n in shape)
+    declared_bytes = numpy_dtype(dtype).itemsize * math.prod(max(0, n) for n in shape)
     if declared_bytes > _MOST_BYTES:
         return
-    header = TensorHeader(codec=Codec.ValueType(codec), dtype=DType.ValueType(dtype), shape=shape)
+    header = TensorHeader(codec=codec, dtype=dtype, shape=shape)
     array = decode_tensor(EncodedTensor(header, memoryview(data)[start:]))
     assert (array.nbytes, list(array.shape)) == (declared_bytes, shape)
     array.sum()  # all of it is there to be read

@@ -39,7 +39,7 @@ def test_every_frame_is_in_its_bucket(frames: list[FrameFigures]) -> None:
 def test_bound_belongs_to_its_bucket() -> None:
     """Prometheus' `le`: less or equal."""
     statistics = FrameStatistics()
-    statistics.note(KEY, FrameFigures(*[int(BOUNDS_S[-1] * 1e9)] * 7, 0, 0, 0))
+    statistics.note(KEY, FrameFigures._make([int(BOUNDS_S[-1] * 1e9)] * 7 + [0] * 3))
     assert statistics.stages()[KEY].counts[0].tolist().index(1) == len(BOUNDS_S) - 1
 
 
@@ -75,7 +75,7 @@ def test_deployment_that_is_gone_is_forgotten() -> None:
 def test_bytes_that_nobody_coded_are_raw() -> None:
     """Frames that are raw altogether say nothing of codecs; of the others each tensor does."""
     statistics = FrameStatistics()
-    figures = FrameFigures(*[1] * 8, sent_bytes=100, sent_raw_bytes=100)
+    figures = FrameFigures._make([1] * 8 + [100, 100])
     statistics.note(KEY, figures)
     statistics.note(KEY, figures._replace(sent_bytes=70), [CodedBytes(LZ4, 30, 60), CodedBytes(RAW, 40, 40)])
     stage = statistics.stages()[KEY]

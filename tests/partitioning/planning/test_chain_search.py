@@ -16,7 +16,8 @@ from partitioning.planning.problem import InfeasiblePlanError, PlanningError
 
 def with_joules(generator: np.random.Generator, problem: ChainProblem) -> ChainProblem:
     """The same boards, some of which use the same joules and most not."""
-    stage_j = generator.integers(1, 6, problem.stage_s.shape).astype(np.float64)
+    shape: tuple[int, ...] = problem.stage_s.shape
+    stage_j = generator.integers(1, 6, shape).astype(np.float64)
     for board in range(1, problem.n_boards):
         if generator.random() < 0.5:
             stage_j[board] = stage_j[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,7 +130,8 @@ def test_positions_that_do_not_cover_the_model_are_refused(positions: list[int])
 
 @pytest.mark.parametrize("name", ["op_s", "op_cpu_s", "resident_bytes", "working_bytes", "op_joules"])
 def test_sizes_that_do_not_fit_together_are_refused(name: str) -> None:
-    board = replace(BOARD, **{name: np.ones(3)})
+    wrong: dict[str, Any] = {name: np.ones(3)}
+    board = replace(BOARD, **wrong)
     with pytest.raises(PlanningError, match=f"board pi has {name} of 3 operators, the model has 4"):
         build_problem(MODEL, [board], LINKS)
 

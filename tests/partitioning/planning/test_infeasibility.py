@@ -97,12 +97,13 @@ def test_many_boards_that_differ_in_speed_only_are_diagnosed() -> None:
     generator = np.random.default_rng(0)
     n_ops = 30
     model = ModelCosts(np.zeros(n_ops + 1), np.arange(n_ops + 1))
-    boards = [
-        BoardCosts(
-            f"b{i}", *generator.uniform(1, 2, (2, n_ops)), np.ones(n_ops), np.zeros(n_ops), memory_bytes=1.0 + i % 2 / 4
+    boards = []
+    for index in range(29):
+        op_s, op_cpu_s = generator.uniform(1, 2, (2, n_ops))
+        memory_bytes = 1.0 + index % 2 / 4
+        boards.append(
+            BoardCosts(f"b{index}", op_s, op_cpu_s, np.ones(n_ops), np.zeros(n_ops), memory_bytes=memory_bytes)
         )
-        for i in range(29)
-    ]
     found = diagnose(model, boards, links_of(29))
     assert found is not None
     assert found.more_boards is not None

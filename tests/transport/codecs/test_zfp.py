@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -86,13 +87,13 @@ def test_error_is_within_the_tolerance_for_every_element(dtype: type[Any]) -> No
     def check(seed: int, shape: list[int], exponent: int, relative: float, kind: str) -> None:
         rng = np.random.default_rng(seed)
         shape = shape[:3] if len(shape) > 3 and seed % 2 else [min(n, 5) for n in shape]
-        made = {
+        kinds: dict[str, Callable[[], np.ndarray]] = {
             "normal": lambda: rng.normal(size=shape),
             "sparse": lambda: np.maximum(0, rng.normal(size=shape)),
             "wild": lambda: np.exp(rng.normal(scale=8, size=shape)) * rng.choice([-1, 1], shape),
             "signs": lambda: rng.choice([-1.0, 1.0], shape),
-        }[kind]()
-        array = (made * 2.0**exponent).astype(dtype)
+        }
+        array = (kinds[kind]() * 2.0**exponent).astype(dtype)
         tolerance = float(np.abs(array).max()) * relative + 2.0**-90
         got = decode_tensor(encode_tensor(array, CodecSetting(Codec.ZFP_ACCURACY, tolerance)))
         assert (np.abs(got.astype(np.longdouble) - array) <= tolerance).all()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import hpack
 import pytest
@@ -33,6 +34,7 @@ REQUEST = [
 RESPONSE = [(":status", "200"), ("content-type", "application/grpc")]
 TRAILERS = [("grpc-status", "0")]
 ADDRESS = Address("127.0.0.1", 1)
+_Kind = TypeVar("_Kind", bound=Frame)
 
 
 def grpc_message(data: bytes, *, compressed: int = 0) -> bytes:
@@ -78,7 +80,7 @@ class Peer:
             frame.parse_body(memoryview(self._exactly(length)))
             yield frame
 
-    def until(self, kind: type[Frame]) -> Frame:
+    def until(self, kind: type[_Kind]) -> _Kind:
         return next(frame for frame in self.frames() if type(frame) is kind)
 
     def _exactly(self, n_bytes: int) -> bytes:

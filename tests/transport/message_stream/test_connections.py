@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -73,7 +74,7 @@ def our_server(
 
 @contextmanager
 def grpc_server(credentials: Credentials | None = None) -> Iterator[Address]:
-    class Echo(grpc.GenericRpcHandler):
+    class Echo(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         def service(self, details: grpc.HandlerCallDetails) -> Any:
             if details.method == PATH:
                 return grpc.stream_stream_rpc_method_handler(lambda messages, _: messages)
@@ -319,15 +320,20 @@ def test_both_ends_under_load_with_small_buffers_never_stop(is_secure: bool, mon
     here, there = (OPERATOR, Credentials(local_fleet().board(NAME))) if is_secure else (None, None)
 
     def exercise(address: Address, number: int, done: list[int]) -> None:
-        stream, found = connect(address, credentials=here), []
+        stream = connect(address, credentials=here)
+        found: list[int] = []
 
         def take(message: memoryview) -> None:
             stream.taken(len(message))
             found.append(len(message))
 
+        def send(own: list[int]) -> None:
+            for size in own:
+                stream.post([bytes(size)], 30)
+
         reading = in_thread(lambda: stream.run(take))
         sizes = [(number * 7919 + n * 104_729) % 40_000 for n in range(rounds)]
-        senders = [in_thread(lambda own=sizes[i::2]: [stream.post([bytes(s)], 30) for s in own]) for i in range(2)]
+        senders = [in_thread(partial(send, sizes[i::2])) for i in range(2)]
         assert all(ended(thread, 60) for thread in senders)
         stream.half_close(30)
         assert ended(reading, 30)
@@ -339,6 +345,6 @@ def test_both_ends_under_load_with_small_buffers_never_stop(is_secure: bool, mon
         listener._listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**15)
         listener._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**15)
         done: list[int] = []
-        threads = [in_thread(lambda n=n: exercise(listener.address, n, done)) for n in range(8)]
+        threads = [in_thread(partial(exercise, listener.address, n, done)) for n in range(8)]
         assert all(ended(thread, 90) for thread in threads)
         assert sorted(done) == list(range(8))

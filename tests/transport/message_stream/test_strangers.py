@@ -6,6 +6,7 @@ import contextlib
 import queue
 import socket
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -38,11 +39,16 @@ def establish_and_echo(stream: MessageStream) -> None:
         stream.finish(5)
         stream.wait_for_end()
         return
-    stream.run(lambda m: (stream.taken(len(m)), stream.post([m], 5)), lambda: stream.finish(5))
+
+    def give_back(message: memoryview) -> None:
+        stream.taken(len(message))
+        stream.post([message], 5)
+
+    stream.run(give_back, lambda: stream.finish(5))
 
 
 @contextlib.contextmanager
-def listening(limits: ListenerLimits = CONNECTIONS):
+def listening(limits: ListenerLimits = CONNECTIONS) -> Iterator[StreamListener]:
     listener = StreamListener(Address("127.0.0.1", 0), PATH, establish_and_echo, LIMITS, None, limits)
     listener.start()
     try:
@@ -68,7 +74,11 @@ class Good:
 
     def _read(self) -> None:
         with contextlib.suppress(StreamBrokenError):
-            self.stream.run(lambda m: (self.stream.taken(len(m)), self.answers.put(bytes(m))))
+            self.stream.run(self._take)
+
+    def _take(self, message: memoryview) -> None:
+        self.stream.taken(len(message))
+        self.answers.put(bytes(message))
 
     def answer(self) -> bytes:
         return self.answers.get(timeout=10)

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -142,6 +143,9 @@ WHOLE = opened() + data(grpc_message(b"abc"), pad=2) + data(grpc_message(b"de"),
 
 
 def test_connection_may_close_at_every_byte() -> None:
+    def keep(messages: list[bytes], message: memoryview) -> None:
+        messages.append(bytes(message))
+
     found: list[list[bytes]] = []
     for stop in range(len(WHOLE) + 1):
         here, there = tcp_pair()
@@ -154,7 +158,7 @@ def test_connection_may_close_at_every_byte() -> None:
             except StreamBrokenError:
                 continue
             try:
-                stream.run(lambda m, messages=messages: messages.append(bytes(m)))
+                stream.run(partial(keep, messages))
                 assert stop == len(WHOLE)
             except StreamBrokenError:
                 assert stop < len(WHOLE)
@@ -208,7 +212,12 @@ def test_message_that_is_too_large_is_refused_from_its_prefix(is_client: bool) -
         if not is_client:
             peer.send(bytes(10_000))
         answers: list[object] = []
-        reading = in_thread(lambda: (answers.extend(peer.frames()), peer.close()))
+
+        def read() -> None:
+            answers.extend(peer.frames())
+            peer.close()
+
+        reading = in_thread(read)
         peer.socket.shutdown(socket.SHUT_WR)
         with pytest.raises(MessageTooLargeError, match="101 bytes; at most 100"):
             stream.run(lambda m: None)
@@ -302,7 +311,8 @@ def test_abort_wakes_whoever_waits(waits_in: str) -> None:
 def test_half_close_and_finish_stall_in_time_while_a_message_is_on_its_way() -> None:
     with server_and_peer() as (stream, _):
         stream.post([bytes(2**17)], 1)
-        for attempt in (lambda: stream.half_close(0.05), lambda: stream.finish(0.05)):
+        attempts: list[Callable[[], object]] = [lambda: stream.half_close(0.05), lambda: stream.finish(0.05)]
+        for attempt in attempts:
             with pytest.raises(StreamStalledError):
                 attempt()
 

@@ -220,8 +220,12 @@ def test_one_changed_bit_ends_the_stream(fleet: dict[str, Credentials]) -> None:
     errors: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def take(stream: MessageStream) -> None:
+        def note(message: memoryview) -> None:
+            messages.append(bytes(message))
+            arrived.set()
+
         try:
-            stream.run(lambda message: (messages.append(bytes(message)), arrived.set()))
+            stream.run(note)
         except StreamBrokenError as error:
             errors.put(str(error))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from hyperframe.frame import DataFrame, PingFrame
@@ -113,7 +114,8 @@ def test_nothing_goes_after_the_last_frame(ends: Ends) -> None:
     writer.send([b"abc"])
     for _ in range(2):
         writer.send_last(wire.data_header(0, wire.END_STREAM), 1)
-    for refused in (lambda: writer.send([b"x"]), lambda: writer.post([b"x"], 1)):
+    attempts: list[Callable[[], object]] = [lambda: writer.send([b"x"]), lambda: writer.post([b"x"], 1)]
+    for refused in attempts:
         with pytest.raises(StreamBrokenError, match="no more messages"):
             refused()
     peer.socket.settimeout(0.1)
@@ -133,19 +135,19 @@ def test_end_wakes_everyone_who_writes(wants: str) -> None:
         give_all(credit)
     writer.post([bytes(2**22)], 1)
 
-    def attempt(work: object) -> None:
+    def attempt(work: Callable[[], object]) -> None:
         try:
-            work()  # type: ignore[operator]
+            work()
         except (StreamBrokenError, StreamStalledError) as error:
             outcomes.append(type(error))
 
-    works = [
+    works: list[Callable[[], object]] = [
         lambda: writer.send([b"x"]),
         lambda: writer.post([bytes(2**22)], 20),
         lambda: writer.send_last(b"", 20),
         lambda: writer.control(b""),
     ]
-    threads = [in_thread(lambda work=work: attempt(work)) for work in works * 3]
+    threads = [in_thread(partial(attempt, work)) for work in works * 3]
     end(writer, here)
     assert all(ended(thread, 5) for thread in threads)
     assert set(outcomes) <= {StreamBrokenError}
@@ -224,7 +226,7 @@ def test_many_threads_and_small_buffers_tear_no_frame(ends: Ends) -> None:
 
     reading = in_thread(read)
     controlling = in_thread(control)
-    senders = [in_thread(lambda part=bodies[i::2]: send(part)) for i in range(2)]
+    senders = [in_thread(partial(send, bodies[i::2])) for i in range(2)]
     assert all(ended(thread, 60) for thread in senders)
     assert comes_true(lambda: len(received) == expected_bytes, 30)
     stop.set()
