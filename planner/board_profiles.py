@@ -154,17 +154,33 @@ async def _profile_board(
         on_profile(name, done, len(keys))
         profile = known.get(key.sha256)
         if profile is None:
-            segment = model.segment(ops)
-            header = ProfileHeader(
-                key=key,
-                size_bytes=len(segment.data),
-                runtime_floor=model.runtime_floor,
-                confidence=settings.confidence,
-                budget_s=settings.budget_s,
-            )
-            profile = await control.profile(header, segment.data, _timeout_s(settings))
+            profile = await _measure(control, key, model.segment(ops).data, model.runtime_floor, settings)
         record.profiles[ops] = profile
     on_profile(name, len(keys), len(keys))
+
+
+async def profile_file(
+    control: BoardControl, sha256: str, data: bytes, runtime_floor: str, settings: ProfileSettings
+) -> Profile:
+    """One file on one board, from what the board keeps if that is as exact as the settings ask. Raises: BoardError."""
+    key = ProfileKey(sha256=sha256, threads=control.board.threads or 0)
+    for kept in [] if settings.fresh else await control.find_profiles([key]):
+        if kept.run_half_width_s <= settings.confidence * kept.run_s:
+            return kept
+    return await _measure(control, key, data, runtime_floor, settings)
+
+
+async def _measure(
+    control: BoardControl, key: ProfileKey, data: bytes, runtime_floor: str, settings: ProfileSettings
+) -> Profile:
+    header = ProfileHeader(
+        key=key,
+        size_bytes=len(data),
+        runtime_floor=runtime_floor,
+        confidence=settings.confidence,
+        budget_s=settings.budget_s,
+    )
+    return await control.profile(header, data, _timeout_s(settings))
 
 
 def _joined(errors: Sequence[BoardError]) -> BoardError:

@@ -1,0 +1,72 @@
+"""A model shared by a group of boards, so that one answer comes soonest: from measured strips and links to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bundle.plan import Plan, PlannedChain, PlannedSegment, PlannedStage
+from partitioning.strips import SharedSegment
+from partitioning.strips.costs import BoardTimes, GroupLinks
+from partitioning.strips.search import SharedPlan, plan_shared
+from planner.board_profiles import BoardRecord
+from planner.links import MeasuredLinks
+from planner.strip_times import StripModel
+
+
+@dataclass(frozen=True)
+class SharedChoice:
+    """The best way to share a model, beside the model on one board.
+
+    Attributes:
+        plan: of the boards that have work, the leader first.
+        shared: what they do.
+        latency_s: a frame's, from when the leader has it until it has the answer; alone_s: the same on the leader alone.
+    """
+
+    plan: Plan
+    shared: SharedPlan
+    latency_s: float
+    alone_s: float
+
+
+def choose_sharing(
+    name: str, model: StripModel, records: Mapping[str, BoardRecord], times: Sequence[BoardTimes], links: MeasuredLinks
+) -> SharedChoice:
+    """Args: records: the boards in order, the first is the leader; times: theirs."""
+    found = plan_shared(model.graph, times, group_links(list(records), links), model.places[1:-1])
+    busy = [b for b in range(len(times)) if b == 0 or any(segment.shares[b] > 0 for segment in found.segments)]
+    names = [list(records)[b] for b in busy]
+    alone_s = times[0].strip_s + float(times[0].whole_s.sum())
+    stage = PlannedStage(names[0], None, tuple(names[1:]), planned_segments(found.segments, busy))
+    if len(busy) == 1:
+        stage = PlannedStage(names[0])
+    return SharedChoice(Plan(name, "latency", (PlannedChain((stage,)),)), found, found.time.latency_s, alone_s)
+
+
+def planned_segments(segments: Sequence[SharedSegment], boards: Sequence[int]) -> tuple[PlannedSegment, ...]:
+    """As a plan has them. Args: boards: those that have work, by their places."""
+    last = len(segments) - 1
+    return tuple(
+        PlannedSegment(
+            segment.axis.value if segment.axis is not None else "",
+            tuple(round(segment.shares[b] / sum(segment.shares), 6) for b in boards),
+            None if index == last else segment.stop_op,
+        )
+        for index, segment in enumerate(segments)
+    )
+
+
+def group_links(names: Sequence[str], links: MeasuredLinks) -> GroupLinks:
+    """What pieces between these boards take; their services' work on a frame is in what links were measured to take."""
+    n = len(names)
+    latency_s, s_per_byte = np.zeros((n, n)), np.zeros((n, n))
+    for i, sender in enumerate(names):
+        for j, receiver in enumerate(names):
+            if i != j:
+                speed = links.speeds[sender, receiver]
+                latency_s[i, j] = max(speed.frame_s, speed.round_trip_s / 2)
+                s_per_byte[i, j] = 1 / speed.bytes_per_s
+    return GroupLinks(latency_s, s_per_byte)

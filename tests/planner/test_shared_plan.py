@@ -1,0 +1,112 @@
+"""A model shared by boards, planned from what they measured: its segments cover it, and its bits are the whole's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bundle.plan_file import read_plan
+from converter.errors import OptionError
+from converter.planned_split import PlannedSplit
+from converter.verification import verify_bundle
+from dispatcher_client import Dispatcher
+from examples.local_boards import LocalBoards
+from fleet.event_loop import run_in_loop
+from partitioning.strips import SharedAxis
+from partitioning.strips.costs import BoardTimes
+from planner.board_profiles import ProfileSettings, describe_boards
+from planner.links import LinkSpeed, MeasuredLinks
+from planner.shared_plan import choose_sharing
+from planner.strip_times import StripModel, measure_strips
+from runtime import load_runtime
+from tests.bundles import load_zoo_model, split_file, zoo_file
+from tests.credentials import OPERATOR
+from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
+
+SETTINGS = ProfileSettings(confidence=0.3, budget_s=0.05, credentials=OPERATOR)
+
+
+def links(names: list[str], bytes_per_s: float) -> MeasuredLinks:
+    speed = LinkSpeed(bytes_per_s, 1e-6, 1e-6, is_measured=False)
+    return MeasuredLinks({(a, b): speed for a in names for b in names if a != b}, {})
+
+
+@pytest.fixture(scope="module")
+def model() -> StripModel:
+    return StripModel(load_zoo_model("residual", "int8").graph)
+
+
+@pytest.fixture(scope="module")
+def times(model: StripModel, boards: LocalBoards) -> list[BoardTimes]:
+    alike = [replace(board, group="alike") for board in boards.named]
+
+    async def measure() -> list[BoardTimes]:
+        return await measure_strips(model, await describe_boards(alike, SETTINGS), SETTINGS)
+
+    return run_in_loop(measure())
+
+
+def test_times_of_parts_rise_to_the_whole(model: StripModel, times: list[BoardTimes]) -> None:
+    assert len(times) == 3
+    first = times[0]
+    assert (first.whole_s > 0).sum() == len(model.places) - 1
+    assert {axis for axis, _ in first.shared} == set(SharedAxis)
+    for (_, op), of_op in first.shared.items():
+        assert np.all(np.diff(of_op.seconds) >= 0)
+        assert of_op.seconds[-1] in (0.0, first.whole_s[op])
+
+
+def test_plan_is_split_and_runs_with_the_whole_models_bits(
+    tmp_path: Path, model: StripModel, times: list[BoardTimes], boards: LocalBoards
+) -> None:
+    records = run_in_loop(describe_boards(boards.named, SETTINGS))
+    # Boards a thousand times slower on wires without end share even this model.
+    slow = [
+        BoardTimes(t.whole_s * 1e3, {k: replace(v, seconds=v.seconds * 1e3) for k, v in t.shared.items()})
+        for t in times
+    ]
+    choice = choose_sharing("residual-int8", model, records, slow, links(list(records), 1e12))
+    assert choice.latency_s < choice.alone_s
+    split = PlannedSplit.from_plan(choice.plan, len(model.graph.operators))
+    (tmp_path / "plan.yaml").write_text(split.plan_text)
+    assert read_plan(tmp_path / "plan.yaml") == choice.plan
+    file = zoo_file("residual", "int8")
+    bundle = split_file(tmp_path / "parts", file, cut_lists=split.cut_lists, groups=split.groups)
+    assert verify_bundle(bundle, load_runtime()).is_identical
+    with Dispatcher(bundle, boards.named, plan=choice.plan, credentials=boards.credentials) as chain:
+        x = random_inputs(bundle, 0)
+        assert named(chain, chain.infer(x)) == run_whole(bundle, x)
+
+
+def test_nothing_is_shared_over_slow_links(model: StripModel, times: list[BoardTimes], boards: LocalBoards) -> None:
+    records = run_in_loop(describe_boards(boards.named, SETTINGS))
+    choice = choose_sharing("residual-int8", model, records, times, links(list(records), 1e3))
+    assert choice.plan.board_names == ("board1",)
+    assert choice.latency_s == choice.alone_s
+
+
+@pytest.mark.parametrize(
+    ("segments", "words"),
+    [
+        ("", "does not say how"),
+        ("{until: 5, shares: [1, 0]}", r"end at 5; expected rising numbers from 0 to \d+"),
+        (
+            "{until: 5, by: rows, shares: [1, 1]}, {until: 5, by: rows, shares: [1, 1]}, {shares: [1, 0]}",
+            "end at 5, 5, ",
+        ),
+    ],
+)
+def test_segments_that_leave_operators_out_are_refused(
+    tmp_path: Path, model: StripModel, segments: str, words: str
+) -> None:
+    given = f"        segments: [{segments}]\n" if segments else ""
+    text = (
+        "model: residual-int8\nobjective: latency\nchains:\n  - stages:\n      - board: a\n        shared_with: [b]\n"
+        + given
+    )
+    (tmp_path / "plan.yaml").write_text(text)
+    with pytest.raises(OptionError, match=words):
+        PlannedSplit.from_plan(read_plan(tmp_path / "plan.yaml"), len(model.graph.operators))
