@@ -30,6 +30,7 @@ from planner.links import MeasuredLinks, OnLink, measure_links
 from planner.model import PlannerModel, Range
 from planner.report import Alternative, PlanReport, Proof, describe_chains
 from planner.revision import AGREEMENT, RevisedPlan, plan_and_revise, unrestricted
+from planner.sharing import may_share, share_if_sooner
 from planner.wishes import OBJECTIVES, PlanWishes, require_distinct, require_sensors, resolve_wishes
 
 
@@ -130,7 +131,13 @@ async def plan_on_boards(
                 revised = smaller
                 break
     plan = _to_plan(model, revised.costs, wishes.objective, revised.planned.chains)
-    return BoardsPlan(plan, _report(model, revised, wishes.objective, limit))
+    report = _report(model, revised, wishes.objective, limit)
+    if may_share(wishes, report):
+        listeners.on_step("measuring operators in parts")
+        plan, report = await share_if_sooner(
+            model, plan, report, measured.records, measured.links, wishes, settings, listeners.on_profile
+        )
+    return BoardsPlan(plan, report)
 
 
 async def check_plan(
@@ -146,6 +153,11 @@ async def check_plan(
     Raises: WishError: a board or cut that does not exist. InfeasiblePlanError: a stage does not fit its board's memory.
     """
     require_distinct(inventory)
+    if any(stage.shared_with for chain in plan.chains for stage in chain.stages):
+        raise WishError(
+            "stages that boards share are not checked; plan anew with --objective latency, or measure with: "
+            "python -m dispatcher_client bench."
+        )
     cuts = sorted({cut for chain in plan.chains for cut in _indices(chain)})
     model = model.with_positions(cuts)
     names = [board.name for board in inventory.boards]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bundle.plan import Plan
-from planner.report import Alternative, ChainReport, PlanReport, Proof, StageReport
+from planner.report import Alternative, ChainReport, PlanReport, Proof, SharingReport, StageReport
 from terminal import print_table
 
 _MS = 1e3
 _MIB = 2**20
 _BAR_CELLS = 12
+_SHARING_COLUMNS = ("operators", "shared by", "shares")
 _COLUMNS = ("board", "busy", "stage", "operators", "in kB", "link ms", "compute ms", "busy ms", "MiB", "of MiB")
 
 
@@ -21,6 +22,9 @@ def print_plan(report: PlanReport, *, explain: bool = False) -> None:
         title = f"{report.model}, chain {index + 1} of {len(report.chains)}" if several else report.model
         print_table(title, _COLUMNS, _rows(chain), text_columns=2)
     lines = [_headline(report), *_limits(report)]
+    if report.sharing is not None:
+        print_table(f"{report.model}, shared", _SHARING_COLUMNS, _shared_rows(report.sharing), text_columns=2)
+        lines = [_shared_headline(report, report.sharing)]
     if explain:
         lines += [*(_compare(report, other) for other in report.alternatives), *_left_out(report), *_revision(report)]
     for line in [*lines, *(f"note: {note}" for note in report.notes)]:
@@ -29,6 +33,9 @@ def print_plan(report: PlanReport, *, explain: bool = False) -> None:
 
 def comment_plan(report: PlanReport, plan: Plan) -> tuple[list[str], list[list[str]]]:
     """What `bundle.plan_file.render_plan` writes as comments: lines above, and one per stage."""
+    if report.sharing is not None:
+        shares = ", ".join(f"{share.board} {share.compute_s * _MS:.2f} ms" for share in report.sharing.boards)
+        return [f"made for {plan.objective}: {_shared_headline(report, report.sharing)}"], [[shares]]
     header = [f"made for {plan.objective}: {_headline(report)}", *_limits(report)]
     stages = [
         [f"{stage.stage_s * _MS:.2f} ms, {stage.memory_bytes / _MIB:.0f} MiB" for stage in chain.stages]
@@ -68,6 +75,26 @@ def _stage_row(stage: StageReport, bottleneck_s: float) -> Sequence[object]:
         f"{stage.stage_s * _MS:.2f}",
         f"{stage.memory_bytes / _MIB:.1f}",
         "any" if limit == float("inf") else f"{limit / _MIB:.0f}",
+    )
+
+
+def _shared_rows(sharing: SharingReport) -> Iterator[Sequence[object]]:
+    for start_op, stop_op, by, shares in sharing.segments:
+        whole = sum(shares)
+        parts = " : ".join(f"{share / whole:.0%}" for share in shares)
+        yield f"{start_op}-{stop_op - 1}", by or "one board", parts
+    times = " : ".join(f"{share.compute_s * _MS:.2f}" for share in sharing.boards)
+    yield "compute ms", "", times
+
+
+def _shared_headline(report: PlanReport, sharing: SharingReport) -> str:
+    alone = next((other.latency_s for other in report.alternatives if other.latency_s), None)
+    against = (
+        "" if alone is None else f", {alone / report.latency_s:.2f} times as soon as {report.alternatives[0].what}"
+    )
+    return (
+        f"{' + '.join(share.board for share in sharing.boards)}: {report.latency_s * _MS:.1f} ms for one frame{against}; "
+        f"{sharing.exchanged_bytes / 1e3:.0f} kB between them"
     )
 
 

@@ -68,6 +68,27 @@ class Alternative:
     energy_j: float | None = None
 
 
+@dataclass(frozen=True)
+class BoardShare:
+    """One board of a group, and what it computes for a frame."""
+
+    board: str
+    compute_s: float
+
+
+@dataclass(frozen=True)
+class SharingReport:
+    """Boards that share operators.
+
+    Attributes: segments: (first operator, one past the last, "rows", "channels" or "" for one board alone, each board's share).
+    """
+
+    boards: tuple[BoardShare, ...]
+    segments: tuple[tuple[int, int, str, tuple[float, ...]], ...]
+    exchanged_bytes: int
+    latency_s: float
+
+
 class Proof(enum.Enum):
     """What is known of other plans."""
 
@@ -84,7 +105,8 @@ class PlanReport:
 
     `lower_bound` is what no plan can be better than (seconds per frame, or joules), `certified_gap` how far above it the plan is;
     None where nothing is known. `rounds`, `estimate_error` and `repeat_error` tell of the revision, see
-    `planner.revision.RevisedPlan`.
+    `planner.revision.RevisedPlan`. With `sharing`, boards share the one stage of the one chain, whose figures are those of its
+    leader alone.
     """
 
     model: str
@@ -102,6 +124,7 @@ class PlanReport:
     rounds: int = 0
     estimate_error: float = 0.0
     repeat_error: float = 0.0
+    sharing: SharingReport | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain values."""

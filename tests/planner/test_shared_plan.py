@@ -15,11 +15,17 @@ from converter.verification import verify_bundle
 from dispatcher_client import Dispatcher
 from examples.local_boards import LocalBoards
 from fleet.event_loop import run_in_loop
+from fleet.inventory import Inventory
 from partitioning.strips import SharedAxis
 from partitioning.strips.costs import BoardTimes
+from planner import sharing
 from planner.board_profiles import ProfileSettings, describe_boards
+from planner.boards_plan import Listeners, PlanWishes, measure_fleet, plan_on_boards
+from planner.explain import print_plan
 from planner.links import LinkSpeed, MeasuredLinks
+from planner.model import PlannerModel
 from planner.shared_plan import choose_sharing
+from planner.sharing import may_share, share_if_sooner
 from planner.strip_times import StripModel, measure_strips
 from runtime import load_runtime
 from tests.bundles import load_zoo_model, split_file, zoo_file
@@ -32,6 +38,12 @@ SETTINGS = ProfileSettings(confidence=0.3, budget_s=0.05, credentials=OPERATOR)
 def links(names: list[str], bytes_per_s: float) -> MeasuredLinks:
     speed = LinkSpeed(bytes_per_s, 1e-6, 1e-6, is_measured=False)
     return MeasuredLinks({(a, b): speed for a in names for b in names if a != b}, {})
+
+
+def slower(times: BoardTimes, factor: float) -> BoardTimes:
+    """As of a board that takes so many times as long."""
+    shared = {key: replace(of_op, seconds=of_op.seconds * factor) for key, of_op in times.shared.items()}
+    return BoardTimes(times.whole_s * factor, shared)
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +76,7 @@ def test_plan_is_split_and_runs_with_the_whole_models_bits(
 ) -> None:
     records = run_in_loop(describe_boards(boards.named, SETTINGS))
     # Boards a thousand times slower on wires without end share even this model.
-    slow = [
-        BoardTimes(t.whole_s * 1e3, {k: replace(v, seconds=v.seconds * 1e3) for k, v in t.shared.items()})
-        for t in times
-    ]
+    slow = [slower(t, 1e3) for t in times]
     choice = choose_sharing("residual-int8", model, records, slow, links(list(records), 1e12))
     assert choice.latency_s < choice.alone_s
     split = PlannedSplit.from_plan(choice.plan, len(model.graph.operators))
@@ -110,3 +119,51 @@ def test_segments_that_leave_operators_out_are_refused(
     (tmp_path / "plan.yaml").write_text(text)
     with pytest.raises(OptionError, match=words):
         PlannedSplit.from_plan(read_plan(tmp_path / "plan.yaml"), len(model.graph.operators))
+
+
+@pytest.mark.parametrize("slowness", [1e-3, 1e3])
+def test_report_says_what_sharing_gains_or_that_it_gains_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    times: list[BoardTimes],
+    boards: LocalBoards,
+    slowness: float,
+) -> None:
+    model = PlannerModel.from_graph("residual-int8", load_zoo_model("residual", "int8").graph)
+    inventory = Inventory(tuple(boards.named))
+    measured = run_in_loop(measure_fleet(model, inventory, SETTINGS, Listeners()))
+    wishes = PlanWishes("latency", max_boards=1)
+    found = run_in_loop(plan_on_boards(model, inventory, wishes, SETTINGS, Listeners(), measured))
+    assert may_share(PlanWishes("latency"), found.report)
+    assert not may_share(wishes, found.report)
+
+    async def measure(*_: object) -> list[BoardTimes]:
+        return [slower(t, slowness) for t in times]
+
+    monkeypatch.setattr(sharing, "measure_strips", measure)
+    as_slow = replace(found.report, latency_s=found.report.latency_s * max(1.0, slowness))
+    fast = links([*measured.records, "dispatcher"], 1e12)
+    plan, report = run_in_loop(
+        share_if_sooner(
+            model, found.plan, as_slow, measured.records, fast, PlanWishes("latency", max_boards=2), SETTINGS, nobody
+        )
+    )
+    print_plan(report, explain=True)
+    said = capsys.readouterr().out
+    if slowness < 1:
+        assert (plan, report.sharing) == (found.plan, None)
+        assert "with operators shared by boards: no plan fits" in said
+    else:
+        assert report.sharing is not None
+        assert len(plan.board_names) == 2
+        assert len(report.left_out) == 1
+        assert report.latency_s < as_slow.latency_s
+        assert " + ".join(plan.board_names) in said
+        assert "times as soon as" in said
+        text = PlannedSplit.from_plan(plan, len(model.graph.operators), report).plan_text
+        assert "shared_with: [" in text
+        assert "times as soon as" in text
+
+
+def nobody(_board: str, _done: int, _total: int) -> None:
+    pass

@@ -1,0 +1,84 @@
+"""Whether boards that share operators answer sooner than the best chain, and the plan in which they do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bundle.plan import Plan
+from partitioning.planning import Objective
+from planner.board_profiles import BoardRecord, OnProfile, ProfileSettings
+from planner.links import MeasuredLinks
+from planner.model import PlannerModel
+from planner.report import Alternative, BoardShare, PlanReport, SharingReport
+from planner.shared_plan import SharedChoice, choose_sharing
+from planner.strip_times import StripModel, measure_strips
+from planner.wishes import PlanWishes
+
+# What a group gains less than this is not worth its boards, and no more than what measurements vary by.
+_LEAST_GAIN = 0.03
+
+
+def may_share(wishes: PlanWishes, report: PlanReport) -> bool:
+    """Whether a group is looked for: where one answer shall come soonest, nothing else is wished, and a board can do it alone."""
+    wants = wishes.objective == Objective.LATENCY.value and wishes.cuts is None and not wishes.pins
+    alone = len(report.chains) == 1 and len(report.chains[0].stages) == 1
+    return wants and wishes.n_chains is None and wishes.max_boards != 1 and alone and bool(report.left_out)
+
+
+async def share_if_sooner(
+    model: PlannerModel,
+    plan: Plan,
+    report: PlanReport,
+    records: Mapping[str, BoardRecord],
+    links: MeasuredLinks,
+    wishes: PlanWishes,
+    settings: ProfileSettings,
+    on_profile: OnProfile,
+) -> tuple[Plan, PlanReport]:
+    """Measures strips, and gives the plan of a group if that is sooner; else the plan as it is, with what a group would take.
+
+    Args: plan, report: of the one board that answers soonest; it leads the group.
+    Raises: BoardError.
+    """
+    leader = plan.board_names[0]
+    names = [leader, *(name for name in records if name != leader)]
+    strips = StripModel(model.graph)
+    times = await measure_strips(strips, {name: records[name] for name in names}, settings.rough, on_profile)
+    if wishes.max_boards is not None:  # the quickest of the others
+        quickest = sorted(range(1, len(names)), key=lambda b: float(times[b].whole_s.sum()))
+        kept = [0, *sorted(quickest[: wishes.max_boards - 1])]
+        names, times = [names[b] for b in kept], [times[b] for b in kept]
+    choice = choose_sharing(model.name, strips, {name: records[name] for name in names}, times, links)
+    (chain,) = report.chains
+    ways_s = chain.stages[0].link_s + chain.answer_link_s
+    latency_s = choice.latency_s + ways_s
+    sharing = _describe(choice, latency_s)
+    if len(choice.plan.board_names) == 1 or latency_s > (1 - _LEAST_GAIN) * report.latency_s:
+        other = Alternative("operators shared by boards", 1 / latency_s, latency_s, " + ".join(choice.plan.board_names))
+        if len(choice.plan.board_names) == 1:
+            other = Alternative("operators shared by boards", None, None, "")
+        return plan, replace(report, alternatives=(*report.alternatives, other))
+    alone = Alternative(f"{leader} alone", report.rate_per_s, report.latency_s, leader)
+    return choice.plan, replace(
+        report,
+        rate_per_s=1 / choice.latency_s,
+        latency_s=latency_s,
+        left_out=tuple(name for name in records if name not in choice.plan.board_names),
+        alternatives=(alone, *report.alternatives),
+        sharing=sharing,
+    )
+
+
+def _describe(choice: SharedChoice, latency_s: float) -> SharingReport:
+    boards, time = choice.plan.board_names, choice.shared.time
+    busy = [b for b, _ in enumerate(time.compute_s) if b == 0 or any(s.shares[b] > 0 for s in choice.shared.segments)]
+    return SharingReport(
+        boards=tuple(BoardShare(name, float(time.compute_s[b])) for name, b in zip(boards, busy)),
+        segments=tuple(
+            (s.start_op, s.stop_op, "" if s.axis is None else s.axis.value, tuple(s.shares[b] for b in busy))
+            for s in choice.shared.segments
+        ),
+        exchanged_bytes=time.sent_bytes,
+        latency_s=latency_s,
+    )
