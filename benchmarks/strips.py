@@ -219,7 +219,7 @@ def _measure(bundle: Path, boards: Sequence[Board], plan: Plan, frames: int) -> 
     reports: list[ReplyReport] = []
     latencies_ms = []
     with Dispatcher(
-        opened, list(boards), plan=plan, insecure=True, open_timeout_s=600.0, recovers=False, on_reply=reports.append
+        opened, list(boards), plan=plan, insecure=True, open_timeout_s=100.0, recovers=False, on_reply=reports.append
     ) as chain:
         for _ in range(_WARM_UP_FRAMES + frames):
             begun_s = time.perf_counter()

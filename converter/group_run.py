@@ -21,19 +21,19 @@ class _Passing:
     """Pieces between threads."""
 
     def __init__(self) -> None:
-        self._pieces: defaultdict[int, queue.SimpleQueue[Array]] = defaultdict(queue.SimpleQueue)
+        self._pieces: defaultdict[int, queue.SimpleQueue[Sequence[Array]]] = defaultdict(queue.SimpleQueue)
         self._lock = threading.Lock()
 
-    def receive(self, transfer: int) -> Array:
+    def receive(self, transfer: int) -> Sequence[Array]:
         try:
             return self._of(transfer).get(timeout=_TIMEOUT_S)
         except queue.Empty:
             raise ConverterError(f"nobody sent transfer {transfer} of a group.") from None
 
-    def send(self, _peer: int, transfer: int, values: Array) -> None:
-        self._of(transfer).put(values)
+    def send(self, _peer: int, transfer: int, pieces: Sequence[Array]) -> None:
+        self._of(transfer).put(pieces)
 
-    def _of(self, transfer: int) -> queue.SimpleQueue[Array]:
+    def _of(self, transfer: int) -> queue.SimpleQueue[Sequence[Array]]:
         with self._lock:
             return self._pieces[transfer]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,7 +36,9 @@ def choose_sharing(
     name: str, model: StripModel, records: Mapping[str, BoardRecord], times: Sequence[BoardTimes], links: MeasuredLinks
 ) -> SharedChoice:
     """Args: records: the boards in order, the first is the leader; times: theirs."""
-    found = plan_shared(model.graph, times, group_links(list(records), links), model.places[1:-1])
+    message_s = [_message_s(record, links) for record in records.values()]
+    times = [replace(of_board, message_s=s) for of_board, s in zip(times, message_s)]
+    found = plan_shared(model.graph, times, group_links(list(records), links, message_s), model.places[1:-1])
     busy = [b for b in range(len(times)) if b == 0 or any(segment.shares[b] > 0 for segment in found.segments)]
     names = [list(records)[b] for b in busy]
     alone_s = times[0].strip_s + float(times[0].whole_s.sum())
@@ -59,14 +61,20 @@ def planned_segments(segments: Sequence[SharedSegment], boards: Sequence[int]) -
     )
 
 
-def group_links(names: Sequence[str], links: MeasuredLinks) -> GroupLinks:
-    """What pieces between these boards take; their services' work on a frame is in what links were measured to take."""
+def _message_s(record: BoardRecord, links: MeasuredLinks) -> float:
+    """A frame of a probe is a message that comes and one that goes."""
+    transport = links.transport.get(record.board.name)
+    return 0.0 if transport is None else transport.frame_cpu_s / 2 / record.description.usable_cores
+
+
+def group_links(names: Sequence[str], links: MeasuredLinks, message_s: Sequence[float]) -> GroupLinks:
+    """What pieces between these boards take, without what the boards are busy with each message."""
     n = len(names)
     latency_s, s_per_byte = np.zeros((n, n)), np.zeros((n, n))
     for i, sender in enumerate(names):
         for j, receiver in enumerate(names):
             if i != j:
                 speed = links.speeds[sender, receiver]
-                latency_s[i, j] = max(speed.frame_s, speed.round_trip_s / 2)
+                latency_s[i, j] = max(0.0, speed.round_trip_s / 2 - message_s[i] - message_s[j])
                 s_per_byte[i, j] = 1 / speed.bytes_per_s
     return GroupLinks(latency_s, s_per_byte)

@@ -8,7 +8,7 @@ from bundle.partition_message import tensor_spec
 from partitioning import Graph
 from partitioning.strips import SharedAxis, Span, StripSpec
 from partitioning.strips.programs import Action, Compute, Receive
-from protos.v1.manifest_pb2 import ModelFile, PassedPiece, Piece, Share, ShareAction, Strip
+from protos.v1.manifest_pb2 import ModelFile, Passing, Piece, Share, ShareAction, Strip
 from protos.v1.tensor_pb2 import TensorSpec
 
 
@@ -39,10 +39,8 @@ def _share(
             strip, axis = todo.strip, todo.strip.axis or SharedAxis.ROWS
             inputs, outputs = ([piece(t, axis, strip.spans[t]) for t in ts] for ts in (strip.inputs, strip.outputs))
             return ShareAction(compute=Strip(file=add_strip(strip), inputs=inputs, outputs=outputs))
-        part = todo.piece
-        passed = PassedPiece(
-            piece=piece(part.tensor_index, part.axis, part.span), peer=todo.peer, transfer=todo.transfer
-        )
+        pieces = [piece(part.tensor_index, part.axis, part.span) for part in todo.pieces]
+        passed = Passing(pieces=pieces, peer=todo.peer, transfer=todo.transfer)
         return ShareAction(receive=passed) if isinstance(todo, Receive) else ShareAction(send=passed)
 
     actions = [action(todo) for todo in program]

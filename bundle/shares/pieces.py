@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -28,10 +30,10 @@ class Place:
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
 
-    @property
+    @cached_property
     def n_bytes(self) -> int:
         """Size of the piece."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
     @classmethod
     def of(cls, piece: Piece, specs: Sequence[TensorSpec]) -> Place:

@@ -12,7 +12,7 @@ from typing import Protocol, Union
 import numpy as np
 
 from bundle.shares.pieces import Pieces, Place, ShareError
-from protos.v1.manifest_pb2 import PassedPiece, Piece, Share, Strip
+from protos.v1.manifest_pb2 import Passing, Piece, Share, Strip
 from protos.v1.tensor_pb2 import TensorSpec
 from runtime import Port, Runner, TfliteRuntime
 from transport.tensor_spec import Array
@@ -28,18 +28,22 @@ Watched = Callable[[], AbstractContextManager[None]]
 class Exchange(Protocol):
     """How pieces of the frame in work come and go."""
 
-    def receive(self, transfer: int) -> Array:
-        """Waits for a piece."""
+    def receive(self, transfer: int) -> Sequence[Array]:
+        """Waits for the pieces of a message."""
 
-    def send(self, peer: int, transfer: int, values: Array) -> None:
-        """Hands a piece over; waits at most while an earlier one is on its way."""
+    def send(self, peer: int, transfer: int, pieces: Sequence[Array]) -> None:
+        """Hands a message over; waits at most while an earlier one is on its way."""
 
 
 @dataclass(frozen=True)
 class _Passed:
     transfer: int
     peer: int
-    place: Place
+    places: tuple[Place, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(place.n_bytes for place in self.places)
 
 
 class _Receive(_Passed):
@@ -74,7 +78,7 @@ class ShareProgram:
     """Not thread-safe: one frame at a time.
 
     Attributes:
-        expected: what other boards send, by transfer: from whom, and which piece.
+        expected: what other boards send, by transfer: from whom, and which pieces.
         peers: boards of the group that this one sends to or receives from.
     """
 
@@ -97,14 +101,14 @@ class ShareProgram:
                 f"{MOST_MEMBERS} boards and {_MOST_ACTIONS} actions are taken."
             )
         self._specs = list(share.tensors)
-        self.expected: dict[int, tuple[int, Place]] = {}
+        self.expected: dict[int, tuple[int, tuple[Place, ...]]] = {}
         self._actions: list[Union[_Receive, _Send, _Compute]] = []
         for action in share.actions:
             if action.HasField("receive"):
                 received = _Receive(*self._passed(action.receive, share))
                 if received.transfer in self.expected:
                     raise ShareError(f"a share receives transfer {received.transfer} twice.")
-                self.expected[received.transfer] = received.peer, received.place
+                self.expected[received.transfer] = received.peer, received.places
                 self._actions.append(received)
             elif action.HasField("send"):
                 self._actions.append(_Send(*self._passed(action.send, share)))
@@ -127,9 +131,11 @@ class ShareProgram:
             pieces.add(place, _nothing(place))
         for action in self._actions:
             if isinstance(action, _Receive):
-                pieces.add(action.place, _nothing(action.place))
+                for place in action.places:
+                    pieces.add(place, _nothing(place))
             elif isinstance(action, _Send):
-                pieces.get(action.place)
+                for place in action.places:
+                    pieces.get(place)
             else:
                 for place in action.inputs:
                     pieces.get(place)
@@ -147,27 +153,28 @@ class ShareProgram:
         for action in self._actions:
             begun_ns = time.perf_counter_ns()
             if isinstance(action, _Receive):
-                pieces.add(action.place, exchange.receive(action.transfer))
-                work.received_bytes += action.place.n_bytes
+                for place, values in zip(action.places, exchange.receive(action.transfer)):
+                    pieces.add(place, values)
+                work.received_bytes += action.n_bytes
                 work.wait_ns += time.perf_counter_ns() - begun_ns
             elif isinstance(action, _Send):
-                exchange.send(action.peer, action.transfer, pieces.get(action.place))
-                work.sent_bytes += action.place.n_bytes
+                exchange.send(action.peer, action.transfer, [pieces.get(place) for place in action.places])
+                work.sent_bytes += action.n_bytes
                 work.send_ns += time.perf_counter_ns() - begun_ns
             else:
-                values = [pieces.get(place) for place in action.inputs]
+                inputs = [pieces.get(place) for place in action.inputs]
                 with action.watched():
-                    outputs = action.runner.run(values)
+                    outputs = action.runner.run(inputs)
                 for place, output in zip(action.outputs, outputs):
                     pieces.add(place, output)
                 work.compute_ns += time.perf_counter_ns() - begun_ns
                 work.invoke_cpu_ns += action.runner.invoke_cpu_ns
         return work
 
-    def _passed(self, passed: PassedPiece, share: Share) -> tuple[int, int, Place]:
+    def _passed(self, passed: Passing, share: Share) -> tuple[int, int, tuple[Place, ...]]:
         if passed.peer == share.member or passed.peer >= share.members:
-            raise ShareError(f"board {share.member} of {share.members} passes a piece to or from {passed.peer}.")
-        return passed.transfer, passed.peer, Place.of(passed.piece, self._specs)
+            raise ShareError(f"board {share.member} of {share.members} passes pieces to or from {passed.peer}.")
+        return passed.transfer, passed.peer, tuple(Place.of(piece, self._specs) for piece in passed.pieces)
 
     def _load(
         self, strip: Strip, files: Mapping[str, Path], runtime: TfliteRuntime, threads: int, watched: Watched

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Union
 
 import numpy as np
 
@@ -34,7 +33,7 @@ class GroupSession:
 
     def __init__(
         self,
-        expected: Mapping[int, tuple[int, Place]],
+        expected: Mapping[int, tuple[int, Sequence[Place]]],
         names: Sequence[str],
         on_failure: Callable[[Exception], None] = lambda error: None,
     ) -> None:
@@ -45,7 +44,7 @@ class GroupSession:
         self._changed = threading.Condition()
         self._streams: dict[int, MessageStream] = {}
         self._frame = 0
-        self._pieces: dict[tuple[int, int], Array] = {}  # by frame and transfer
+        self._pieces: dict[tuple[int, int], list[Array]] = {}  # by frame and transfer
         self._timings: dict[tuple[int, int], StageTiming] = {}  # by frame and board
         self._error: Exception | None = None
         self._is_over = False
@@ -107,8 +106,8 @@ class GroupSession:
             self._timings = {key: timing for key, timing in self._timings.items() if key[0] >= self._frame}
             return self._frame
 
-    def receive(self, transfer: int) -> Array:
-        """A piece of the frame in work, once it is here. Raises: StalledError, or why the session broke."""
+    def receive(self, transfer: int) -> list[Array]:
+        """The pieces of a message of the frame in work, once it is here. Raises: StalledError, or why the session broke."""
         key = self._frame, transfer
         with self._changed:
             if not self._changed.wait_for(lambda: key in self._pieces or self._error, _PIECE_TIMEOUT_S):
@@ -117,9 +116,11 @@ class GroupSession:
             self._require_well()
             return self._pieces.pop(key)
 
-    def send(self, peer: int, transfer: int, values: Array) -> None:
-        """Sends a piece of the frame in work; the values must not change any more. Raises: PeerUnavailableError."""
-        self._post(peer, Header(request_id=self._frame, transfer=transfer), [encode_tensor(values)])
+    def send(self, peer: int, transfer: int, pieces: Sequence[Array]) -> None:
+        """Sends pieces of the frame in work, which must not change any more. Raises: PeerUnavailableError."""
+        self._post(
+            peer, Header(request_id=self._frame, transfer=transfer), [encode_tensor(values) for values in pieces]
+        )
 
     def tell_timing(self, peer: int, timing: StageTiming) -> None:
         """What the frame in work took here. Raises: PeerUnavailableError."""
@@ -188,32 +189,28 @@ class GroupSession:
             raise self._error
 
     def _keep(self, peer: int, header: Header, tensors: Sequence[EncodedTensor]) -> None:
-        sender, place = self._expected.get(header.transfer, (-1, None))
+        sender, places = self._expected.get(header.transfer, (-1, ()))
         key = header.request_id, header.transfer
-        if (
-            place is None
-            or sender != peer
-            or key in self._pieces
-            or header.request_id not in (self._frame, self._frame + 1)
-        ):
+        if sender != peer or key in self._pieces or header.request_id not in (self._frame, self._frame + 1):
             raise BadRequestError(
                 f"board {self._names[peer]} sent transfer {header.transfer} of frame {header.request_id} during frame "
                 f"{self._frame}, which is not for this board to receive."
             )
-        self._pieces[key] = _values(place, tensors)
+        self._pieces[key] = _values(places, tensors)
 
 
-def _values(place: Place, tensors: Sequence[EncodedTensor]) -> Array:
-    described: Union[str, None] = None
-    if len(tensors) != 1:
-        described = f"{len(tensors)} tensors"
-    else:
-        ((header, data),) = tensors
-        as_expected = header.dtype == wire_dtype(place.dtype) and tuple(header.shape) == place.shape
-        if not as_expected or header.codec != Codec.RAW or len(data) != place.n_bytes:
-            described = f"dtype {header.dtype}, shape {list(header.shape)}, codec {header.codec}, {len(data)} bytes"
-    if described is not None:
+def _values(places: Sequence[Place], tensors: Sequence[EncodedTensor]) -> list[Array]:
+    if len(places) != len(tensors):
+        raise BadRequestError(f"a message between boards of a group has {len(tensors)} pieces, expected {len(places)}.")
+    return [_value(place, tensor) for place, tensor in zip(places, tensors)]
+
+
+def _value(place: Place, tensor: EncodedTensor) -> Array:
+    header, data = tensor
+    is_expected = header.dtype == wire_dtype(place.dtype) and tuple(header.shape) == place.shape
+    if not is_expected or header.codec != Codec.RAW or len(data) != place.n_bytes:
         raise BadRequestError(
-            f"a piece came with {described}; expected one tensor, {place.dtype.name} {list(place.shape)}, raw."
+            f"a piece has dtype {header.dtype}, shape {list(header.shape)}, codec {header.codec} and {len(data)} bytes; expected "
+            f"{place.dtype.name} {list(place.shape)}, raw."
         )
-    return np.ndarray(place.shape, place.dtype, tensors[0].data)
+    return np.ndarray(place.shape, place.dtype, data)

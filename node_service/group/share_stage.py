@@ -14,6 +14,7 @@ from node_service.stage import Stage
 from protos.v1.control_plane_pb2 import LoadStageRequest
 from runtime import TfliteRuntime
 from transport.channel import HEADER_ROOM_BYTES
+from transport.frame import ALIGNMENT_BYTES
 
 
 class ShareStage(Stage):
@@ -70,4 +71,5 @@ class ShareStage(Stage):
     @property
     def most_piece_bytes(self) -> int:
         """The largest message that another board of the group sends."""
-        return HEADER_ROOM_BYTES + max((place.n_bytes for _, place in self.program.expected.values()), default=0)
+        sizes = (sum(p.n_bytes + ALIGNMENT_BYTES for p in places) for _, places in self.program.expected.values())
+        return HEADER_ROOM_BYTES + max(sizes, default=0)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from partitioning.graph import Graph
-from partitioning.strips.group import GroupPlan, Transfer, piece_bytes
+from partitioning.strips.group import GroupPlan, piece_bytes
+from partitioning.strips.programs import Message, list_messages
 from partitioning.strips.segment import StripSpec
 from partitioning.strips.spans import SharedAxis
 
@@ -40,11 +41,13 @@ class BoardTimes:
         whole_s: (n_ops,) seconds of each operator for all of its result.
         shared: of operators that can be shared, by axis and op index.
         strip_s: seconds of each strip beside its operators: filling its inputs, starting the runtime.
+        message_s: seconds that the board is busy with each message that it sends or receives, whatever is in it.
     """
 
     whole_s: FloatArray
     shared: Mapping[tuple[SharedAxis, int], SpanTimes]
     strip_s: float = 0.0
+    message_s: float = 0.0
 
     def strip_time_s(self, graph: Graph, strip: StripSpec) -> float:
         """Seconds of one strip."""
@@ -89,36 +92,38 @@ class GroupTime:
 def time_group(graph: Graph, plan: GroupPlan, boards: Sequence[BoardTimes], links: GroupLinks) -> GroupTime:
     """Follows one frame through a plan, event by event.
 
-    What a board computed is sent at once, in the plan's order; each side of a link takes one transfer at a time; a board computes
-    its steps in order, each once all of its transfers have come.
+    What a board computed is sent at once, in the plan's order; each side of a link takes one message at a time; a board computes
+    its steps in order, each once all of its messages have come, and does nothing else while it is busy with a message.
     """
     n = len(boards)
     done_s, out_s, in_s = [0.0] * n, [0.0] * n, [0.0] * n  # by board: computing, and each side of its link
     compute_s = np.zeros(n)
-    made_s: dict[tuple[int, int], float] = {}  # by board and tensor; what arrives at the group is there at 0
-    sent_bytes = 0
+    messages = list_messages(plan)
+    arrived_s: dict[Message, float] = {}
+    message_bytes = {m: sum(piece_bytes(graph, piece) for piece in m.pieces) for m in messages}
 
-    def arrival_s(transfer: Transfer) -> float:
-        source, target = transfer.source, transfer.target
-        busy_s = float(links.s_per_byte[source, target]) * piece_bytes(graph, transfer.piece)
-        start_s = max(made_s.get((source, transfer.piece.tensor_index), 0.0), out_s[source], in_s[target])
-        out_s[source] = in_s[target] = start_s + busy_s
-        return start_s + busy_s + float(links.latency_s[source, target])
+    def send(made: int) -> None:
+        for m in messages:
+            if m.made == made:
+                done_s[m.source] += boards[m.source].message_s
+                busy_s = float(links.s_per_byte[m.source, m.target]) * message_bytes[m]
+                start_s = max(done_s[m.source], out_s[m.source], in_s[m.target])
+                out_s[m.source] = in_s[m.target] = start_s + busy_s
+                arrived_s[m] = start_s + busy_s + float(links.latency_s[m.source, m.target])
 
-    for step in plan.steps:
-        ready_s = list(done_s)
-        for transfer in step.transfers:
-            ready_s[transfer.target] = max(ready_s[transfer.target], arrival_s(transfer))
-            sent_bytes += piece_bytes(graph, transfer.piece)
+    def receive(needed: int) -> None:
+        for m in messages:
+            if m.needed == needed:
+                done_s[m.target] = max(done_s[m.target], arrived_s[m]) + boards[m.target].message_s
+
+    send(-1)
+    for index, step in enumerate(plan.steps):
+        receive(index)
         for board, strip in enumerate(step.strips):
-            if strip is None:
-                continue
-            took_s = boards[board].strip_time_s(graph, strip)
-            compute_s[board] += took_s
-            done_s[board] = ready_s[board] + took_s
-            made_s.update({(board, t): done_s[board] for t in strip.outputs})
-    latency_s = done_s[0]
-    for transfer in plan.gathering:
-        latency_s = max(latency_s, arrival_s(transfer))
-        sent_bytes += piece_bytes(graph, transfer.piece)
-    return GroupTime(latency_s, compute_s, sent_bytes)
+            if strip is not None:
+                took_s = boards[board].strip_time_s(graph, strip)
+                compute_s[board] += took_s
+                done_s[board] += took_s
+        send(index)
+    receive(len(plan.steps))
+    return GroupTime(done_s[0], compute_s, sum(message_bytes.values()))

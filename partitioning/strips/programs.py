@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
 
@@ -13,20 +12,20 @@ from partitioning.strips.segment import StripSpec
 
 @dataclass(frozen=True)
 class Receive:
-    """Waits for a piece that another board sends; `transfer` counts those of the whole group."""
+    """Waits for pieces that another board sends in one message; `transfer` counts the messages of the whole group."""
 
     transfer: int
     peer: int
-    piece: Piece
+    pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True)
 class Send:
-    """Sends a piece that this board computed, or that arrived at the group."""
+    """Sends pieces that this board computed, or that arrived at the group."""
 
     transfer: int
     peer: int
-    piece: Piece
+    pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True)
@@ -39,34 +38,51 @@ class Compute:
 Action = Union[Receive, Send, Compute]
 
 
+@dataclass(frozen=True)
+class Message:
+    """All that one board sends another one for one step, once the last of it is computed.
+
+    Attributes: made, needed: the steps after which it leaves, -1 if it arrived at the group, and before which it is waited for.
+    """
+
+    source: int
+    target: int
+    made: int
+    needed: int
+    pieces: tuple[Piece, ...]
+
+
+def list_messages(plan: GroupPlan) -> list[Message]:
+    """What boards send one another, in the order in which it is needed: a message costs more than most pieces do."""
+    made_in: dict[int, int] = {}
+    for index, step in enumerate(plan.steps):
+        made_in.update((t, index) for strip in step.strips if strip is not None for t in strip.outputs)
+    found: list[Message] = []
+    for needed, transfers in enumerate([*(step.transfers for step in plan.steps), plan.gathering]):
+        for (source, target), of_pair in _by_pair(transfers).items():
+            made = max(made_in.get(piece.tensor_index, -1) for piece in of_pair)
+            found.append(Message(source, target, made, needed, tuple(of_pair)))
+    return found
+
+
 def list_programs(plan: GroupPlan) -> list[list[Action]]:
     """What each board does, in the group's order of boards.
 
     A board sends as soon as it has computed, first what is needed first; it receives as late as it may, so that what it computes
     meanwhile hides the way.
     """
-    n_boards = len(plan.steps[0].strips)
-    numbers = itertools.count()
-    numbered = [
-        [(next(numbers), t) for t in transfers] for transfers in (*(s.transfers for s in plan.steps), plan.gathering)
-    ]
-    made_in = [{t for strip in step.strips if strip is not None for t in strip.outputs} for step in plan.steps]
-    leaving: defaultdict[int, list[tuple[int, Transfer]]] = defaultdict(
-        list
-    )  # by the step that made it; -1: it arrived
-    for transfers in numbered:
-        for number, transfer in transfers:
-            made = [step for step, tensors in enumerate(made_in) if transfer.piece.tensor_index in tensors]
-            leaving[made[0] if made else -1].append((number, transfer))
-    programs: list[list[Action]] = [[] for _ in range(n_boards)]
+    messages = list(enumerate(list_messages(plan)))
+    programs: list[list[Action]] = [[] for _ in plan.steps[0].strips]
 
     def send(step_index: int) -> None:
-        for number, transfer in leaving[step_index]:
-            programs[transfer.source].append(Send(number, transfer.target, transfer.piece))
+        for number, message in messages:
+            if message.made == step_index:
+                programs[message.source].append(Send(number, message.target, message.pieces))
 
     def receive(step_index: int) -> None:
-        for number, transfer in numbered[step_index]:
-            programs[transfer.target].append(Receive(number, transfer.source, transfer.piece))
+        for number, message in messages:
+            if message.needed == step_index:
+                programs[message.target].append(Receive(number, message.source, message.pieces))
 
     send(-1)
     for index, step in enumerate(plan.steps):
@@ -77,3 +93,10 @@ def list_programs(plan: GroupPlan) -> list[list[Action]]:
         send(index)
     receive(len(plan.steps))
     return programs
+
+
+def _by_pair(transfers: Iterable[Transfer]) -> dict[tuple[int, int], list[Piece]]:
+    found: dict[tuple[int, int], list[Piece]] = {}
+    for transfer in transfers:
+        found.setdefault((transfer.source, transfer.target), []).append(transfer.piece)
+    return found

@@ -197,11 +197,14 @@ class _Search:
         return self._exchange_s(way, [dict.fromkeys(leaving, Span(0, 1)), *({} for _ in self._boards[1:])])
 
     def _time_s(self, sent: FloatArray) -> float:
-        """The busiest side of a board's link, and the slowest way of a transfer."""
+        """The busiest side of a board's link, the board busiest with messages, and the slowest way of one."""
         if not sent.any():
             return 0.0
         busy_s = sent * self._links.s_per_byte
-        return float(max(busy_s.sum(0).max(), busy_s.sum(1).max()) + self._links.latency_s[sent > 0].max())
+        n_messages = (sent > 0).sum(0) + (sent > 0).sum(1)
+        handling_s = max(n * board.message_s for n, board in zip(n_messages, self._boards))
+        slowest_s = max(busy_s.sum(0).max(), busy_s.sum(1).max())
+        return float(slowest_s + handling_s + self._links.latency_s[sent > 0].max())
 
 
 def _only(board: int, n_boards: int) -> tuple[float, ...]:

@@ -102,10 +102,10 @@ class ShareAction(_message.Message):
     RECEIVE_FIELD_NUMBER: _ClassVar[int]
     SEND_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_FIELD_NUMBER: _ClassVar[int]
-    receive: PassedPiece
-    send: PassedPiece
+    receive: Passing
+    send: Passing
     compute: Strip
-    def __init__(self, receive: _Optional[_Union[PassedPiece, _Mapping]] = ..., send: _Optional[_Union[PassedPiece, _Mapping]] = ..., compute: _Optional[_Union[Strip, _Mapping]] = ...) -> None: ...
+    def __init__(self, receive: _Optional[_Union[Passing, _Mapping]] = ..., send: _Optional[_Union[Passing, _Mapping]] = ..., compute: _Optional[_Union[Strip, _Mapping]] = ...) -> None: ...
 
 class Piece(_message.Message):
     __slots__ = ("tensor", "dimension", "start", "stop")
@@ -119,15 +119,15 @@ class Piece(_message.Message):
     stop: int
     def __init__(self, tensor: _Optional[int] = ..., dimension: _Optional[int] = ..., start: _Optional[int] = ..., stop: _Optional[int] = ...) -> None: ...
 
-class PassedPiece(_message.Message):
-    __slots__ = ("piece", "peer", "transfer")
-    PIECE_FIELD_NUMBER: _ClassVar[int]
+class Passing(_message.Message):
+    __slots__ = ("pieces", "peer", "transfer")
+    PIECES_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     TRANSFER_FIELD_NUMBER: _ClassVar[int]
-    piece: Piece
+    pieces: _containers.RepeatedCompositeFieldContainer[Piece]
     peer: int
     transfer: int
-    def __init__(self, piece: _Optional[_Union[Piece, _Mapping]] = ..., peer: _Optional[int] = ..., transfer: _Optional[int] = ...) -> None: ...
+    def __init__(self, pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ..., peer: _Optional[int] = ..., transfer: _Optional[int] = ...) -> None: ...
 
 class Strip(_message.Message):
     __slots__ = ("file", "inputs", "outputs")
