@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 import tempfile
 import time
@@ -13,15 +14,18 @@ import typer
 
 from benchmarks.boards import BoardSpec, EmulatedBoards, EmulationError
 from benchmarks.keras_models import tflite_file
+from benchmarks.machine import this_machine
 from benchmarks.rows import print_rows
 from bundle import Bundle, BundleWriter, Plan, PlannedChain, PlannedStage, open_bundle
 from converter.convert import convert_to_tflite
 from converter.planned_split import PlannedSplit
 from converter.split_model import LoadedModel, SplitRequest, split_model
 from dispatcher_client import Board, Dispatcher, ReplyReport
+from fleet.board_control import BoardControl
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory
-from planner.board_profiles import ProfileSettings, describe_boards
+from partitioning.runtime_floor import read_runtime_floor
+from planner.board_profiles import ProfileSettings, describe_boards, profile_file
 from planner.errors import PlannerError
 from planner.links import measure_links
 from planner.shared_plan import SharedChoice, choose_sharing
@@ -59,6 +63,8 @@ class Row:
     segments: int
     compute_ms: float
     wait_ms: float
+    processor: str
+    day: str
 
 
 @dataclass(frozen=True)
@@ -152,6 +158,7 @@ def _row(
     predicted_speedup: float,
     segments: int,
 ) -> Row:
+    machine = this_machine()
     return Row(
         case=case,
         model=model,
@@ -167,6 +174,8 @@ def _row(
         segments=segments,
         compute_ms=statistics.median(run.compute_ms for run in found),
         wait_ms=statistics.median(run.wait_ms for run in found),
+        processor=machine.processor,
+        day=machine.day,
     )
 
 
@@ -184,10 +193,15 @@ def _choose(file: Path, boards: Sequence[Board], sizes: Sequence[int]) -> list[S
         records = await describe_boards(boards, settings)
         times = await measure_strips(strip_model, records, settings)
         links = await measure_links(Inventory(tuple(boards)), credentials=None)
-        return [
+        async with BoardControl(boards[0], credentials=None, timeout_s=settings.timeout_s) as control:
+            sha256 = hashlib.sha256(model.data).hexdigest()
+            alone = await profile_file(control, sha256, model.data, read_runtime_floor(model.graph), settings)
+        found = [
             choose_sharing(file.stem, strip_model, dict(list(records.items())[:size]), times[:size], links)
             for size in sizes
         ]
+        # The sum of its operators says too much of the whole: each was a run of its own.
+        return [replace(choice, alone_s=alone.run_s) for choice in found]
 
     return run_in_loop(measure())
 
