@@ -244,7 +244,7 @@ def _measure(bundle: Path, boards: Sequence[Board], plan: Plan, frames: int) -> 
         latencies_ms[_WARM_UP_FRAMES:],
         statistics.median(sum(t.pieces_sent_bytes for t in of_frame) for of_frame in timings),
         statistics.median(max(t.compute_ns for t in of_frame) for of_frame in timings) / 1e6,
-        statistics.median(max(t.wait_ns for t in of_frame) for of_frame in timings) / 1e6,
+        statistics.median(max(t.pieces_wait_ns for t in of_frame) for of_frame in timings) / 1e6,
     )
 
 

@@ -109,7 +109,8 @@ def _check_share(partitions: Sequence[Partition], index: int, where: str) -> Non
     """A group's partitions follow one another, each with its place, and are of the same operators."""
     partition = partitions[index]
     leader = partitions[index - partition.share.member] if partition.share.member <= index else partition
-    is_shared, others = partition.HasField("share"), partitions[index : index + max(1, partition.share.members)]
+    is_shared, n_members = partition.HasField("share"), max(1, partition.share.members)
+    others = partitions[index : index + n_members]
     if is_shared == partition.HasField("file"):
         raise BundleError(f"{where} has both a file and a share of a group's, or neither. {_DAMAGED}")
     if is_shared and (
@@ -121,7 +122,8 @@ def _check_share(partitions: Sequence[Partition], index: int, where: str) -> Non
             f"{where} is share {partition.share.member} of {partition.share.members} of operators {partition.start_op} to "
             f"{partition.stop_op}, and is not where that group's partitions are. {_DAMAGED}"
         )
-    if not partition.share.member and [p.share.member for p in others] != list(range(max(1, partition.share.members))):
+    follow = len(others) == n_members and all(p.share.member == place for place, p in enumerate(others))
+    if not partition.share.member and not follow:
         raise BundleError(f"{where} leads a group of {partition.share.members}, whose others do not follow. {_DAMAGED}")
 
 

@@ -30,7 +30,7 @@ def partition_sha256(partition: Partition) -> str:
     """Names what a board runs: its file's hash; of a share, a hash of all that it does."""
     if not partition.HasField("share"):
         return partition.file.sha256
-    return hashlib.sha256(partition.share.SerializeToString(deterministic=True)).hexdigest()
+    return hashlib.sha256(without_times(partition).share.SerializeToString(deterministic=True)).hexdigest()
 
 
 def without_times(partition: Partition) -> Partition:

@@ -112,6 +112,12 @@ def _write_group(
     values: dict[int, Array],
 ) -> list[Partition]:
     """As `_write_partition`, for each board of a group that shares the operators."""
+    open_sizes = [graph.tensors[t].name for t in (*spec.arriving, *spec.leaving) if -1 in graph.tensors[t].shape]
+    if open_sizes:
+        raise ConverterError(
+            f"boards share tensors of a fixed size only, and {', '.join(open_sizes)} can have any. Convert the model for one size "
+            "(--input-shape, --batch), or split it without shared stages."
+        )
 
     def add_strip(strip: StripSpec) -> ModelFile:
         file = writer.add_model(extract_strip(graph, strip))

@@ -46,7 +46,7 @@ class Release:
         self.single_inputs = single_specs(self.manifest.inputs, bundle.batch)
         window = settings.window
         self.windows = Windows(
-            [WindowControl(len(p.stages)) for p in self.placements]
+            [WindowControl(len(p.groups)) for p in self.placements]
             if window is None
             else [window] * len(self.placements)
         )
@@ -132,12 +132,13 @@ class Release:
         self.windows.wait_until(lambda: not any(self.windows.outstanding))
 
     def _hear(self, report: ReplyReport) -> None:
+        stages = [t for t in report.timings if not t.member]  # the others of a group work beside its leader
         self.windows.hear(
             report.chain_index,
             report.latency_s,
-            wait_s=sum(t.wait_ns for t in report.timings) / _NS_PER_S,
-            coding_s=sum(t.decode_ns + t.encode_ns for t in report.timings) / _NS_PER_S,
-            compute_s=[t.compute_ns / _NS_PER_S for t in report.timings],
+            wait_s=sum(t.wait_ns for t in stages) / _NS_PER_S,
+            coding_s=sum(t.decode_ns + t.encode_ns for t in stages) / _NS_PER_S,
+            compute_s=[(t.compute_ns + t.pieces_wait_ns) / _NS_PER_S for t in stages],
         )
         self._on_reply(report)
 

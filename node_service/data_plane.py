@@ -227,13 +227,16 @@ class DataPlane:
         ):
             upstream.establish(stage.most_piece_bytes)
             opened = frame_parts(Header(opened=Opened(boards=[this.board])))
-            with self._showing_life(upstream):
-                if join.sender == 0:
-                    member.open_behind(opening)
-                upstream.post(opened, opening.timeout_s)
             if join.sender != 0:
-                member.serve(join.sender, upstream, opening.timeout_s)
+                member.attach(join.sender, upstream)
+                upstream.post(opened, opening.timeout_s)
+                with self._showing_life(upstream):
+                    member.await_leader(opening.timeout_s)
+                member.serve(join.sender, upstream)
                 return False
+            with self._showing_life(upstream):
+                member.open_behind(opening)
+                upstream.post(opened, opening.timeout_s)
             with self._streams.registered(member):
                 member.follow(upstream)
             return member.has_failed

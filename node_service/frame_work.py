@@ -21,7 +21,7 @@ class FrameWork:
     Attributes:
         leaving: arrays that were computed here, and tensors that leave as they came.
         invoke_cpu_ns: processor time inside the runtime's invoke.
-        pieces_sent_bytes, pieces_received_bytes: to and from other boards of a group.
+        pieces_sent_bytes, pieces_received_bytes, pieces_wait_ns: to and from other boards of a group, and waiting for them.
         other_timings: of those boards, in order.
     """
 
@@ -32,6 +32,7 @@ class FrameWork:
     invoke_cpu_ns: int = 0
     pieces_sent_bytes: int = 0
     pieces_received_bytes: int = 0
+    pieces_wait_ns: int = 0
     other_timings: Sequence[StageTiming] = ()
 
 
@@ -64,6 +65,12 @@ class FrameStage(Protocol):
 
     def standstill(self) -> StalledError | None:
         """What to say if a frame has been in work for far longer than frames take; None while all is well. For any thread."""
+
+    def announce_silence(self, seconds: float) -> None:
+        """This board may answer nothing for so long; 0: that it is over. For whoever beside the stream's neighbours must know."""
+
+    def abort(self) -> None:
+        """Nobody waits for the frame in work, if there is one: it ends soon, in whatever way."""
 
     def excuse(self, since_s: float, until_s: float) -> None:
         """The whole process stood still in that time, by time.perf_counter; of several who say so, one counts. For one thread."""

@@ -34,6 +34,12 @@ class ProbeStage:
         """Never: nothing is computed."""
         return None
 
+    def announce_silence(self, seconds: float) -> None:
+        """Concerns nobody else."""
+
+    def abort(self) -> None:
+        """It never takes long."""
+
     def excuse(self, since_s: float, until_s: float) -> None:
         """Changes nothing."""
 

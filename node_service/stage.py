@@ -57,7 +57,7 @@ class Stage:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """One frame's: nobody else computes meanwhile. Raises: NotLoadedError: unloaded meanwhile."""
+        """Nobody else computes meanwhile; no wait for another board may be in it. Raises: NotLoadedError: unloaded meanwhile."""
         with self._computing:
             if self._is_closed:
                 raise NotLoadedError(f"stage {self.request.stage_index} of {self.request.deployment_id} was unloaded.")
@@ -86,6 +86,12 @@ class Stage:
                     "its node service."
                 )
         return None
+
+    def announce_silence(self, seconds: float) -> None:
+        """Nobody but a stream's neighbours must know."""
+
+    def abort(self) -> None:
+        """A run is not interrupted."""
 
     def close(self) -> None:
         """Frames that come later are refused; one in work is finished."""

@@ -34,6 +34,8 @@ from transport.tensor_spec import Array
 
 _log = logging.getLogger(__name__)
 _REPLY_TIMEOUT_S = 120.0
+# A frame in work whose sender is gone. One that waits for other boards of a group would wait for long.
+_LAST_FRAME_S = 0.5
 _NS_PER_S = 1e9
 # The figures in the reason for the codecs age.
 _REASON_EVERY = 50
@@ -134,6 +136,9 @@ class StageStream:
             self._frames.put(None)
             if self._next is not None:
                 self._next.abort()
+            threads[0].join(_LAST_FRAME_S)
+            if threads[0].is_alive():
+                self._stage.abort()
             for thread in threads:
                 thread.join()
 
@@ -150,6 +155,7 @@ class StageStream:
     def announce_silence(self, seconds: float) -> None:
         """Tells both neighbours that this board may answer nothing for so long; 0: that it is over."""
         self._upstream.announce_silence(seconds)
+        self._stage.announce_silence(seconds)
         if self._next is not None:
             self._next.stream.announce_silence(seconds)
 
@@ -314,6 +320,7 @@ class StageStream:
             ready_ns=encoded_ns - frame.arrived_ns,
             pieces_sent_bytes=work.pieces_sent_bytes,
             pieces_received_bytes=work.pieces_received_bytes,
+            pieces_wait_ns=work.pieces_wait_ns,
         )
         if not self._coding.is_raw:
             self._tell_codecs(timing, tensors)
@@ -355,6 +362,7 @@ class StageStream:
             self._finish(error)
         if self._next is not None:
             self._next.abort()
+        self._stage.abort()
         self._frames.put(None)
 
     def _claim_end(self) -> bool:

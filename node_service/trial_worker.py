@@ -80,13 +80,18 @@ def _answer(request: TrialRequest) -> dict[str, Any]:
 
 def _limit(request: TrialRequest) -> None:
     """From here on the process ends rather than the board's memory, or its patience."""
-    cpu_s = math.ceil(time.process_time() + request.cpu_s)
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+    limit_cpu(request.cpu_s)
     if request.available_bytes:
         limit_bytes = ProcessMemory().data_bytes() + request.available_bytes
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         if hard == resource.RLIM_INFINITY or limit_bytes < hard:
             resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, hard))
+
+
+def limit_cpu(seconds: float) -> None:
+    """Ends this process after so much more processor time. Only root may raise the hard limit again, so that one stays."""
+    limit_s = math.ceil(time.process_time() + seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit_s, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 def _run(request: TrialRequest, path: Path) -> None:

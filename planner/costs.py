@@ -162,6 +162,11 @@ def _cores(model: PlannerModel, record: BoardRecord) -> float:
     return seen if seen >= _SATURATED * nominal else nominal
 
 
+def memory_bytes(record: BoardRecord) -> float:
+    """The limit in boards.yaml, else most of what is free."""
+    return _memory_bytes(record, [record])
+
+
 def _memory_bytes(record: BoardRecord, kind: Sequence[BoardRecord]) -> float:
     """The limit in boards.yaml, else most of what is free; boards of a group count as the smallest of those without one."""
     if record.board.memory_bytes is not None:

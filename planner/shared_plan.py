@@ -39,13 +39,19 @@ def choose_sharing(
     message_s = [_message_s(record, links) for record in records.values()]
     times = [replace(of_board, message_s=s) for of_board, s in zip(times, message_s)]
     found = plan_shared(model.graph, times, group_links(list(records), links, message_s), model.places[1:-1])
-    busy = [b for b in range(len(times)) if b == 0 or any(segment.shares[b] > 0 for segment in found.segments)]
+    busy = busy_boards(found)
     names = [list(records)[b] for b in busy]
     alone_s = times[0].strip_s + float(times[0].whole_s.sum())
     stage = PlannedStage(names[0], None, tuple(names[1:]), planned_segments(found.segments, busy))
     if len(busy) == 1:
         stage = PlannedStage(names[0])
     return SharedChoice(Plan(name, "latency", (PlannedChain((stage,)),)), found, found.time.latency_s, alone_s)
+
+
+def busy_boards(found: SharedPlan) -> list[int]:
+    """The leader, and the boards that compute anything: a small share may come to no row at all."""
+    steps = found.group.steps
+    return [b for b in range(len(steps[0].strips)) if b == 0 or any(step.strips[b] is not None for step in steps)]
 
 
 def planned_segments(segments: Sequence[SharedSegment], boards: Sequence[int]) -> tuple[PlannedSegment, ...]:

@@ -8,15 +8,18 @@ from dataclasses import replace
 from bundle.plan import Plan
 from partitioning.planning import Objective
 from planner.board_profiles import BoardRecord, OnProfile, ProfileSettings
+from planner.costs import memory_bytes
 from planner.links import MeasuredLinks
 from planner.model import PlannerModel
-from planner.report import Alternative, BoardShare, PlanReport, SharingReport
-from planner.shared_plan import SharedChoice, choose_sharing
+from planner.report import Alternative, BoardShare, PlanReport, Proof, SharingReport
+from planner.shared_plan import SharedChoice, busy_boards, choose_sharing
 from planner.strip_times import StripModel, measure_strips
 from planner.wishes import PlanWishes
 
 # What a group gains less than this is not worth its boards, and no more than what measurements vary by.
 _LEAST_GAIN = 0.03
+# The runtime packs weights into a second copy.
+_PACKED = 2
 
 
 def may_share(wishes: PlanWishes, report: PlanReport) -> bool:
@@ -42,7 +45,10 @@ async def share_if_sooner(
     Raises: BoardError.
     """
     leader = plan.board_names[0]
-    names = [leader, *(name for name in records if name != leader)]
+    # Boards that share rows each have all weights.
+    needed_bytes = _PACKED * len(model.segment((0, len(model.graph.operators))).data)
+    able = [name for name, record in records.items() if memory_bytes(record) >= needed_bytes]
+    names = [leader, *(name for name in able if name != leader)]
     strips = StripModel(model.graph)
     times = await measure_strips(strips, {name: records[name] for name in names}, settings.rough, on_profile)
     if wishes.max_boards is not None:  # the quickest of the others
@@ -64,6 +70,10 @@ async def share_if_sooner(
         report,
         rate_per_s=1 / choice.latency_s,
         latency_s=latency_s,
+        energy_j=None,
+        proof=Proof.OPEN,
+        lower_bound=None,
+        certified_gap=None,
         left_out=tuple(name for name in records if name not in choice.plan.board_names),
         alternatives=(alone, *report.alternatives),
         sharing=sharing,
@@ -72,7 +82,7 @@ async def share_if_sooner(
 
 def _describe(choice: SharedChoice, latency_s: float) -> SharingReport:
     boards, time = choice.plan.board_names, choice.shared.time
-    busy = [b for b, _ in enumerate(time.compute_s) if b == 0 or any(s.shares[b] > 0 for s in choice.shared.segments)]
+    busy = busy_boards(choice.shared)
     return SharingReport(
         boards=tuple(BoardShare(name, float(time.compute_s[b])) for name, b in zip(boards, busy)),
         segments=tuple(

@@ -114,6 +114,14 @@ class ShareProgram:
                 self._actions.append(_Send(*self._passed(action.send, share)))
             elif action.HasField("compute"):
                 self._actions.append(self._load(action.compute, files, runtime, threads, watch()))
+            else:
+                raise ShareError(
+                    "a share has an action of a kind that this version does not know. Install a newer one."
+                )
+        if share.member and not self.expected:
+            raise ShareError(
+                f"board {share.member} of a group of {share.members} receives nothing and so never begins a frame. Plan without it."
+            )
         self.peers = {a.peer for a in self._actions if not isinstance(a, _Compute)}
 
     def places(self, specs: Sequence[TensorSpec]) -> list[Place]:

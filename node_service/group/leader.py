@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from bundle.shares import Pieces
-from node_service.errors import BadRequestError, PeerUnavailableError, StalledError
+from node_service.errors import BadRequestError, NotLoadedError, PeerUnavailableError, StalledError
 from node_service.frame_work import FrameWork, StageOverError
 from node_service.group.session import GroupSession
 from node_service.group.share_stage import ShareStage
 from node_service.next_board import NextBoard
 from protos.v1.data_plane_pb2 import Hop, JoinGroup, OpenStream
+from runtime import ComputeError
 from transport.channel import OPENING_SHARE
 from transport.credentials import Credentials
 from transport.errors import StreamBrokenError
@@ -118,34 +119,43 @@ class Leader:
                 raise BadRequestError(
                     f"a group takes tensors of the size it was planned for, {list(place.shape)}; got {list(value.shape)}."
                 )
+        begun_ns = time.perf_counter_ns()
+        pieces = Pieces()
+        for place, value in zip(self._stage.arriving, values):
+            pieces.add(place, value)
         try:
-            with self._stage.turn():
-                begun_ns = time.perf_counter_ns()
-                pieces = Pieces()
-                for place, value in zip(self._stage.arriving, values):
-                    pieces.add(place, value)
-                try:
-                    self._session.begin_frame()
-                    work = self._stage.program.follow(pieces, self._session)
-                    timings = self._session.await_timings(range(1, len(self._hops)))
-                except Exception as error:  # the others are in the midst of the frame
-                    self._session.fail(error)
-                    raise StageOverError(error) from error
+            self._stage.require_open()
+            try:
+                self._session.begin_frame()
+                work = self._stage.program.follow(pieces, self._session)
+                timings = self._session.await_timings(range(1, len(self._hops)))
                 outputs = [pieces.get(place) for place in self._stage.leaving]
-                self._stage.count_frame()
-        except BaseException:
+            except ComputeError as error:  # of this frame, perhaps; the others in the window must not end with it
+                raise PeerUnavailableError(self._hops[0].board, f"cannot compute its share: {error}") from error
+        except NotLoadedError:
             self._stage.count_frame(failed=True)
             raise
+        except Exception as error:  # the other boards are in the midst of the frame
+            self._stage.count_frame(failed=True)
+            self._session.fail(error)
+            raise StageOverError(error) from error
+        self._stage.count_frame()
         return FrameWork(
             leaving=self._stage.crossing.leaving(outputs, arriving),
-            wait_ns=(started_ns - arrived_ns) + (begun_ns - decoded_ns) + work.wait_ns,
+            wait_ns=(started_ns - arrived_ns) + (begun_ns - decoded_ns),
             decode_ns=decoded_ns - started_ns,
             compute_ns=work.compute_ns,
             invoke_cpu_ns=work.invoke_cpu_ns,
             pieces_sent_bytes=work.sent_bytes,
             pieces_received_bytes=work.received_bytes,
+            pieces_wait_ns=work.wait_ns,
             other_timings=timings,
         )
+
+    def abort(self) -> None:
+        """Nobody waits for the frame in work: whoever has a part in it ends."""
+        self._session.fail(StreamBrokenError("the stream of frames is over"))
+        self._session.abort()
 
     def close(self) -> None:
         """Tells the others that no more frames come, and frees the streams."""
@@ -169,6 +179,7 @@ class Leader:
             self._session.broken(member, error)
 
     def _failed(self, error: Exception) -> None:
+        self._session.abort()  # none of the others must wait for this frame
         with self._telling:
             self._failure, told = error, self._told
         if told is not None:

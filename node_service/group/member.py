@@ -23,6 +23,7 @@ from node_service.group.share_stage import ShareStage
 from node_service.metrics.frame_statistics import FrameFigures
 from node_service.next_board import NextBoard
 from protos.v1.data_plane_pb2 import Error, Header, JoinGroup, OpenStream, StageTiming
+from runtime import ComputeError
 from transport.credentials import Credentials
 from transport.errors import StreamBrokenError, StreamStalledError
 from transport.frame import frame_parts
@@ -66,6 +67,7 @@ class Member:
         self._ending = threading.Lock()
         self._is_over = False
         self._has_failed = False
+        self._told: Error | None = None
 
     @property
     def has_failed(self) -> bool:
@@ -98,6 +100,8 @@ class Member:
         self._leader = leader
         self._session.attach(_LEADER, leader)
         self._led.set()
+        if self._is_over:  # a board behind is gone, or this one drains, since the streams were opened
+            self._end(self._told)
         worker = self._start(self._work)
         try:
             leader.run(lambda message: self._session.take(_LEADER, message), self._session.end)
@@ -105,12 +109,17 @@ class Member:
             self._give_up()
             worker.join()
 
-    def serve(self, sender: int, stream: MessageStream, timeout_s: float) -> None:
-        """Reads what another board before this one sends, until the session is over. Raises: BadRequestError: twice the same."""
-        self._session.attach(sender, stream)
+    def await_leader(self, timeout_s: float) -> None:
+        """Returns once the leader has opened its stream, too. Raises: BadRequestError: not in time."""
         if not self._led.wait(timeout_s):
-            stream.abort()
-            return
+            raise BadRequestError(f"the group's leader did not open its stream within {timeout_s:.2g} s.")
+
+    def attach(self, sender: int, stream: MessageStream) -> None:
+        """The stream of another board before this one is open. Raises: BadRequestError: it has one already."""
+        self._session.attach(sender, stream)
+
+    def serve(self, sender: int, stream: MessageStream) -> None:
+        """Reads what another board before this one sends, until the session is over."""
         try:
             stream.run(lambda message: self._session.take(sender, message))  # returns once the sender has half-closed
         except StreamBrokenError as error:
@@ -163,8 +172,11 @@ class Member:
     def _compute(self) -> None:
         arrived_ns = time.perf_counter_ns()
         try:
-            with self._stage.turn():
-                work = self._stage.program.follow(Pieces(), self._session)
+            self._stage.require_open()
+            work = self._stage.program.follow(Pieces(), self._session)
+        except ComputeError as error:  # of this frame, perhaps; the others in the window must not end with it
+            self._stage.count_frame(failed=True)
+            raise PeerUnavailableError(self._board, f"cannot compute its share: {error}") from error
         except BaseException:
             self._stage.count_frame(failed=True)
             raise
@@ -176,7 +188,8 @@ class Member:
     def _timing(self, work: ShareWork, arrived_ns: int) -> StageTiming:
         return StageTiming(
             stage_index=self._stage.stage_index,
-            wait_ns=work.wait_ns,
+            pieces_wait_ns=work.wait_ns,
+            member=self._stage.member,
             compute_ns=work.compute_ns,
             invoke_cpu_ns=work.invoke_cpu_ns,
             send_ns=work.send_ns,
@@ -223,7 +236,8 @@ class Member:
         else:
             _log.error("a group's session of stage %d ended by a defect", self._stage.stage_index, exc_info=error)
         self._session.fail(error)
-        self._end(to_frame_error(error, self._board, self._stage.stage_index))
+        self._told = to_frame_error(error, self._board, self._stage.stage_index)
+        self._end(self._told)
 
     def _finish(self) -> None:
         if not self._claim_end():

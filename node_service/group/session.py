@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from bundle.shares import Place
-from node_service.errors import BadRequestError, NodeServiceError, PeerUnavailableError, RelayedError, StalledError
+from node_service.errors import BadRequestError, NodeServiceError, PeerUnavailableError, RelayedError
 from protos.v1.data_plane_pb2 import Codec, Header, StageTiming
 from transport.errors import FrameError, StreamBrokenError, StreamStalledError
 from transport.frame import EncodedTensor, frame_parts, unpack_frame
@@ -45,6 +45,7 @@ class GroupSession:
         self._streams: dict[int, MessageStream] = {}
         self._frame = 0
         self._pieces: dict[tuple[int, int], list[Array]] = {}  # by frame and transfer
+        self._seen: set[tuple[int, int]] = set()  # of the same, what has come
         self._timings: dict[tuple[int, int], StageTiming] = {}  # by frame and board
         self._error: Exception | None = None
         self._is_over = False
@@ -78,13 +79,18 @@ class GroupSession:
                 self.fail(RelayedError(header.error))
                 return
             with self._changed:
-                for timing in header.timings:
+                self._require_expected(peer, header)
+                for timing in header.timings[:1]:
                     self._timings[header.request_id, peer] = timing
                 if header.HasField("transfer"):
-                    self._keep(peer, header, tensors)
+                    self._pieces[header.request_id, header.transfer] = _values(
+                        self._expected[header.transfer][1], tensors
+                    )
                 self._changed.notify_all()
-        except (FrameError, BadRequestError) as error:
-            self.fail(error)
+        except (FrameError, BadRequestError) as error:  # of the sender's making
+            self.fail(self._at_fault(peer, f"sent what was not agreed: {error}"))
+        except Exception as defect:  # whoever waits must not wait for ever
+            self.fail(defect)
 
     def await_frame(self) -> int:
         """The number of the next frame, once the first piece of it has come. Raises: SessionOverError, or why the session broke."""
@@ -104,15 +110,17 @@ class GroupSession:
             self._require_well()
             self._frame += 1
             self._timings = {key: timing for key, timing in self._timings.items() if key[0] >= self._frame}
+            self._seen = {key for key in self._seen if key[0] >= self._frame}
             return self._frame
 
     def receive(self, transfer: int) -> list[Array]:
-        """The pieces of a message of the frame in work, once it is here. Raises: StalledError, or why the session broke."""
+        """The pieces of a message of the frame in work, once it is here. Raises: PeerUnavailableError, or why the session broke."""
         key = self._frame, transfer
         with self._changed:
             if not self._changed.wait_for(lambda: key in self._pieces or self._error, _PIECE_TIMEOUT_S):
-                name = self._names[self._expected[transfer][0]]
-                raise StalledError(f"a piece that board {name} sends did not come within {_PIECE_TIMEOUT_S:g} s.")
+                raise self._at_fault(
+                    self._expected[transfer][0], f"did not send a piece within {_PIECE_TIMEOUT_S:g} s."
+                )
             self._require_well()
             return self._pieces.pop(key)
 
@@ -133,7 +141,8 @@ class GroupSession:
             if not self._changed.wait_for(
                 lambda: self._error or all(key in self._timings for key in keys), _PIECE_TIMEOUT_S
             ):
-                raise StalledError("boards of the group do not say that they are done with a frame.")
+                silent = next(peer for peer in peers if (self._frame, peer) not in self._timings)
+                raise self._at_fault(silent, f"did not end its part of a frame within {_PIECE_TIMEOUT_S:g} s.")
             self._require_well()
             return [self._timings.pop(key) for key in keys]
 
@@ -164,11 +173,7 @@ class GroupSession:
 
     def broken(self, peer: int, error: Exception) -> None:
         """The stream with another board broke."""
-        self.fail(
-            PeerUnavailableError(
-                self._names[peer], f"board {self._names[peer]} of the group broke its stream: {error}."
-            )
-        )
+        self.fail(self._at_fault(peer, f"broke its stream: {error}."))
 
     def _open(self) -> list[MessageStream]:
         with self._changed:
@@ -180,23 +185,27 @@ class GroupSession:
         except (StreamBrokenError, StreamStalledError) as error:
             with self._changed:
                 self._require_well()  # the reason for it may be known
-            raise PeerUnavailableError(
-                self._names[peer], f"board {self._names[peer]} of the group does not take a piece: {error}."
-            ) from error
+            raise self._at_fault(peer, f"does not take a piece: {error}.") from error
 
     def _require_well(self) -> None:
         if self._error is not None:
             raise self._error
 
-    def _keep(self, peer: int, header: Header, tensors: Sequence[EncodedTensor]) -> None:
-        sender, places = self._expected.get(header.transfer, (-1, ()))
+    def _at_fault(self, peer: int, what: str) -> PeerUnavailableError:
+        return PeerUnavailableError(self._names[peer], f"board {self._names[peer]} of the group {what}")
+
+    def _require_expected(self, peer: int, header: Header) -> None:
+        """Raises BadRequestError: a message of another frame than this and the next, another board's, or one that came before."""
         key = header.request_id, header.transfer
-        if sender != peer or key in self._pieces or header.request_id not in (self._frame, self._frame + 1):
+        is_timely = header.request_id in (self._frame, self._frame + 1) and header.request_id > 0
+        sender = self._expected.get(header.transfer, (-1, ()))[0] if header.HasField("transfer") else peer
+        if not is_timely or sender != peer or (header.HasField("transfer") and key in self._seen):
             raise BadRequestError(
-                f"board {self._names[peer]} sent transfer {header.transfer} of frame {header.request_id} during frame "
-                f"{self._frame}, which is not for this board to receive."
+                f"transfer {header.transfer} of frame {header.request_id} during frame {self._frame}, which is not for this board "
+                "to receive."
             )
-        self._pieces[key] = _values(places, tensors)
+        if header.HasField("transfer"):
+            self._seen.add(key)
 
 
 def _values(places: Sequence[Place], tensors: Sequence[EncodedTensor]) -> list[Array]:

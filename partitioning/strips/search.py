@@ -73,7 +73,9 @@ def plan_shared(
         group = plan_group(graph, segments)
         return SharedPlan(tuple(segments), group, time_group(graph, group, boards, links))
 
-    search = _Search(graph, boards, links, [0, *(places or range(1, len(graph.operators))), len(graph.operators)])
+    search = _Search(
+        graph, boards, links, [0, *(range(1, len(graph.operators)) if places is None else places), len(graph.operators)]
+    )
     best = timed([SharedSegment(0, len(graph.operators), None, _only(0, len(boards)))])
     speeds = [1.0 / float(board.whole_s.sum()) for board in boards]
     for _ in range(_ROUNDS):

@@ -180,7 +180,7 @@ class Error(_message.Message):
     def __init__(self, code: _Optional[_Union[Error.Code, str]] = ..., message: _Optional[str] = ..., board: _Optional[str] = ..., stage_index: _Optional[int] = ...) -> None: ...
 
 class StageTiming(_message.Message):
-    __slots__ = ("stage_index", "wait_ns", "decode_ns", "compute_ns", "encode_ns", "send_ns", "received_bytes", "sent_bytes", "service_cpu_ns", "invoke_cpu_ns", "sent_raw_bytes", "sent_codecs", "codec_reason", "arrived_ns", "ready_ns", "pieces_sent_bytes", "pieces_received_bytes")
+    __slots__ = ("stage_index", "wait_ns", "decode_ns", "compute_ns", "encode_ns", "send_ns", "received_bytes", "sent_bytes", "service_cpu_ns", "invoke_cpu_ns", "sent_raw_bytes", "sent_codecs", "codec_reason", "arrived_ns", "ready_ns", "pieces_sent_bytes", "pieces_received_bytes", "pieces_wait_ns", "member")
     STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     WAIT_NS_FIELD_NUMBER: _ClassVar[int]
     DECODE_NS_FIELD_NUMBER: _ClassVar[int]
@@ -198,6 +198,8 @@ class StageTiming(_message.Message):
     READY_NS_FIELD_NUMBER: _ClassVar[int]
     PIECES_SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
     PIECES_RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PIECES_WAIT_NS_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
     stage_index: int
     wait_ns: int
     decode_ns: int
@@ -215,4 +217,6 @@ class StageTiming(_message.Message):
     ready_ns: int
     pieces_sent_bytes: int
     pieces_received_bytes: int
-    def __init__(self, stage_index: _Optional[int] = ..., wait_ns: _Optional[int] = ..., decode_ns: _Optional[int] = ..., compute_ns: _Optional[int] = ..., encode_ns: _Optional[int] = ..., send_ns: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., service_cpu_ns: _Optional[int] = ..., invoke_cpu_ns: _Optional[int] = ..., sent_raw_bytes: _Optional[int] = ..., sent_codecs: _Optional[_Iterable[_Union[Codec, str]]] = ..., codec_reason: _Optional[str] = ..., arrived_ns: _Optional[int] = ..., ready_ns: _Optional[int] = ..., pieces_sent_bytes: _Optional[int] = ..., pieces_received_bytes: _Optional[int] = ...) -> None: ...
+    pieces_wait_ns: int
+    member: int
+    def __init__(self, stage_index: _Optional[int] = ..., wait_ns: _Optional[int] = ..., decode_ns: _Optional[int] = ..., compute_ns: _Optional[int] = ..., encode_ns: _Optional[int] = ..., send_ns: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., service_cpu_ns: _Optional[int] = ..., invoke_cpu_ns: _Optional[int] = ..., sent_raw_bytes: _Optional[int] = ..., sent_codecs: _Optional[_Iterable[_Union[Codec, str]]] = ..., codec_reason: _Optional[str] = ..., arrived_ns: _Optional[int] = ..., ready_ns: _Optional[int] = ..., pieces_sent_bytes: _Optional[int] = ..., pieces_received_bytes: _Optional[int] = ..., pieces_wait_ns: _Optional[int] = ..., member: _Optional[int] = ...) -> None: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -312,6 +312,11 @@ def grouped() -> Manifest:
     return made
 
 
+def say_members(partitions: Iterable[Partition], members: int) -> None:
+    for part in partitions:
+        part.share.members = members
+
+
 def test_group_is_one_step_of_the_chain() -> None:
     made = parse_manifest(render_manifest(grouped()))
     first, second = list_splittings(made)
@@ -328,6 +333,7 @@ def test_group_is_one_step_of_the_chain() -> None:
         (lambda parts: parts[1].share.ClearField("member"), "whose others do not follow"),
         (lambda parts: setattr(parts[2].share, "members", 4), "is not where that group's partitions are"),
         (lambda parts: setattr(parts[2].share, "member", 7), "whose others do not follow"),
+        (lambda parts: say_members(parts, 2**32 - 1), "whose others do not follow"),
         (lambda parts: setattr(parts[1], "stop_op", 4), "is not where that group's partitions are"),
         (lambda parts: parts[1].file.CopyFrom(ModelFile(path="x")), "both a file and a share"),
         (lambda parts: parts[1].ClearField("share"), "whose others do not follow"),

@@ -13,7 +13,9 @@ from converter.verification import verify_bundle
 from dispatcher_client import Dispatcher, ReplyReport
 from dispatcher_client.errors import PlacementError
 from examples.local_boards import LocalBoards
+from fleet.board_control import BoardControl
 from fleet.errors import BoardError
+from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory
 from runtime import load_runtime
 from tests.bundles import load_zoo_model, make_bundle
@@ -21,6 +23,8 @@ from tests.credentials import OPERATOR
 from tests.dispatcher_client.test_recovery import Expected
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole
 from tests.freezing import freeze
+from tests.lasting_boards import LastingBoards
+from tests.node_service.stubs import TIMEOUT_S
 from tests.shared_segments import share_all
 
 _CUT = 9
@@ -80,9 +84,10 @@ def test_each_board_of_a_group_says_what_it_did(boards: LocalBoards, bundle: Bun
         for seed in range(3):
             chain.infer(random_inputs(bundle, seed))
     for report in reports[-3:]:
-        assert [timing.stage_index for timing in report.timings] == [0, 1, 2]
+        assert [(t.stage_index, t.member) for t in report.timings] == [(0, 0), (1, 1), (2, 2)]
         assert all(
-            t.compute_ns and t.wait_ns and t.pieces_sent_bytes and t.pieces_received_bytes for t in report.timings
+            t.compute_ns and t.pieces_wait_ns and t.pieces_sent_bytes and t.pieces_received_bytes
+            for t in report.timings
         )
         sent, received = (
             sum(getattr(t, f"pieces_{what}_bytes") for t in report.timings) for what in ("sent", "received")
@@ -159,3 +164,36 @@ def test_lost_board_is_named(store_root: Path, bundle: Bundle) -> None:
             running.boards[2].process.kill()
             with pytest.raises(BoardError, match="board3"):
                 chain.infer(x)
+
+
+@pytest.mark.parametrize("index", [0, 2])
+def test_board_that_is_drained_gives_its_place_away_and_nothing_is_lost(
+    store_root: Path, bundle: Bundle, expected: Expected, index: int
+) -> None:
+    with LocalBoards(4, store_root) as running:
+        inventory = Inventory(tuple(running.named), spares=("board4",))
+        plan = group_plan(bundle, "board1", "board2", "board3")
+
+        def drain() -> None:
+            async def ask() -> None:
+                async with BoardControl(running.named[index], credentials=OPERATOR, timeout_s=TIMEOUT_S) as control:
+                    await control.drain()
+
+            run_in_loop(ask())
+
+        with Dispatcher(bundle, inventory, plan=plan, credentials=OPERATOR) as chain:
+            expected.check(chain, expected.source(drain))
+            assert f"board{index + 1}" not in chain.route
+
+
+def test_group_goes_back_to_its_leader_while_it_serves(store_root: Path, bundle: Bundle, expected: Expected) -> None:
+    with LastingBoards(4, store_root) as running:
+        inventory = Inventory(tuple(running.named), spares=("board4",))
+        plan = group_plan(bundle, "board1", "board2", "board3")
+        with Dispatcher(bundle, inventory, plan=plan, credentials=OPERATOR) as chain:
+            expected.check(chain, expected.source(running.boards[0].process.kill))
+            assert chain.route.startswith("board4")
+            running.restart(0)
+            while not chain.route.startswith("board1"):
+                expected.check(chain, expected.source(lambda: None, 40), 40)
+            expected.check(chain, expected.source(lambda: None, 40), 40)

@@ -52,6 +52,12 @@ class Doubling:
     def excuse(self, since_s: float, until_s: float) -> None:
         pass
 
+    def announce_silence(self, seconds: float) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
     def process(self, arriving: list[EncodedTensor], arrived_ns: int) -> FrameWork:
         self.begun.set()
         assert self.may_go.wait(20)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import json
+import os
+import resource
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ from node_service.checked_partitions import Checked, CheckedPartitions
 from node_service.errors import TrialError
 from node_service.partition_checks import PartitionChecks
 from node_service.partition_policy import require_memory, require_operators
+from node_service.trial_worker import limit_cpu
 from node_service.worker_process import TRIAL_WORKER, WorkerProcess
 from runtime import MalformedModelError, MemoryShortError, ModelLoadError, OperatorRefusedError, load_runtime
 from runtime.model_check import Findings
@@ -187,3 +192,31 @@ def test_worker_reads_and_writes_plain_json(tmp_path: Path) -> None:
     checks = Checks(tmp_path)
     checks.check(GOOD)
     assert json.loads(json.dumps(checks.worker.asked)) == checks.worker.asked
+
+
+def test_files_after_the_first_have_their_time_without_roots_rights() -> None:
+    """Boards' services are nobody's in particular: they may not raise a hard limit again."""
+    child = os.fork()
+    if not child:
+        status = 1
+        with contextlib.suppress(Exception):
+            os.setuid(os.getuid() or 65534)
+            limit_cpu(1.0)
+            while time.process_time() < 1.1:
+                resource.setrlimit(resource.RLIMIT_CPU, (60, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+            limit_cpu(1.0)
+            status = 0
+        os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_files_of_one_partition_are_tried_one_after_the_other(tmp_path: Path) -> None:
+    checks, files = Checks(tmp_path), {}
+    for layers in (1, 2):
+        data = dense_model(64, layers)
+        path = tmp_path / f"{layers}.tflite"
+        path.write_bytes(data)
+        files[hashlib.sha256(data).hexdigest()] = path
+    assert asyncio.run(checks.checks.require_sound(files, 1)) > 0
+    assert len(checks.worker.asked) == 2
+    assert not checks.worker.is_running

@@ -103,7 +103,7 @@ def test_a_piece_that_was_not_agreed_ends_the_session(group: Group, peer: int, f
     group.session.begin_frame()
     group.piece(peer, frame, transfer)
     with pytest.raises(
-        BadRequestError, match=f"board b{peer} sent transfer {transfer} of frame {frame} during frame 1"
+        PeerUnavailableError, match=f"board b{peer} .* transfer {transfer} of frame {frame} during frame 1"
     ):
         group.session.receive(5)
     assert len(group.failures) == 1
@@ -112,8 +112,17 @@ def test_a_piece_that_was_not_agreed_ends_the_session(group: Group, peer: int, f
 def test_a_piece_that_comes_twice_ends_the_session(group: Group) -> None:
     group.piece(0, 1, 5)
     group.piece(0, 1, 5)
-    with pytest.raises(BadRequestError, match="transfer 5"):
+    with pytest.raises(PeerUnavailableError, match="b0 of the group sent what was not agreed: transfer 5"):
         group.session.await_frame()
+
+
+def test_a_piece_that_comes_again_after_it_was_taken_ends_the_session(group: Group) -> None:
+    group.session.begin_frame()
+    group.piece(0, 1, 5)
+    group.session.receive(5)
+    group.piece(0, 1, 5)
+    with pytest.raises(PeerUnavailableError, match="transfer 5"):
+        group.session.receive(6)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +139,7 @@ def test_a_piece_that_comes_twice_ends_the_session(group: Group) -> None:
 def test_a_piece_of_another_kind_ends_the_session(group: Group, tensors: list[Any]) -> None:
     group.session.begin_frame()
     group.session.take(0, memoryview(pack_frame(Header(request_id=1, transfer=5), tensors)))
-    with pytest.raises(BadRequestError, match=r"[02] pieces, expected 1|expected int8 \[1, 2, 2\], raw"):
+    with pytest.raises(PeerUnavailableError, match=r"[02] pieces, expected 1|expected int8 \[1, 2, 2\], raw"):
         group.session.receive(5)
 
 
