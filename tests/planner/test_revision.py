@@ -106,9 +106,9 @@ def test_piece_that_fits_no_board_is_named(
     dense: PlannerModel, boards: LocalBoards, measured: FleetMeasurements
 ) -> None:
     with pytest.raises(InfeasiblePlanError) as caught:
-        plan(dense, limited(boards.named, 4 * MIB), measured)
+        plan(dense, limited(boards.named, 3 * MIB), measured)
     assert re.search(
-        r"Operators 1 to 1 cannot be divided and fit no board: they need [56]\.\d MiB, \w+ has 4\.0\.",
+        r"Operators 1 to 1 cannot be divided and fit no board: they need [456]\.\d MiB, \w+ has 3\.0\.",
         str(caught.value),
     )
     assert "more board" not in str(caught.value)
