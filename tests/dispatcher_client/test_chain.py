@@ -6,19 +6,21 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bundle import BundleSplitting
 from dispatcher_client import chain as chain_module
 from dispatcher_client.chain import Chain
 from dispatcher_client.deadlines import Deadline
 from dispatcher_client.errors import ChainClosedError, ReplyTimeoutError
+from dispatcher_client.placement import ChainPlacement, StagePlacement
 from fleet.errors import BoardUnavailableError, FrameDroppedError
 from fleet.inventory import Board
 from protos.v1.data_plane_pb2 import Error, Header
+from protos.v1.manifest_pb2 import Partition
 from transport.address import Address
 from transport.channel import DATA_PLANE_STREAM
 from transport.codec_setting import RAW
@@ -62,9 +64,7 @@ def chain_to(behave: Callable[[MessageStream], None]) -> Iterator[Chain]:
     listener = StreamListener(Address("127.0.0.1", 0), DATA_PLANE_STREAM, behave, LIMITS, None)
     listener.start()
     board = Board("board1", Address("127.0.0.1", listener.address.port - 1))
-    stage = SimpleNamespace(board=board, stage_index=0, chain_index=0)
-    splitting = SimpleNamespace(deployment_id="d", partitions=[SimpleNamespace(arriving=[])])
-    placement: Any = SimpleNamespace(stages=[stage], splitting=splitting)
+    placement = ChainPlacement(BundleSplitting(0, "d", [Partition()]), (StagePlacement(0, 0, board),))
     chain = Chain(placement, [RAW], credentials=None, on_reply=lambda report: None)
     yield chain
     chain._close()

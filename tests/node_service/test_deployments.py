@@ -15,7 +15,7 @@ import pytest
 from node_service import deployments as deployments_module
 from node_service.deployments import Deployments
 from node_service.errors import LimitError
-from node_service.stage import Stage
+from node_service.partition_stage import PartitionStage
 from protos.v1.control_plane_pb2 import LoadStageRequest
 
 
@@ -28,7 +28,7 @@ class Loads:
         self.at_once = self.most_at_once = 0
         self._error = error
         monkeypatch.setattr(deployments_module, "require_runtime", lambda runtime, floor: None)
-        monkeypatch.setattr(Stage, "load", self._load)
+        monkeypatch.setattr(PartitionStage, "load", self._load)
         store: Any = SimpleNamespace(
             intact_partition=lambda sha256: Path("there"),
             save_stage=lambda request: None,
