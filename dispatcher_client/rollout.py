@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from bundle.partition_files import partition_bytes
+from dispatcher_client import remedies
 from dispatcher_client.deployment import OnUpload, store
 from dispatcher_client.entrance import Entrance
 from dispatcher_client.errors import VersionMisfitError
@@ -22,9 +22,8 @@ from fleet.errors import BoardError, BoardRefusedError
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Board
 from protos.v1.control_plane_pb2 import Description
-from protos.v1.manifest_pb2 import Manifest, Partition
+from protos.v1.manifest_pb2 import Manifest
 from protos.v1.tensor_pb2 import TensorSpec
-from transport.boundary import boundary_bytes
 from transport.credentials import Credentials
 from transport.tensor_spec import describe
 
@@ -250,7 +249,7 @@ def _needed_bytes(placements: Sequence[ChainPlacement], held: Mapping[str, Descr
             described = held.get(stage.board.name, Description()).stages
             key = placement.splitting.deployment_id, stage.stage_index
             if key not in {(s.deployment_id, s.stage_index) for s in described}:
-                size = _partition_bytes(placement.splitting.partitions[stage.stage_index])
+                size = remedies.needed_bytes(placement.splitting.partitions[stage.stage_index])
                 before = needed.get(stage.board.name, (stage.board, 0.0))[1]
                 needed[stage.board.name] = stage.board, before + size
     return list(needed.values())
@@ -332,8 +331,3 @@ def _room_bytes(board: Board, description: Description) -> float:
     if board.memory_bytes is None:
         return free_bytes
     return min(free_bytes, board.memory_bytes - sum(s.partition_bytes for s in description.stages))
-
-
-def _partition_bytes(partition: Partition) -> float:
-    """With frames as the planner counts them: twice, since the next has come while one is computed."""
-    return partition_bytes(partition) + 2.0 * (boundary_bytes(partition.arriving) + boundary_bytes(partition.leaving))
