@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from bundle.partition_message import tensor_spec
 from partitioning import Graph
@@ -47,7 +47,7 @@ def _share(
     return Share(member=member, members=n_members, tensors=list(_whole(graph, places)), actions=actions)
 
 
-def _whole(graph: Graph, tensors: Sequence[int] | dict[int, int]) -> Iterator[TensorSpec]:
+def _whole(graph: Graph, tensors: Iterable[int]) -> Iterator[TensorSpec]:
     """A strip's size is fixed: what the graph leaves open has the size that it was planned for."""
     for t in tensors:
         spec = tensor_spec(graph, t)

@@ -82,9 +82,11 @@ class Leader:
             join = JoinGroup(session=session, sender=0, receiver=member, boards=self._hops)
             peer.open(joining(opening, self._hops[member], join))
             self._session.attach(member, peer.stream)
-            reader = threading.Thread(target=self._read, args=(member, peer), name="boardline-group", daemon=True)
-            self._readers.append(reader)
+            reader = threading.Thread(
+                target=self._session.read, args=(member, peer.stream), name="boardline-group", daemon=True
+            )
             reader.start()
+            self._readers.append(reader)
 
     def when_broken(self, told: Callable[[Exception], None]) -> None:
         """Has the callback hear once why the group broke, or at once if it has."""
@@ -170,13 +172,6 @@ class Leader:
             reader.join()
         for peer in self._peers:
             peer.close()
-
-    def _read(self, member: int, peer: NextBoard) -> None:
-        try:
-            peer.stream.run(lambda message: self._session.take(member, message))
-            self._session.broken(member, StreamBrokenError("it ended it"))
-        except StreamBrokenError as error:
-            self._session.broken(member, error)
 
     def _failed(self, error: Exception) -> None:
         self._session.abort()  # none of the others must wait for this frame

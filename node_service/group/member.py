@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from bundle.shares import Pieces, ShareWork
 from node_service.errors import (
@@ -68,6 +69,7 @@ class Member:
         self._is_over = False
         self._has_failed = False
         self._told: Error | None = None
+        self._is_claimed = False  # by a leader's stream
 
     @property
     def has_failed(self) -> bool:
@@ -77,8 +79,12 @@ class Member:
     def open_behind(self, opening: OpenStream) -> None:
         """Opens the streams to boards behind this one, and waits for those of boards before it.
 
-        Raises: PeerUnavailableError, RelayedError.
+        Raises: PeerUnavailableError, RelayedError. BadRequestError: the leader has a stream here already.
         """
+        with self._ending:
+            if self._is_claimed:
+                raise BadRequestError("the group's leader has a stream of this session to this board already.")
+            self._is_claimed = True
         peers = self._stage.program.peers
         for member in sorted(peer for peer in peers if peer > self._stage.member):
             hop = self._hops[member]
@@ -89,7 +95,7 @@ class Member:
             self._behind[member] = behind
             behind.open(joining(opening, hop, join))
             self._session.attach(member, behind.stream)
-            self._start(lambda m=member, b=behind: self._read_behind(m, b))  # type: ignore[misc]
+            self._start(partial(self._session.read, member, behind.stream))
         self._session.await_streams({p for p in peers if _LEADER < p < self._stage.member}, opening.timeout_s)
 
     def follow(self, leader: MessageStream) -> None:
@@ -200,17 +206,10 @@ class Member:
             pieces_received_bytes=work.received_bytes,
         )
 
-    def _read_behind(self, member: int, behind: NextBoard) -> None:
-        try:
-            behind.stream.run(lambda message: self._session.take(member, message))
-            self._session.broken(member, StreamBrokenError("it ended it"))
-        except StreamBrokenError as error:
-            self._session.broken(member, error)
-
     def _start(self, target: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=target, name="boardline-group", daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
         return thread
 
     def _give_up(self) -> None:

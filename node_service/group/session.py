@@ -92,6 +92,14 @@ class GroupSession:
         except Exception as defect:  # whoever waits must not wait for ever
             self.fail(defect)
 
+    def read(self, peer: int, stream: MessageStream) -> None:
+        """Takes what a board behind this one sends, on the calling thread, until its stream ends: that breaks the session."""
+        try:
+            stream.run(lambda message: self.take(peer, message))
+            self.broken(peer, StreamBrokenError("it ended it"))
+        except StreamBrokenError as error:
+            self.broken(peer, error)
+
     def await_frame(self) -> int:
         """The number of the next frame, once the first piece of it has come. Raises: SessionOverError, or why the session broke."""
         with self._changed:
