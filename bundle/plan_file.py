@@ -69,10 +69,15 @@ def _stage(entry: dict[str, Any]) -> PlannedStage:
     return PlannedStage(str(entry["board"]), _cut(entry.get("until")), tuple(entry.get("shared_with", ())), segments)
 
 
+def _decimal(share: float) -> str:
+    """Without an exponent: YAML takes 5e-05 for text."""
+    return f"{share:.6f}".rstrip("0").rstrip(".")
+
+
 def _flow(segment: PlannedSegment) -> str:
     until = "" if segment.until is None else f"until: {segment.until}, "
     by = f"by: {segment.by}, " if segment.by else ""
-    return f"{{ {until}{by}shares: [{', '.join(f'{share:.6g}' for share in segment.shares)}] }}"
+    return f"{{ {until}{by}shares: [{', '.join(map(_decimal, segment.shares))}] }}"
 
 
 def _cut(until: str | int | float | None) -> str | int | None:

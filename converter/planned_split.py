@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bundle.plan import Plan, PlannedChain, PlannedStage
+from bundle.plan import Plan, PlannedChain, PlannedSegment, PlannedStage
 from bundle.plan_file import render_plan
 from converter.errors import OptionError
 from converter.split_model import LoadedModel
@@ -38,7 +38,13 @@ class PlannedSplit:
 
         Raises: OptionError: a stage that boards share, and not how.
         """
-        different = {(chain.cuts, chain.group_sizes): chain for chain in plan.chains}.values()
+        by_form = {(chain.cuts, chain.group_sizes): chain for chain in plan.chains}
+        different = by_form.values()
+        for chain in plan.chains:
+            if _segments_of(chain) != _segments_of(by_form[chain.cuts, chain.group_sizes]):
+                raise OptionError(
+                    "two chains of the plan are cut alike and shared differently: boards could not tell them apart."
+                )
         header, stages = ([], []) if report is None else comment_plan(report, plan)
         return cls(
             tuple(tuple(map(str, chain.cuts)) for chain in different),
@@ -114,6 +120,10 @@ def _resolve_chain(model: LoadedModel, chain: PlannedChain) -> PlannedChain:
     indices = resolve_cuts(model.graph, model.cuts, [str(cut) for cut in chain.cuts], model.layer_ops)
     untils: list[int | None] = [*indices, None]
     return PlannedChain(tuple(replace(stage, until=until) for stage, until in zip(chain.stages, untils)))
+
+
+def _segments_of(chain: PlannedChain) -> list[tuple[PlannedSegment, ...]]:
+    return [stage.segments for stage in chain.stages]
 
 
 def _groups(chain: PlannedChain, n_ops: int) -> Groups:

@@ -194,7 +194,7 @@ def _stage_figures(chain: Dispatcher, alone: list[ReplyReport], loaded: list[Rep
                 chain=chain_index,
                 stage=index,
                 board=stage.placement.board.name,
-                alone_ms=_median_ms(alone_here, index, "decode_ns", "compute_ns", "encode_ns"),
+                alone_ms=_median_ms(alone_here, index, "decode_ns", "compute_ns", "pieces_wait_ns", "encode_ns"),
                 compute_ms=_median_ms(loaded_here, index, "compute_ns"),
                 wait_ms=_median_ms(loaded_here, index, "wait_ns"),
                 coding_ms=_median_ms(loaded_here, index, "decode_ns", "encode_ns"),

@@ -61,6 +61,11 @@ class ReplyReport:
     received_bytes: int
     deployment_id: str
 
+    @property
+    def passed(self) -> tuple[StageTiming, ...]:
+        """Of the stages that the frame passed one after the other: the other boards of a group work beside its leader."""
+        return tuple(timing for timing in self.timings if not timing.member)
+
 
 @dataclass
 class _Pending:

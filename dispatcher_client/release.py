@@ -132,13 +132,12 @@ class Release:
         self.windows.wait_until(lambda: not any(self.windows.outstanding))
 
     def _hear(self, report: ReplyReport) -> None:
-        stages = [t for t in report.timings if not t.member]  # the others of a group work beside its leader
         self.windows.hear(
             report.chain_index,
             report.latency_s,
-            wait_s=sum(t.wait_ns for t in stages) / _NS_PER_S,
-            coding_s=sum(t.decode_ns + t.encode_ns for t in stages) / _NS_PER_S,
-            compute_s=[(t.compute_ns + t.pieces_wait_ns) / _NS_PER_S for t in stages],
+            wait_s=sum(t.wait_ns for t in report.passed) / _NS_PER_S,
+            coding_s=sum(t.decode_ns + t.encode_ns for t in report.passed) / _NS_PER_S,
+            compute_s=[(t.compute_ns + t.pieces_wait_ns) / _NS_PER_S for t in report.passed],
         )
         self._on_reply(report)
 

@@ -65,7 +65,9 @@ class RequestStatistics:
         steps = self._steps_ns.get(key)
         if steps is None:
             steps = self._steps_ns.setdefault(key, deque(maxlen=_KEPT))
-        steps.append(tuple(max(t.decode_ns + t.compute_ns + t.encode_ns, t.send_ns) for t in report.timings))
+        steps.append(
+            tuple(max(t.decode_ns + t.compute_ns + t.pieces_wait_ns + t.encode_ns, t.send_ns) for t in report.passed)
+        )
 
     def outcomes(self) -> Mapping[Outcome, int]:
         """Requests that have ended, by how."""

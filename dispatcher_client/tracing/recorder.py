@@ -97,7 +97,7 @@ def _frame_events(frame: FrameTimeline, processes: dict[tuple[int, int], int]) -
     whole = {"cat": "request", "name": name, "id": number, "pid": _DISPATCHER, "tid": 0}
     yield {**whole, "ph": "b", "ts": frame.sent_s, "args": told}
     last = len(frame.stages) - 1
-    for place, (stage, timing) in enumerate(zip(frame.stages, report.timings)):
+    for place, (stage, timing) in enumerate(zip(frame.stages, report.passed)):
         pid = processes[report.chain_index, stage.stage_index]
         waiting = {"cat": "wait", "name": f"{name} waits", "id": number, "pid": pid, "tid": _WORK}
         yield {**waiting, "ph": "b", "ts": stage.arrived_s}

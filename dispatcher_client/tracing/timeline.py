@@ -62,14 +62,14 @@ def timelines(reports: Iterable[ReplyReport]) -> list[FrameTimeline]:
 def _group(report: ReplyReport) -> tuple[int, str, int, int, float]:
     """Frames of a group went the same way at about the same time; the last element is when."""
     window = int(report.sent_at_s / _ALIGNED_TOGETHER_S)
-    return report.chain_index, report.deployment_id, len(report.timings), window, report.sent_at_s
+    return report.chain_index, report.deployment_id, len(report.passed), window, report.sent_at_s
 
 
 def _aligned(reports: Sequence[ReplyReport]) -> Iterator[FrameTimeline]:
     offsets_s, uncertainty_s = _offsets_s(reports)
     for report in reports:
         stages = []
-        for timing, offset_s in zip(report.timings, offsets_s):
+        for timing, offset_s in zip(report.passed, offsets_s):
             arrived_s = timing.arrived_ns / _NS_PER_S - offset_s
             decoding_s = arrived_s + timing.wait_ns / _NS_PER_S
             computing_s = decoding_s + timing.decode_ns / _NS_PER_S
@@ -80,7 +80,7 @@ def _aligned(reports: Sequence[ReplyReport]) -> Iterator[FrameTimeline]:
                     arrived_s,
                     decoding_s,
                     computing_s,
-                    computing_s + timing.compute_ns / _NS_PER_S,
+                    computing_s + (timing.compute_ns + timing.pieces_wait_ns) / _NS_PER_S,
                     ready_s - timing.encode_ns / _NS_PER_S,
                     ready_s,
                 )
@@ -91,7 +91,7 @@ def _aligned(reports: Sequence[ReplyReport]) -> Iterator[FrameTimeline]:
 
 def _offsets_s(reports: Sequence[ReplyReport]) -> tuple[list[float], float]:
     """What each stage's clock is ahead of the dispatcher's, and by how much that may be off."""
-    n_stages = len(reports[0].timings)
+    n_stages = len(reports[0].passed)
     way_there_s = []
     for index in range(n_stages):
         way_there_s.append(min(_arrived_s(r, index) - _left_before_s(r, index) for r in reports))
@@ -106,12 +106,12 @@ def _offsets_s(reports: Sequence[ReplyReport]) -> tuple[list[float], float]:
 
 
 def _arrived_s(report: ReplyReport, index: int) -> float:
-    return report.timings[index].arrived_ns / _NS_PER_S
+    return report.passed[index].arrived_ns / _NS_PER_S
 
 
 def _left_before_s(report: ReplyReport, index: int) -> float:
     """When the frame left the step before a stage, by that step's clock."""
     if index == 0:
         return report.sent_at_s
-    timing = report.timings[index - 1]
+    timing = report.passed[index - 1]
     return (timing.arrived_ns + timing.ready_ns) / _NS_PER_S

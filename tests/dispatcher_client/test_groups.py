@@ -12,6 +12,7 @@ from bundle import Bundle, Plan, PlannedChain, PlannedStage
 from converter.verification import verify_bundle
 from dispatcher_client import Dispatcher, ReplyReport
 from dispatcher_client.errors import PlacementError
+from dispatcher_client.tracing.timeline import timelines
 from examples.local_boards import LocalBoards
 from fleet.board_control import BoardControl
 from fleet.errors import BoardError
@@ -85,6 +86,10 @@ def test_each_board_of_a_group_says_what_it_did(boards: LocalBoards, bundle: Bun
             chain.infer(random_inputs(bundle, seed))
     for report in reports[-3:]:
         assert [(t.stage_index, t.member) for t in report.timings] == [(0, 0), (1, 1), (2, 2)]
+        assert report.passed == report.timings[:1]
+        (timeline,) = timelines([report])
+        assert len(timeline.stages) == 1
+        assert timeline.uncertainty_s < report.latency_s
         assert all(
             t.compute_ns and t.pieces_wait_ns and t.pieces_sent_bytes and t.pieces_received_bytes
             for t in report.timings

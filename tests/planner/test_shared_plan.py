@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bundle.plan_file import read_plan
+from bundle.plan import Plan, PlannedChain, PlannedSegment, PlannedStage
+from bundle.plan_file import read_plan, render_plan
 from converter.errors import OptionError
 from converter.planned_split import PlannedSplit
 from converter.verification import verify_bundle
@@ -167,3 +168,19 @@ def test_report_says_what_sharing_gains_or_that_it_gains_nothing(
 
 def nobody(_board: str, _done: int, _total: int) -> None:
     pass
+
+
+def test_small_shares_are_numbers_in_the_plan_file(tmp_path: Path) -> None:
+    segments = (PlannedSegment("rows", (1.0, 0.00005)),)
+    plan = Plan("m", "latency", (PlannedChain((PlannedStage("a", None, ("b",), segments),)),))
+    (tmp_path / "plan.yaml").write_text(render_plan(plan))
+    assert read_plan(tmp_path / "plan.yaml") == plan
+
+
+def test_chains_that_are_cut_alike_and_shared_differently_are_refused() -> None:
+    chains = [
+        PlannedChain((PlannedStage(one, None, (other,), (PlannedSegment("rows", shares),)),))
+        for one, other, shares in (("a", "b", (1.0, 1.0)), ("c", "d", (2.0, 1.0)))
+    ]
+    with pytest.raises(OptionError, match="cut alike and shared differently"):
+        PlannedSplit.from_plan(Plan("m", "latency", tuple(chains)), 9)
