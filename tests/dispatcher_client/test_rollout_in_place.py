@@ -52,7 +52,7 @@ def tight(boards: list[Board], *bundles: Bundle) -> list[Board]:
 def test_requests_wait_while_versions_change_place_where_memory_is_short(
     store_root: Path, one: Bundle, two: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("dispatcher_client.rollout.boundary_bytes", lambda specs: 0)
+    monkeypatch.setattr("dispatcher_client.remedies.boundary_bytes", lambda specs: 0)
     wrong = with_a_wrong_answer(two, tmp_path / "wrong")
     with LocalBoards(3, store_root) as running:
         boards = tight(running.named, one, two)
@@ -74,7 +74,7 @@ def test_requests_wait_while_versions_change_place_where_memory_is_short(
 def test_deadline_holds_while_versions_change_place(
     store_root: Path, one: Bundle, two: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dispatcher_client.rollout.boundary_bytes", lambda specs: 0)
+    monkeypatch.setattr("dispatcher_client.remedies.boundary_bytes", lambda specs: 0)
     entered, go_on = threading.Event(), threading.Event()
     opened = Release.open
 
@@ -107,7 +107,7 @@ def test_version_that_no_board_has_memory_for_is_refused(store_root: Path, one: 
 def test_version_is_refused_where_memory_is_short_and_others_use_the_one_that_serves(
     store_root: Path, one: Bundle, two: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dispatcher_client.rollout.boundary_bytes", lambda specs: 0)
+    monkeypatch.setattr("dispatcher_client.remedies.boundary_bytes", lambda specs: 0)
     monkeypatch.setattr("dispatcher_client.rollout._STREAMS_END_WITHIN_S", 0.2)
     with LocalBoards(3, store_root) as running, Dispatcher(one, running.named) as other:
         with Dispatcher(one, tight(running.named, one, two)) as chain:
@@ -120,7 +120,7 @@ def test_version_is_refused_where_memory_is_short_and_others_use_the_one_that_se
 def test_dispatcher_is_closed_when_neither_version_can_be_opened_and_opens_again(
     store_root: Path, one: Bundle, two: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dispatcher_client.rollout.boundary_bytes", lambda specs: 0)
+    monkeypatch.setattr("dispatcher_client.remedies.boundary_bytes", lambda specs: 0)
 
     def fail(self: Release, on_upload: object, **how: bool) -> None:
         raise BoardUnavailableError("board1", f"no power for {self.deployment_ids}")
