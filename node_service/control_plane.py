@@ -21,7 +21,7 @@ from node_service.machine import cores, memory_bytes, usable_cores
 from node_service.measuring_turn import MeasuringTurn
 from node_service.profiler import Profiler
 from node_service.store import Store
-from node_service.uploads import unless_silent
+from node_service.uploads import take_the_rest, unless_silent
 from node_service.vitals import Vitals
 from protos.v1 import control_plane_pb2 as messages
 from protos.v1 import control_plane_pb2_grpc
@@ -47,6 +47,8 @@ def _call(right: Right) -> Callable[[Callable[..., Awaitable[_T]]], Callable[...
             except Exception as error:
                 if not is_expected(error):
                     _log.exception("%s failed by a defect", method.__name__)
+                if isinstance(request, AsyncIterator):
+                    await take_the_rest(request)
                 status, text = to_status(error)
                 await call.abort(status, text)
                 raise AssertionError("abort does not return") from error

@@ -69,8 +69,8 @@ def up(
             stack.enter_context(fleet)
         if inventory is not None:
             inventory.write_text(fleet.inventory_text())
-        _show(fleet, inventory or fleet.inventory, as_json)
         with suppress(KeyboardInterrupt):
+            _show(fleet, inventory or fleet.inventory, as_json)
             _watch(fleet)
 
 

@@ -117,6 +117,17 @@ def test_profile_is_made_kept_and_found(board: LocalBoard, small: bytes) -> None
     assert find(board, absent, asked, made.key) == [made, made]
 
 
+def test_refused_while_the_file_still_comes_is_told_why(board: LocalBoard) -> None:
+    long = bytes(8 * 2**20)
+
+    async def ask_often(control: BoardControl) -> None:
+        for _ in range(50):
+            with pytest.raises(BoardRefusedError, match="a budget of 9999 s"):
+                await control.profile(header(long, budget_s=9999), long, TIMEOUT_S)
+
+    with_control(board, ask_often)
+
+
 def test_profiles_of_different_threads_are_different(board: LocalBoard, small: bytes) -> None:
     two = clean_profile(board, small, threads=2)
     assert two.key.threads == 2
