@@ -18,6 +18,7 @@ from fleet.board_control import BoardControl
 from fleet.errors import BoardError
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory
+from partitioning.cuts import crossing_tensors
 from runtime import load_runtime
 from tests.bundles import load_zoo_model, make_bundle
 from tests.credentials import OPERATOR
@@ -114,6 +115,37 @@ def test_groups_stand_in_a_chain(boards: LocalBoards, tmp_path: Path) -> None:
         plan = Plan(bundle.manifest.model_name, "throughput", (PlannedChain(stages),))
         with Dispatcher(bundle, boards.named, plan=plan, credentials=boards.credentials) as chain:
             assert named(chain, chain.infer(x)) == run_whole(bundle, x)
+
+
+@pytest.mark.parametrize("mode", ["int8", "float32"])
+def test_detector_gives_the_same_bits_in_chain_strips_and_groups(
+    boards: LocalBoards, tmp_path: Path, mode: str
+) -> None:
+    """Three outputs, and no cut that a single tensor crosses: EdgeFlow's case."""
+    graph = load_zoo_model("yolo_neck", mode).graph
+    last = len(graph.operators)
+    first, second = last // 3, 2 * last // 3
+    assert all(len(crossing_tensors(graph, cut)) > 1 for cut in (first, second))
+    strips = share_all(graph, (2, 1, 1), 5)
+    front, back = share_all(graph, (1, 1), 4, 0, first), share_all(graph, (1, 2), 4, first)
+    bundle = make_bundle(
+        tmp_path / "parts",
+        "yolo_neck",
+        mode,
+        cut_lists=[[], [str(first), str(second)], [], [str(first)], [str(first)]],
+        groups=[{}, {}, {0: strips}, {0: front}, {1: back}],
+    )
+    inputs = [random_inputs(bundle, seed) for seed in range(4)]
+    expected = [run_whole(bundle, x) for x in inputs]
+    for stages in (
+        (PlannedStage("board1", first), PlannedStage("board2", second), PlannedStage("board3")),
+        (PlannedStage("board1", None, ("board2", "board3")),),
+        (PlannedStage("board1", first, ("board2",)), PlannedStage("board3")),
+        (PlannedStage("board1", first), PlannedStage("board2", None, ("board3",))),
+    ):
+        plan = Plan(bundle.manifest.model_name, "throughput", (PlannedChain(stages),))
+        with Dispatcher(bundle, boards.named, plan=plan, credentials=boards.credentials) as chain:
+            assert [named(chain, answer) for answer in chain.stream(inputs)] == expected
 
 
 def test_two_applications_take_turns_on_a_group(boards: LocalBoards, bundle: Bundle, expected: Expected) -> None:
