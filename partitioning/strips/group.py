@@ -23,13 +23,15 @@ from partitioning.strips.spans import SharedAxis, Span
 class SharedSegment:
     """Operators [start_op, stop_op) and each board's share of them, in proportion; 0: the board does nothing here.
 
-    `axis` is None for operators that cannot be shared: then one board alone has a share.
+    `axis` is None for operators that cannot be shared: then one board alone has a share. `gathered`: what leaves the segment goes
+    to the first board, from which the others then take it; so do leaders that gather and scatter.
     """
 
     start_op: int
     stop_op: int
     axis: SharedAxis | None
     shares: tuple[float, ...]
+    gathered: bool = False
 
     @property
     def only_board(self) -> int:
@@ -57,7 +59,10 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Step:
-    """What the boards do with one segment: first these transfers, then each its strip; None: it has none."""
+    """What the boards do with one segment: first these transfers, then each its strip; None: it has none.
+
+    Where all have none, the boards only bring together what they have.
+    """
 
     transfers: tuple[Transfer, ...]
     strips: tuple[StripSpec | None, ...]
@@ -110,6 +115,10 @@ def plan_group(graph: Graph, segments: Sequence[SharedSegment]) -> GroupPlan:
         for board, strip in enumerate(strips):
             for tensor_index, span in _own(graph, segment, board).items() if strip is not None else ():
                 holdings.own(board, Piece(tensor_index, segment.axis or SharedAxis.ROWS, span))
+        if segment.gathered:
+            leaving = partition_between(graph, segment.start_op, segment.stop_op).outputs
+            gathered = [transfer for t in leaving for transfer in holdings.gather(t)]
+            steps.append(Step(tuple(gathered), (None,) * len(segment.shares)))
     gathering = [transfer for t in crossing_tensors(graph, stop) for transfer in holdings.bring(0, t, None)]
     return GroupPlan(tuple(steps), tuple(gathering))
 
@@ -166,6 +175,13 @@ class _Holdings:
     def own(self, board: int, piece: Piece) -> None:
         self._owned.setdefault(piece.tensor_index, []).append((board, piece))
         self._held.setdefault((board, piece.tensor_index), []).append(piece.span)
+
+    def gather(self, tensor_index: int) -> list[Transfer]:
+        """What the owners send so that the first board owns all of a tensor."""
+        transfers = self.bring(0, tensor_index, None)
+        axis = self._owned[tensor_index][0][1].axis
+        self._owned[tensor_index] = [(0, Piece(tensor_index, axis, _whole(self._graph, tensor_index, axis)))]
+        return transfers
 
     def bring(self, board: int, tensor_index: int, axis: SharedAxis | None, span: Span | None = None) -> list[Transfer]:
         """What the owners send so that the board has this span, or all of a tensor; afterwards it has."""

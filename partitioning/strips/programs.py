@@ -21,7 +21,7 @@ class Receive:
 
 @dataclass(frozen=True)
 class Send:
-    """Sends pieces that this board computed, or that arrived at the group."""
+    """Sends pieces that this board computed, or that were brought to it."""
 
     transfer: int
     peer: int
@@ -42,7 +42,7 @@ Action = Union[Receive, Send, Compute]
 class Message:
     """All that one board sends another one for one step, once the last of it is computed.
 
-    Attributes: made, needed: the steps after which it leaves, -1 if it arrived at the group, and before which it is waited for.
+    Attributes: made, needed: the steps after which it leaves, -1 if all arrived at the group, and before which it is waited for.
     """
 
     source: int
@@ -54,13 +54,16 @@ class Message:
 
 def list_messages(plan: GroupPlan) -> list[Message]:
     """What boards send one another, in the order in which it is needed: a message costs more than most pieces do."""
-    made_in: dict[int, int] = {}
+    made_in: dict[tuple[int, int], int] = {}  # by board and tensor
     for index, step in enumerate(plan.steps):
-        made_in.update((t, index) for strip in step.strips if strip is not None for t in strip.outputs)
+        computing = [(board, strip) for board, strip in enumerate(step.strips) if strip is not None]
+        made_in.update(((board, t), index) for board, strip in computing for t in strip.outputs)
+        if not computing:
+            made_in.update(((brought.target, brought.piece.tensor_index), index) for brought in step.transfers)
     found: list[Message] = []
     for needed, transfers in enumerate([*(step.transfers for step in plan.steps), plan.gathering]):
         for (source, target), of_pair in _by_pair(transfers).items():
-            made = max(made_in.get(piece.tensor_index, -1) for piece in of_pair)
+            made = max(made_in.get((source, piece.tensor_index), -1) for piece in of_pair)
             found.append(Message(source, target, made, needed, tuple(of_pair)))
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,11 @@ from tests.shared_segments import share_all
 _CUT = 9
 
 
-def group_bundle(out: Path, name: str, mode: str, shares: Sequence[float], longest: int = 5) -> Bundle:
+def group_bundle(
+    out: Path, name: str, mode: str, shares: Sequence[float], longest: int = 5, gathered: bool = False
+) -> Bundle:
     """A model whole, and shared."""
-    segments = share_all(load_zoo_model(name, mode).graph, shares, longest)
+    segments = [replace(s, gathered=gathered) for s in share_all(load_zoo_model(name, mode).graph, shares, longest)]
     return make_bundle(out, name, mode, cut_lists=[[], []], groups=[{}, {0: segments}])
 
 
@@ -55,18 +58,19 @@ def expected(bundle: Bundle) -> Expected:
 
 
 @pytest.mark.parametrize(
-    ("name", "mode", "shares"),
+    ("name", "mode", "shares", "gathered"),
     [
-        ("yolo_neck", "int8", (1, 1, 1)),
-        ("unet", "float32", (3, 2)),
-        ("two_inputs", "int8", (1, 0, 1)),
-        ("mlp", "float32", (1, 2, 1)),
+        ("yolo_neck", "int8", (1, 1, 1), False),
+        ("yolo_neck", "int8", (1, 1, 1), True),
+        ("unet", "float32", (3, 2), False),
+        ("two_inputs", "int8", (1, 0, 1), False),
+        ("mlp", "float32", (1, 2, 1), False),
     ],
 )
 def test_group_gives_the_whole_models_bytes(
-    boards: LocalBoards, tmp_path: Path, name: str, mode: str, shares: Sequence[float]
+    boards: LocalBoards, tmp_path: Path, name: str, mode: str, shares: Sequence[float], gathered: bool
 ) -> None:
-    bundle = group_bundle(tmp_path / "parts", name, mode, shares)
+    bundle = group_bundle(tmp_path / "parts", name, mode, shares, gathered=gathered)
     assert verify_bundle(bundle, load_runtime()).is_identical
     plan = group_plan(bundle, *(board.name for board in boards.boards[: len(shares)]))
     inputs = [random_inputs(bundle, seed) for seed in range(3)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from partitioning import Graph, Operator
 from partitioning.strips import SegmentError, SharedAxis, segment_obstacles
 from partitioning.strips.group import SharedSegment, piece_bytes, plan_group
+from partitioning.strips.programs import Compute, list_programs
 from partitioning.strips.site import Site
 from tests import zoo
 from tests.partitioning.composition import Frame, differing, model_inputs, run_whole
@@ -65,6 +68,17 @@ def test_each_element_is_sent_to_a_board_once_and_by_its_owner() -> None:
         before = sent.setdefault((transfer.target, transfer.piece.tensor_index), set())
         assert not before & rows
         before |= rows
+
+
+@pytest.mark.parametrize("name", ["residual", "yolo_neck"])
+def test_gathered_segments_pass_everything_through_the_first_board(name: str) -> None:
+    graph, inputs, expected = case(name, "int8")
+    segments = [replace(s, gathered=True) for s in every(graph, (1, 1, 1), 3, np.random.default_rng(0))]
+    plan = plan_group(graph, segments)
+    assert all(0 in (transfer.source, transfer.target) for transfer in plan.transfers)
+    assert not differing(expected, run_group(graph, plan, inputs))
+    for program in list_programs(plan)[1:]:
+        assert {action.peer for action in program if not isinstance(action, Compute)} == {0}
 
 
 def window(graph: Graph, op: Operator) -> tuple[int, int]:
