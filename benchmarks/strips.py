@@ -6,7 +6,7 @@ import hashlib
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,17 +18,19 @@ from benchmarks.machine import this_machine
 from benchmarks.rows import print_rows
 from bundle import Bundle, BundleWriter, Plan, PlannedChain, PlannedStage, open_bundle
 from converter.convert import convert_to_tflite
-from converter.planned_split import PlannedSplit
 from converter.split_model import LoadedModel, SplitRequest, split_model
 from dispatcher_client import Board, Dispatcher, ReplyReport
 from fleet.board_control import BoardControl
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory
 from partitioning.runtime_floor import read_runtime_floor
+from partitioning.strips.costs import BoardTimes, GroupLinks, time_group
+from partitioning.strips.group import SharedSegment, plan_group
+from partitioning.strips.search import SharedPlan, plan_shared
 from planner.board_profiles import ProfileSettings, describe_boards, profile_file
 from planner.errors import PlannerError
 from planner.links import measure_links
-from planner.shared_plan import SharedChoice, choose_sharing
+from planner.shared_plan import busy_boards, group_costs, plan_of
 from planner.strip_times import StripModel, measure_strips
 from runtime import load_runtime
 from terminal import command_app, print_table, progress, run
@@ -45,7 +47,8 @@ _COLUMNS = (
 class Row:
     """A model on a group of boards, asked for one image at a time; medians over the frames of all runs.
 
-    `predicted_speedup` is the plan's; `bytes_exchanged` what boards of the group send one another for an image.
+    `cores_per_board` of the first board, `speeds` of each one as shares of that. `predicted_speedup` is the plan's;
+    `bytes_exchanged` what boards of the group send one another for an image.
     `compute_ms`, `wait_ms` of the board that computes longest and of the one that waits longest.
     """
 
@@ -54,6 +57,7 @@ class Row:
     dtype: str
     boards: int
     cores_per_board: float
+    speeds: str
     link_mbit_s: float
     latency_ms: float
     speedup_vs_one_board: float
@@ -65,6 +69,43 @@ class Row:
     wait_ms: float
     processor: str
     day: str
+
+
+@dataclass(frozen=True)
+class _Cluster:
+    """Boards: the first one's share of a core, and of that what each has; and each one's link."""
+
+    cores: float
+    speeds: Sequence[float]
+    link_mbit_s: float
+
+    @property
+    def specs(self) -> list[BoardSpec]:
+        """As they are emulated."""
+        return [
+            BoardSpec(f"pi{i + 1}", cores=self.cores * speed, link_bits_per_s=self.link_mbit_s * 1e6)
+            for i, speed in enumerate(self.speeds)
+        ]
+
+    def alike(self, boards: Sequence[Board]) -> list[Board]:
+        """Those of one speed as one group: they are measured once."""
+        return [replace(board, group=f"speed {speed:g}") for board, speed in zip(boards, self.speeds)]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A way to share the model, and how long a frame is planned to take."""
+
+    name: str
+    plan: Plan
+    shared: SharedPlan
+    planned_s: float
+
+    @property
+    def segments(self) -> list[SharedSegment]:
+        """Of the boards that have work."""
+        busy = busy_boards(self.shared)
+        return [replace(s, shares=tuple(s.shares[b] for b in busy)) for s in self.shared.segments]
 
 
 @dataclass(frozen=True)
@@ -85,7 +126,15 @@ def strips(
     models: str = typer.Option("VGG16,ResNet50", help="Networks of keras.applications."),
     dtypes: str = typer.Option("float32,int8", help="Of each network."),
     boards: str = typer.Option("2,3,4", help="Sizes of groups."),
-    cores: float = typer.Option(0.2, help="Share of a core of each board."),
+    cores: float = typer.Option(0.2, help="Share of a core of the first board."),
+    speeds: str = typer.Option(
+        "", metavar="S,...", help="Of each board, of the first one's; as 1,0.5,0.25. (default: alike)"
+    ),
+    against: bool = typer.Option(
+        False,
+        "--against",
+        help="Measure also what others do: a leader that gathers and scatters, shares for equal boards, layer by layer.",
+    ),
     link_mbit_s: float = typer.Option(1000.0, help="Each board's link."),
     frames: int = typer.Option(15, min=3, help="Frames of each run."),
     runs: int = typer.Option(3, min=1, help="Runs of each group, in turn with the one board."),
@@ -96,12 +145,16 @@ def strips(
     Example: python -m benchmarks.strips --models ResNet50 --dtypes int8 --boards 2,4
     """
     sizes = [int(size) for size in boards.split(",")]
+    board_speeds = [float(speed) for speed in speeds.split(",")] if speeds else [1.0] * max(sizes)
+    if len(board_speeds) < max(sizes):
+        raise EmulationError(f"{len(board_speeds)} speeds were given for {max(sizes)} boards; each needs one.")
+    cluster = _Cluster(cores, board_speeds[: max(sizes)], link_mbit_s)
     rows: list[Row] = []
     with progress() as display:
         for name in models.split(","):
             for dtype in dtypes.split(","):
                 task = display.add_task(f"{name} {dtype}", total=None)
-                rows += _rows(name, dtype, sizes, cores, link_mbit_s, frames, runs)
+                rows += _rows(name, dtype, sizes, cluster, frames, runs, against)
                 display.remove_task(task)
     if as_json:
         print_rows("strips", rows)
@@ -110,117 +163,121 @@ def strips(
 
 
 def _rows(
-    name: str, dtype: str, sizes: Sequence[int], cores: float, link_mbit_s: float, frames: int, runs: int
+    name: str, dtype: str, sizes: Sequence[int], cluster: _Cluster, frames: int, runs: int, against: bool
 ) -> list[Row]:
     file = tflite_file(name, dtype)
-    specs = [BoardSpec(f"pi{i + 1}", cores=cores, link_bits_per_s=link_mbit_s * 1e6) for i in range(max(sizes))]
-    arguments = (
-        "--threads",
-        "1",
-        "--trial-load",
-        "never",
-    )  # of files made here; a trial starts a Python at a fifth of a core
-    with tempfile.TemporaryDirectory() as scratch, EmulatedBoards(specs, node_arguments=arguments) as emulated:
-        named = [replace(board, group=_ALIKE) for board in emulated.named]
-        choices = emulated.call(_choose, file, named, sizes, timeout_s=3600.0)
-        bundle = _split(file, [choice.plan for choice in choices], Path(scratch))
-        alone = _plan(choices[0].plan.model, [named[0].name])
-        plans = [alone, *(choice.plan for choice in choices)]
+    # Of files made here; a trial starts a Python at a fifth of a core.
+    arguments = ("--threads", "1", "--trial-load", "never")
+    with tempfile.TemporaryDirectory() as scratch, EmulatedBoards(cluster.specs, node_arguments=arguments) as emulated:
+        boards = cluster.alike(emulated.named)
+        alone_s, cases = emulated.call(_choose, file, boards, sizes, against, timeout_s=7200.0)
+        bundle = _split(file, cases, Path(scratch))
+        plans = [_plan(file.stem, [boards[0].name]), *(case.plan for case in cases)]
         found: list[list[_Run]] = [[] for _ in plans]
         for _ in range(runs):
             for place, plan in enumerate(plans):
-                found[place].append(emulated.call(_measure, bundle, named, plan, frames, timeout_s=1800.0))
-        one_ms = _latency_ms(found[0])
-        predicted_ms = choices[0].alone_s * 1e3
-        rows = [_row("one board", name, dtype, 1, cores, link_mbit_s, found[0], one_ms, predicted_ms, 1.0, 1)]
-        for choice, of_plan in zip(choices, found[1:]):
-            n_boards = len(choice.plan.board_names)
-            rows.append(
-                _row(
-                    "shared" if n_boards > 1 else "shared: one board is best",
-                    name, dtype, n_boards, cores, link_mbit_s, of_plan, one_ms,
-                    choice.latency_s * 1e3, choice.alone_s / choice.latency_s, len(choice.shared.segments),
-                )
-            )  # fmt: skip
-        return rows
-
-
-def _row(
-    case: str,
-    model: str,
-    dtype: str,
-    n_boards: int,
-    cores: float,
-    link_mbit_s: float,
-    found: Sequence[_Run],
-    one_ms: float,
-    predicted_ms: float,
-    predicted_speedup: float,
-    segments: int,
-) -> Row:
-    machine = this_machine()
-    return Row(
-        case=case,
-        model=model,
-        dtype=dtype,
-        boards=n_boards,
-        cores_per_board=cores,
-        link_mbit_s=link_mbit_s,
-        latency_ms=_latency_ms(found),
-        speedup_vs_one_board=one_ms / _latency_ms(found),
-        predicted_ms=predicted_ms,
-        predicted_speedup=predicted_speedup,
-        bytes_exchanged=found[0].bytes_exchanged,
-        segments=segments,
-        compute_ms=statistics.median(run.compute_ms for run in found),
-        wait_ms=statistics.median(run.wait_ms for run in found),
-        processor=machine.processor,
-        day=machine.day,
-    )
+                found[place].append(emulated.call(_measure, bundle, boards, plan, frames, timeout_s=3600.0))
+    speed_of = dict(zip((board.name for board in boards), cluster.speeds))
+    one_ms = _latency_ms(found[0])
+    rows = []
+    for case, plan, of_plan in zip([None, *cases], plans, found):
+        planned_s = alone_s if case is None else case.planned_s
+        rows.append(
+            Row(
+                case="one board" if case is None else case.name,
+                model=name,
+                dtype=dtype,
+                boards=len(plan.board_names),
+                cores_per_board=cluster.cores,
+                speeds=",".join(f"{speed_of[board]:g}" for board in plan.board_names),
+                link_mbit_s=cluster.link_mbit_s,
+                latency_ms=_latency_ms(of_plan),
+                speedup_vs_one_board=one_ms / _latency_ms(of_plan),
+                predicted_ms=planned_s * 1e3,
+                predicted_speedup=alone_s / planned_s,
+                bytes_exchanged=of_plan[0].bytes_exchanged,
+                segments=1 if case is None else len(case.shared.segments),
+                compute_ms=statistics.median(run.compute_ms for run in of_plan),
+                wait_ms=statistics.median(run.wait_ms for run in of_plan),
+                processor=this_machine().processor,
+                day=this_machine().day,
+            )
+        )
+    return rows
 
 
 def _latency_ms(found: Sequence[_Run]) -> float:
     return statistics.median(ms for run in found for ms in run.latencies_ms)
 
 
-def _choose(file: Path, boards: Sequence[Board], sizes: Sequence[int]) -> list[SharedChoice]:
-    """Runs where the dispatcher is: measures strips and links once, and plans for each size."""
+def _choose(file: Path, boards: Sequence[Board], sizes: Sequence[int], against: bool) -> tuple[float, list[_Case]]:
+    """Runs where the dispatcher is: measures strips and links once, and plans for each size.
+
+    Returns: seconds of the whole model on the first board, and the ways to share it.
+    """
     model = LoadedModel.from_converted(convert_to_tflite(file, work_dir=file.parent, on_progress=_ignore))
     strip_model = StripModel(model.graph)
     settings = ProfileSettings().rough
 
-    async def measure() -> list[SharedChoice]:
+    async def measure() -> tuple[float, list[_Case]]:
         records = await describe_boards(boards, settings)
         times = await measure_strips(strip_model, records, settings)
         links = await measure_links(Inventory(tuple(boards)), credentials=None)
         async with BoardControl(boards[0], credentials=None, timeout_s=settings.timeout_s) as control:
             sha256 = hashlib.sha256(model.data).hexdigest()
             alone = await profile_file(control, sha256, model.data, read_runtime_floor(model.graph), settings)
-        found = [
-            choose_sharing(file.stem, strip_model, dict(list(records.items())[:size]), times[:size], links)
-            for size in sizes
-        ]
+        cases: list[_Case] = []
+        for size in sizes:
+            costs, between = group_costs(dict(list(records.items())[:size]), times[:size], links)
+            names = [board.name for board in boards[:size]]
+            for case, shared in _ways(strip_model, costs, between, against):
+                cases.append(_Case(case, plan_of(file.stem, names, shared), shared, shared.time.latency_s))
         # The sum of its operators says too much of the whole: each was a run of its own.
-        return [replace(choice, alone_s=alone.run_s) for choice in found]
+        return alone.run_s, cases
 
     return run_in_loop(measure())
+
+
+def _ways(
+    model: StripModel, boards: Sequence[BoardTimes], links: GroupLinks, against: bool
+) -> Iterator[tuple[str, SharedPlan]]:
+    """The plan that boardline makes; and what others make of the same measurements, timed as the boards are."""
+    places = model.places[1:-1]
+    best = plan_shared(model.graph, boards, links, places)
+    yield "shared", best
+    if not against:
+        return
+
+    def timed(segments: Sequence[SharedSegment]) -> SharedPlan:
+        group = plan_group(model.graph, segments)
+        return SharedPlan(tuple(segments), group, time_group(model.graph, group, boards, links))
+
+    yield "leader gathers and scatters", plan_shared(model.graph, boards, links, places, gathered=True)
+    yield (
+        "layer by layer",
+        timed(
+            [
+                replace(segment, start_op=op, stop_op=op + 1)
+                for segment in best.segments
+                for op in range(segment.start_op, segment.stop_op)
+            ]
+        ),
+    )
+    if len({float(board.whole_s.sum()) for board in boards}) > 1:
+        as_first = plan_shared(model.graph, [boards[0]] * len(boards), links, places)
+        yield "equal shares", timed(as_first.segments)
 
 
 def _plan(model: str, boards: Sequence[str]) -> Plan:
     return Plan(model, "latency", (PlannedChain((PlannedStage(boards[0]),)),))
 
 
-def _split(file: Path, plans: Sequence[Plan], scratch: Path) -> Path:
+def _split(file: Path, cases: Sequence[_Case], scratch: Path) -> Path:
     """One bundle with the whole model and every plan's splitting."""
     model = LoadedModel.from_converted(convert_to_tflite(file, work_dir=scratch, on_progress=_ignore))
-    shared = [PlannedSplit.from_plan(plan, len(model.graph.operators)) for plan in plans if len(plan.board_names) > 1]
+    shared = [case.segments for case in cases if len(case.plan.board_names) > 1]
     request = SplitRequest(
-        file,
-        "tflite",
-        "as-is",
-        None,
-        [()] * (1 + len(shared)),
-        groups=[{}, *(groups for s in shared for groups in s.groups)],
+        file, "tflite", "as-is", None, [()] * (1 + len(shared)), groups=[{}, *({0: segments} for segments in shared)]
     )
     with BundleWriter(scratch / "bundle") as writer:
         return split_model(model, request, writer, load_runtime(), None, _ignore).path

@@ -36,16 +36,29 @@ def choose_sharing(
     name: str, model: StripModel, records: Mapping[str, BoardRecord], times: Sequence[BoardTimes], links: MeasuredLinks
 ) -> SharedChoice:
     """Args: records: the boards in order, the first is the leader; times: theirs."""
-    message_s = [_message_s(record, links) for record in records.values()]
-    times = [replace(of_board, message_s=s) for of_board, s in zip(times, message_s)]
-    found = plan_shared(model.graph, times, group_links(list(records), links, message_s), model.places[1:-1])
-    busy = busy_boards(found)
-    names = [list(records)[b] for b in busy]
+    costs, between = group_costs(records, times, links)
+    found = plan_shared(model.graph, costs, between, model.places[1:-1])
     alone_s = times[0].strip_s + float(times[0].whole_s.sum())
+    return SharedChoice(plan_of(name, list(records), found), found, found.time.latency_s, alone_s)
+
+
+def group_costs(
+    records: Mapping[str, BoardRecord], times: Sequence[BoardTimes], links: MeasuredLinks
+) -> tuple[list[BoardTimes], GroupLinks]:
+    """What boards and links take, with what messages cost the boards. Args: as of `choose_sharing`."""
+    message_s = [_message_s(record, links) for record in records.values()]
+    costs = [replace(of_board, message_s=s) for of_board, s in zip(times, message_s)]
+    return costs, group_links(list(records), links, message_s)
+
+
+def plan_of(name: str, boards: Sequence[str], found: SharedPlan) -> Plan:
+    """Of the boards that have work."""
+    busy = busy_boards(found)
+    names = [boards[b] for b in busy]
     stage = PlannedStage(names[0], None, tuple(names[1:]), planned_segments(found.segments, busy))
     if len(busy) == 1:
         stage = PlannedStage(names[0])
-    return SharedChoice(Plan(name, "latency", (PlannedChain((stage,)),)), found, found.time.latency_s, alone_s)
+    return Plan(name, "latency", (PlannedChain((stage,)),))
 
 
 def busy_boards(found: SharedPlan) -> list[int]:

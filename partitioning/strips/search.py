@@ -60,22 +60,26 @@ class SharedPlan:
 
 
 def plan_shared(
-    graph: Graph, boards: Sequence[BoardTimes], links: GroupLinks, places: Sequence[int] | None = None
+    graph: Graph,
+    boards: Sequence[BoardTimes],
+    links: GroupLinks,
+    places: Sequence[int] | None = None,
+    gathered: bool = False,
 ) -> SharedPlan:
     """The plan of the least latency; the whole model on the first board if sharing gains nothing.
 
     Args:
         boards: the first takes what arrives and gives what leaves.
         places: rising op indices at which segments may begin; every one by default.
+        gathered: whether every segment's results go through the first board.
     """
 
     def timed(segments: Sequence[SharedSegment]) -> SharedPlan:
         group = plan_group(graph, segments)
         return SharedPlan(tuple(segments), group, time_group(graph, group, boards, links))
 
-    search = _Search(
-        graph, boards, links, [0, *(range(1, len(graph.operators)) if places is None else places), len(graph.operators)]
-    )
+    inner = range(1, len(graph.operators)) if places is None else places
+    search = _Search(graph, boards, links, [0, *inner, len(graph.operators)], gathered)
     best = timed([SharedSegment(0, len(graph.operators), None, _only(0, len(boards)))])
     speeds = [1.0 / float(board.whole_s.sum()) for board in boards]
     for _ in range(_ROUNDS):
@@ -99,10 +103,13 @@ def _shared_s(graph: Graph, plan: SharedPlan, boards: Sequence[BoardTimes]) -> F
 
 
 class _Search:
-    def __init__(self, graph: Graph, boards: Sequence[BoardTimes], links: GroupLinks, places: Sequence[int]) -> None:
+    def __init__(
+        self, graph: Graph, boards: Sequence[BoardTimes], links: GroupLinks, places: Sequence[int], gathered: bool
+    ) -> None:
         self._graph = graph
         self._boards = boards
         self._links = links
+        self._gathered = gathered
         self._places = list(dict.fromkeys(places))
         sites = {axis: [Site(graph, op, axis) for op in graph.operators] for axis in SharedAxis}
         self._sites = {axis: [None if obstacle_of(s) else s for s in of_axis] for axis, of_axis in sites.items()}
@@ -122,17 +129,20 @@ class _Search:
                     for before, (seconds, _, _) in found[reach.begin].items():
                         total_s = seconds + reach.compute_s
                         if total_s < least[0]:  # or no exchange is short enough
-                            total_s += self._exchange_s(before, reach.needed, way.axis)
+                            if self._gathered:
+                                total_s += self._gathering_s(reach.begin, before)
+                            owning = start if self._gathered else before
+                            total_s += self._exchange_s(owning, reach.needed, way.axis)
                             least = min(least, (total_s, reach.begin, before), key=lambda option: option[0])
                 if least[1] >= 0:
                     best[way] = least
             found[stop] = best
-        ends = {way: seconds + self._gathering_s(way) for way, (seconds, _, _) in found[last].items()}
+        ends = {way: seconds + self._gathering_s(last, way) for way, (seconds, _, _) in found[last].items()}
         way, stop = min(ends, key=ends.__getitem__), last
         segments: list[SharedSegment] = []
         while stop > first:
             _, begin, before = found[stop][way]
-            segments.insert(0, SharedSegment(begin, stop, way.axis, way.shares))
+            segments.insert(0, SharedSegment(begin, stop, way.axis, way.shares, self._gathered))
             stop, way = begin, before
         return segments
 
@@ -194,8 +204,9 @@ class _Search:
                         sent[owner, board] += tensor.size_bytes * shared / extent
         return self._time_s(sent)
 
-    def _gathering_s(self, way: _Way) -> float:
-        leaving = crossing_tensors(self._graph, len(self._graph.operators))
+    def _gathering_s(self, place: int, way: _Way) -> float:
+        """Until the first board has all that crosses a place, divided as the segment before it was."""
+        leaving = crossing_tensors(self._graph, place)
         return self._exchange_s(way, [dict.fromkeys(leaving, Span(0, 1)), *({} for _ in self._boards[1:])])
 
     def _time_s(self, sent: FloatArray) -> float:

@@ -7,7 +7,10 @@ from dataclasses import fields
 import pytest
 
 from benchmarks.rows import flat_rows
-from benchmarks.strips import Row, _print, _row, _Run
+from benchmarks.strips import Row, _print, _ways
+from planner.strip_times import StripModel
+from tests.bundles import load_zoo_model
+from tests.partitioning.strips.test_search import board, links
 
 ASKED_FOR = (
     "model dtype boards cores_per_board link_mbit_s latency_ms speedup_vs_one_board predicted_speedup bytes_exchanged"
@@ -16,11 +19,39 @@ ASKED_FOR = (
 
 def test_rows_have_the_names_that_others_read(capsys: pytest.CaptureFixture[str]) -> None:
     assert {*ASKED_FOR} <= {field.name for field in fields(Row)}
-    runs = [_Run([30.0, 20.0, 90.0], 1000.0, 10.0, 5.0), _Run([25.0, 20.0, 30.0], 1000.0, 12.0, 7.0)]
-    row = _row("shared", "Net", "int8", 4, 0.2, 1000.0, runs, 55.0, 28.0, 2.1, 7)
-    assert (row.latency_ms, row.speedup_vs_one_board) == (27.5, 2.0)
-    assert (row.compute_ms, row.wait_ms, row.bytes_exchanged) == (11.0, 6.0, 1000.0)
+    row = Row(
+        case="shared",
+        model="Net",
+        dtype="int8",
+        boards=2,
+        cores_per_board=0.2,
+        speeds="1,0.5",
+        link_mbit_s=1000.0,
+        latency_ms=27.5,
+        speedup_vs_one_board=2.0,
+        predicted_ms=28.0,
+        predicted_speedup=2.1,
+        bytes_exchanged=1000.0,
+        segments=7,
+        compute_ms=11.0,
+        wait_ms=6.0,
+        processor="one",
+        day="a day",
+    )
     (flat,) = flat_rows("strips", [row])
     assert flat["benchmark"] == "strips"
     _print([row])
     assert "2.00 x" in capsys.readouterr().out
+
+
+def test_ways_of_others_are_planned_from_the_same_times() -> None:
+    model = StripModel(load_zoo_model("residual", "float32").graph)
+    boards = [board(model.graph, speed) for speed in (1.0, 0.5)]
+    between = links(2, 1e-5, 1e9)
+    ways = dict(_ways(model, boards, between, against=True))
+    assert list(ways) == ["shared", "leader gathers and scatters", "layer by layer", "equal shares"]
+    assert all(ways["shared"].time.latency_s <= other.time.latency_s for other in ways.values())
+    assert all(segment.gathered for segment in ways["leader gathers and scatters"].segments)
+    assert all(s.stop_op == s.start_op + 1 for s in ways["layer by layer"].segments)
+    assert all(len({share for share in s.shares if share}) == 1 for s in ways["equal shares"].segments)
+    assert [name for name, _ in _ways(model, boards, between, against=False)] == ["shared"]

@@ -77,20 +77,21 @@ def test_slow_first_board_hands_all_to_a_fast_one() -> None:
     assert all(segment.shares[1] > 0.9 for segment in plan.segments)
 
 
-def test_no_other_segments_and_ways_take_less() -> None:
+@pytest.mark.parametrize("gathered", [False, True])
+def test_no_other_segments_and_ways_take_less(gathered: bool) -> None:
     """Against all plans of a small model, each followed by the same clock; links without latency make both models agree."""
     graph = graph_of("chain")
     places = [0, 4, 8, 11, 15]
     boards, between = [board(graph)] * 2, links(2, 0.0, 3e7)
-    plan = plan_shared(graph, boards, between, places[1:-1])
+    plan = plan_shared(graph, boards, between, places[1:-1], gathered)
     least_s = min(
         time_group(graph, plan_group(graph, segments), boards, between).latency_s
-        for segments in all_plans(graph, places)
+        for segments in all_plans(graph, places, gathered)
     )
     assert plan.time.latency_s == pytest.approx(least_s, rel=0.05)
 
 
-def all_plans(graph: Graph, places: Sequence[int]) -> list[list[SharedSegment]]:
+def all_plans(graph: Graph, places: Sequence[int], gathered: bool) -> list[list[SharedSegment]]:
     obstacles = {axis: segment_obstacles(graph, axis) for axis in SharedAxis}
     found = []
     for n_inner in range(len(places) - 1):
@@ -98,9 +99,9 @@ def all_plans(graph: Graph, places: Sequence[int]) -> list[list[SharedSegment]]:
             edges = [places[0], *inner, places[-1]]
             ways = []
             for begin, stop in zip(edges[:-1], edges[1:]):
-                alone = [SharedSegment(begin, stop, None, shares) for shares in ((1.0, 0.0), (0.0, 1.0))]
+                alone = [SharedSegment(begin, stop, None, shares, gathered) for shares in ((1.0, 0.0), (0.0, 1.0))]
                 shared = [
-                    SharedSegment(begin, stop, axis, (1.0, 1.0))
+                    SharedSegment(begin, stop, axis, (1.0, 1.0), gathered)
                     for axis in SharedAxis
                     if not any(op in obstacles[axis] for op in range(begin, stop))
                 ]
