@@ -1,8 +1,8 @@
 """From bare boards to a running fleet and back, as the documentation has it: one story, in the order of the file.
 
 Every board is a machine that boots Debian with systemd; at least one is aarch64. BOARDLINE_BOOTED=AMD64+ARM64 says how many there
-are, as 3+1; on one of them frames come from, and Prometheus runs. Ansible runs with Mitogen, as docs/deploy.md has it for slow
-boards; with BOARDLINE_PLAIN_ANSIBLE=1 without it.
+are, 2+1 at least; on one of them frames come from, and Prometheus runs. Ansible runs with Mitogen, as docs/deploy.md has it for
+slow boards; with BOARDLINE_PLAIN_ANSIBLE=1 without it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ AMD64, ARM64 = (int(n) for n in os.environ.get("BOARDLINE_BOOTED", "3+1").split(
 N_BOARDS = AMD64 + ARM64 - 1
 SOON_S = 240.0
 BOOT_S = 300.0
+assert N_BOARDS >= 2 and ARM64, (
+    f"BOARDLINE_BOOTED={AMD64}+{ARM64}: a chain needs two boards, and the host beside them; 2+1 at least"
+)
 
 
 @pytest.fixture(scope="module")
