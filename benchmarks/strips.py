@@ -171,12 +171,12 @@ def _rows(
     with tempfile.TemporaryDirectory() as scratch, EmulatedBoards(cluster.specs, node_arguments=arguments) as emulated:
         boards = cluster.alike(emulated.named)
         alone_s, cases = emulated.call(_choose, file, boards, sizes, against, timeout_s=7200.0)
-        bundle = _split(file, cases, Path(scratch))
+        bundles = _split(file, cases, Path(scratch))
         plans = [_plan(file.stem, [boards[0].name]), *(case.plan for case in cases)]
         found: list[list[_Run]] = [[] for _ in plans]
         for _ in range(runs):
-            for place, plan in enumerate(plans):
-                found[place].append(emulated.call(_measure, bundle, boards, plan, frames, timeout_s=3600.0))
+            for bundle, plan, of_plan in zip(bundles, plans, found):
+                of_plan.append(emulated.call(_measure, bundle, boards, plan, frames, timeout_s=3600.0))
     speed_of = dict(zip((board.name for board in boards), cluster.speeds))
     one_ms = _latency_ms(found[0])
     rows = []
@@ -245,7 +245,7 @@ def _ways(
     places = model.places[1:-1]
     best = plan_shared(model.graph, boards, links, places)
     yield "shared", best
-    if not against:
+    if not against or len(busy_boards(best)) == 1:
         return
 
     def timed(segments: Sequence[SharedSegment]) -> SharedPlan:
@@ -272,15 +272,15 @@ def _plan(model: str, boards: Sequence[str]) -> Plan:
     return Plan(model, "latency", (PlannedChain((PlannedStage(boards[0]),)),))
 
 
-def _split(file: Path, cases: Sequence[_Case], scratch: Path) -> Path:
-    """One bundle with the whole model and every plan's splitting."""
+def _split(file: Path, cases: Sequence[_Case], scratch: Path) -> list[Path]:
+    """A bundle of the whole model, then one for each way to share it: they may differ in nothing that a plan names."""
     model = LoadedModel.from_converted(convert_to_tflite(file, work_dir=scratch, on_progress=_ignore))
-    shared = [case.segments for case in cases if len(case.plan.board_names) > 1]
-    request = SplitRequest(
-        file, "tflite", "as-is", None, [()] * (1 + len(shared)), groups=[{}, *({0: segments} for segments in shared)]
-    )
-    with BundleWriter(scratch / "bundle") as writer:
-        return split_model(model, request, writer, load_runtime(), None, _ignore).path
+    bundles: list[Path] = []
+    for groups in ({}, *({0: case.segments} if len(case.plan.board_names) > 1 else {} for case in cases)):
+        request = SplitRequest(file, "tflite", "as-is", None, [()], groups=[groups])
+        with BundleWriter(scratch / str(len(bundles))) as writer:
+            bundles.append(split_model(model, request, writer, load_runtime(), None, _ignore).path)
+    return bundles
 
 
 def _measure(bundle: Path, boards: Sequence[Board], plan: Plan, frames: int) -> _Run:
