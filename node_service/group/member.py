@@ -141,7 +141,7 @@ class Member:
 
     def drain(self) -> None:
         """Ends the session: a frame in work is computed anew elsewhere."""
-        self.fail(RefusedError(f"board {self._board} is draining: it shuts down or is taken out of service."))
+        self.fail(RefusedError("is draining: it shuts down or is taken out of service."))
 
     def announce_silence(self, seconds: float) -> None:
         """Tells the leader and the boards behind."""

@@ -223,8 +223,9 @@ def test_lost_board_is_named(store_root: Path, bundle: Bundle) -> None:
         with Dispatcher(bundle, running.named, plan=plan, credentials=OPERATOR, recovers=False) as chain:
             chain.infer(x)
             running.boards[2].process.kill()
-            with pytest.raises(BoardError, match="board3"):
+            with pytest.raises(BoardError, match="board board3: in its group, it broke its stream") as lost:
                 chain.infer(x)
+            assert str(lost.value).count("board3") == 1
 
 
 @pytest.mark.parametrize("index", [0, 2])
