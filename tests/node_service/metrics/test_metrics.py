@@ -29,6 +29,7 @@ from node_service.open_streams import OpenStreams
 from node_service.power import EnergyMeter, find_sensors
 from node_service.process_memory import ProcessMemory
 from node_service.thermal import ThermalSensors
+from protos.v1.control_plane_pb2 import Description
 from tests.credentials import OPERATOR
 from tests.dispatcher_client.test_groups import group_bundle, group_plan
 from tests.dispatcher_client.whole_model import random_inputs
@@ -143,6 +144,7 @@ def test_boards_of_a_group_count_their_pieces(store_root: Path, tmp_path: Path) 
             for _ in range(FRAMES):
                 chain.infer(random_inputs(bundle, 0))
             found = [samples(scrape(url_of(board))) for board in running.boards]
+            described = [run_in_loop(_describe(board)) for board in running.named]
     (deployment,) = chain.deployment_ids
     sent, received = [], []
     for index, of_board in enumerate(found):
@@ -150,7 +152,10 @@ def test_boards_of_a_group_count_their_pieces(store_root: Path, tmp_path: Path) 
         place = stage | {("leader_stage", "0"), ("member", str(index))}
         assert of_board["boardline_share_info", place] == 1
         assert of_board["boardline_frame_pieces_wait_seconds_count", stage] == FRAMES
-        assert of_board["boardline_frame_pieces_wait_seconds_sum", stage] > 0
+        wait_s = of_board["boardline_frame_pieces_wait_seconds_sum", stage]
+        (loaded,) = described[index].stages
+        assert wait_s > 0
+        assert loaded.pieces_wait_s == pytest.approx(wait_s)
         sent.append(of_board["boardline_pieces_sent_bytes_total", stage])
         received.append(of_board["boardline_pieces_received_bytes_total", stage])
     assert sent == received[::-1]
@@ -185,6 +190,11 @@ def test_health_can_be_watched_and_is_counted(store_root: Path) -> None:
             return {dict(k[1])["grpc_method"] for k, n in found.items() if k[0] == "grpc_server_handled_total" and n}
 
         assert comes_true(lambda: "Watch" in started())
+
+
+async def _describe(board: Board) -> Description:
+    async with BoardControl(board, credentials=OPERATOR, timeout_s=10) as control:
+        return await control.describe()
 
 
 async def _unload(board: Board, deployment_id: str) -> None:
