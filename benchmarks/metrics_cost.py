@@ -102,7 +102,7 @@ def _cost_us(work: Callable[[], object]) -> float:
 
 def _note_us() -> float:
     statistics_ = FrameStatistics()
-    key, figures = StageKey("model-1", 0), FrameFigures(*[1_000_000] * 7, *[500_000] * 3)
+    key, figures = StageKey("model-1", 0), FrameFigures(*[1_000_000] * 8, *[500_000] * 5)
     return _cost_us(lambda: statistics_.note(key, figures))
 
 

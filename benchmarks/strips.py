@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -24,9 +25,9 @@ from fleet.board_control import BoardControl
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory
 from partitioning.runtime_floor import read_runtime_floor
-from partitioning.strips.costs import BoardTimes, GroupLinks, time_group
-from partitioning.strips.group import SharedSegment, plan_group
-from partitioning.strips.search import SharedPlan, plan_shared
+from partitioning.strips.costs import BoardTimes, GroupLinks
+from partitioning.strips.group import SharedSegment
+from partitioning.strips.search import SharedPlan, plan_shared, time_segments
 from planner.board_profiles import ProfileSettings, describe_boards, profile_file
 from planner.errors import PlannerError
 from planner.links import measure_links
@@ -248,10 +249,7 @@ def _ways(
     if not against or len(busy_boards(best)) == 1:
         return
 
-    def timed(segments: Sequence[SharedSegment]) -> SharedPlan:
-        group = plan_group(model.graph, segments)
-        return SharedPlan(tuple(segments), group, time_group(model.graph, group, boards, links))
-
+    timed = partial(time_segments, model.graph, boards, links)
     yield "leader gathers and scatters", plan_shared(model.graph, boards, links, places, gathered=True)
     yield (
         "layer by layer",

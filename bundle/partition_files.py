@@ -30,17 +30,20 @@ def partition_sha256(partition: Partition) -> str:
     """Names what a board runs: its file's hash; of a share, a hash of all that it does."""
     if not partition.HasField("share"):
         return partition.file.sha256
-    return hashlib.sha256(without_times(partition).share.SerializeToString(deterministic=True)).hexdigest()
+    return hashlib.sha256(as_loaded(partition).share.SerializeToString(deterministic=True)).hexdigest()
 
 
-def without_times(partition: Partition) -> Partition:
-    """A copy without measured times: what names a deployment, and what boards are asked to load."""
+def as_loaded(partition: Partition) -> Partition:
+    """A copy without measured times and the plan of a share: what names a deployment, and what boards are asked to load."""
     content = Partition()
     content.CopyFrom(partition)
     content.file.ClearField("time_s")
     if not content.file.ByteSize():
         content.ClearField("file")
-    for action in content.share.actions if content.HasField("share") else ():
+    if not content.HasField("share"):
+        return content
+    content.share.ClearField("segments")
+    for action in content.share.actions:
         if action.HasField("compute"):
             action.compute.file.ClearField("time_s")
     return content

@@ -10,6 +10,8 @@ from bundle.errors import PlanError
 
 # A cut index, or the name of a layer or tensor, which only the converter can turn into one.
 CutName = Union[int, str]
+# A plan's file has six decimals of a share.
+_ROUNDED = 1e-5
 # Where something stands in a plan: ("chains", 0, "stages", 1, "until").
 Place = tuple[Union[str, int], ...]
 
@@ -27,6 +29,22 @@ class PlannedSegment:
     by: str
     shares: tuple[float, ...]
     until: int | None = None
+
+    @property
+    def proportions(self) -> list[float]:
+        """The shares of 1 in all."""
+        whole = sum(self.shares) or 1.0
+        return [share / whole for share in self.shares]
+
+
+def are_alike(some: Sequence[PlannedSegment], others: Sequence[PlannedSegment], stop_op: int) -> bool:
+    """Whether a group shares a stage, which ends at `stop_op`, in the same way by both."""
+    return len(some) == len(others) and all(
+        (one.by, one.until or stop_op) == (other.by, other.until or stop_op)
+        and len(one.shares) == len(other.shares)
+        and all(abs(a - b) <= _ROUNDED for a, b in zip(one.proportions, other.proportions))
+        for one, other in zip(some, others)
+    )
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,10 @@ def render_plan(plan: Plan, header: Sequence[str] = (), stage_comments: Sequence
             if stage.shared_with:
                 lines.append(f"        shared_with: [{', '.join(map(_scalar, stage.shared_with))}]")
             if stage.segments:
-                lines += ["        segments:", *(f"          - {_flow(segment)}" for segment in stage.segments)]
+                lines += [
+                    "        segments:",
+                    *(f"          - {render_segment(segment)}" for segment in stage.segments),
+                ]
     return "\n".join(lines) + "\n"
 
 
@@ -74,7 +77,8 @@ def _decimal(share: float) -> str:
     return f"{share:.6f}".rstrip("0").rstrip(".")
 
 
-def _flow(segment: PlannedSegment) -> str:
+def render_segment(segment: PlannedSegment) -> str:
+    """As a plan has it, on one line."""
     until = "" if segment.until is None else f"until: {segment.until}, "
     by = f"by: {segment.by}, " if segment.by else ""
     return f"{{ {until}{by}shares: [{', '.join(map(_decimal, segment.shares))}] }}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bundle.partition_files import partition_files, without_times
+from bundle.partition_files import as_loaded, partition_files
+from bundle.plan import PlannedChain, PlannedSegment, PlannedStage, are_alike
 from protos.v1.manifest_pb2 import Manifest, ModelFile, Partition
 from protos.v1.tensor_pb2 import TensorSpec
 
@@ -39,6 +40,19 @@ class BundleSplitting:
         """How many boards serve what lies between two cuts, in order: 1 where none is shared."""
         return tuple(partition.share.members or 1 for partition in self.leaders)
 
+    def is_made_for(self, chain: PlannedChain) -> bool:
+        """Whether a plan's chain, whose cuts are indices, is cut and shared like this."""
+        form = chain.cuts, chain.group_sizes
+        return form == (self.cut_indices, self.group_sizes) and not any(self.other_shares(chain))
+
+    def other_shares(self, chain: PlannedChain) -> Iterator[tuple[Partition, PlannedStage]]:
+        """The stages of a plan's chain, cut like this splitting, that say of their groups other shares than are made; with the
+        leaders' partitions."""
+        for leader, stage in zip(self.leaders, chain.stages):
+            made = planned_segments(leader)
+            if stage.segments and made and not are_alike(stage.segments, made, leader.stop_op):
+                yield leader, stage
+
     @property
     def files(self) -> list[ModelFile]:
         """All that boards need."""
@@ -58,13 +72,18 @@ def list_splittings(manifest: Manifest) -> tuple[BundleSplitting, ...]:
     )
 
 
+def planned_segments(leader: Partition) -> tuple[PlannedSegment, ...]:
+    """How a group shares a partition; empty where one board has all of it, or nobody has said."""
+    return tuple(PlannedSegment(s.by, tuple(s.shares), s.stop_op) for s in leader.share.segments)
+
+
 def deployment_id(manifest: Manifest, splitting_index: int = 0) -> str:
     """Names a splitting's version: its model's name and a hash of everything the boards depend on.
 
-    Measured times are not part of it: the same parts of the same model are the same deployment, split however often and
-    beside whatever other splittings.
+    Measured times, and the plan of a group's shares, are not part of it: the same parts of the same model are the same
+    deployment, split however often and beside whatever other splittings.
     """
     digest = hashlib.sha256()
     for partition in manifest.splittings[splitting_index].partitions:
-        digest.update(without_times(partition).SerializeToString(deterministic=True))
+        digest.update(as_loaded(partition).SerializeToString(deterministic=True))
     return f"{manifest.model_name}-{digest.hexdigest()[:12]}"

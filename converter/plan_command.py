@@ -99,8 +99,7 @@ def _what_next(source: Path, plan: Plan, out: Path | None) -> str:
     write = f"{out}" if out is not None else "plan.yaml, once --out plan.yaml has written it"
     if (source / MANIFEST_NAME).is_file():
         bundle = open_bundle(source)
-        known = {(splitting.cut_indices, splitting.group_sizes) for splitting in bundle.splittings}
-        if all((chain.cuts, chain.group_sizes) in known for chain in plan.chains):
+        if all(any(splitting.is_made_for(chain) for splitting in bundle.splittings) for chain in plan.chains):
             if _same_placement(bundle.plan(), plan):
                 return f"{source} is split and planned like this already"
             return f"{source} is split like this already: deploy and run it with --plan {write}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bundle.plan import Plan, PlannedChain, PlannedSegment, PlannedStage
+from bundle.plan import Plan, PlannedChain, PlannedSegment
 from bundle.plan_file import render_plan
 from converter.errors import OptionError
 from converter.split_model import LoadedModel
@@ -13,13 +13,13 @@ from converter.splitting_writer import Groups
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory, load_inventory, parse_boards
 from partitioning import resolve_cuts
-from partitioning.strips import SharedAxis, SharedSegment
 from planner.board_profiles import ProfileSettings, describe_boards
 from planner.boards_plan import plan_on_boards
 from planner.explain import comment_plan
 from planner.model import PlannerModel
 from planner.progress import shown_progress
 from planner.report import PlanReport
+from planner.shared_plan import shared_segments
 from planner.wishes import PlanWishes, resolve_wishes
 
 
@@ -36,7 +36,7 @@ class PlannedSplit:
     def from_plan(cls, plan: Plan, n_ops: int, report: PlanReport | None = None) -> PlannedSplit:
         """Args: n_ops: of the model. report: what the plan is expected to do, for its comments.
 
-        Raises: OptionError: a stage that boards share, and not how.
+        Raises: WishError: a stage that boards share, and not how. OptionError: two that boards could not tell apart.
         """
         by_form = {(chain.cuts, chain.group_sizes): chain for chain in plan.chains}
         different = by_form.values()
@@ -130,26 +130,7 @@ def _groups(chain: PlannedChain, n_ops: int) -> Groups:
     """Of a chain whose cuts are indices."""
     edges = [0, *(int(cut) for cut in chain.cuts), n_ops]
     return {
-        part: _segments(stage, edges[part], edges[part + 1])
+        part: shared_segments(stage, edges[part], edges[part + 1])
         for part, stage in enumerate(chain.stages)
         if stage.shared_with
     }
-
-
-def _segments(stage: PlannedStage, start_op: int, stop_op: int) -> list[SharedSegment]:
-    """Raises OptionError unless they cover the stage's operators."""
-    if not stage.segments:
-        raise OptionError(
-            f"boards {', '.join(stage.boards)} share a stage, and the plan does not say how: it has no segments."
-        )
-    untils = [stop_op if segment.until is None else segment.until for segment in stage.segments]
-    edges = [start_op, *untils]
-    if untils[-1] != stop_op or sorted(set(edges)) != edges:
-        raise OptionError(
-            f"the segments of board {stage.board} end at {', '.join(map(str, untils))}; expected rising numbers from "
-            f"{start_op} to {stop_op}."
-        )
-    return [
-        SharedSegment(begin, end, SharedAxis(segment.by) if segment.by else None, segment.shares)
-        for begin, end, segment in zip(edges, untils, stage.segments)
-    ]

@@ -16,8 +16,7 @@ from converter.group_run import run_group
 from converter.measurement import median_run_s
 from partitioning import Graph, extract_partition, plan_partitions
 from partitioning.boundaries import PartitionSpec
-from partitioning.strips import SharedSegment, StripSpec, extract_strip, plan_group
-from partitioning.strips.programs import list_programs
+from partitioning.strips import SharedSegment, StripSpec, extract_strip
 from protos.v1.manifest_pb2 import ModelFile, Partition, Splitting
 from runtime import Runner, TfliteRuntime
 from transport.tensor_spec import Array
@@ -126,10 +125,9 @@ def _write_group(
         file.time_s = median_run_s(runner, [np.zeros(port.shape, port.dtype) for port in runner.inputs])
         return file
 
-    programs = list_programs(plan_group(graph, segments))
     group = [
         Partition(start_op=spec.start_op, stop_op=spec.stop_op, share=share)
-        for share in share_messages(graph, programs, add_strip)
+        for share in share_messages(graph, segments, add_strip)
     ]
     described = partition_message(graph, spec, ModelFile())
     described.ClearField("file")

@@ -66,6 +66,17 @@ class ReplyReport:
         """Of the stages that the frame passed one after the other: the other boards of a group work beside its leader."""
         return tuple(timing for timing in self.timings if not timing.member)
 
+    @property
+    def by_stage(self) -> list[list[StageTiming]]:
+        """All timings: of each stage that the frame passed, and of the boards that worked beside it."""
+        found: list[list[StageTiming]] = []
+        for timing in self.timings:
+            if timing.member and found:
+                found[-1].append(timing)
+            else:
+                found.append([timing])
+        return found
+
 
 @dataclass
 class _Pending:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bundle import Bundle, BundleSplitting
-from bundle.partition_files import partition_files, partition_sha256, without_times
+from bundle.partition_files import as_loaded, partition_files, partition_sha256
 from dispatcher_client.placement import ChainPlacement, StagePlacement
 from fleet.board_control import BoardControl
 from fleet.errors import BoardForbiddenError, BoardRefusedError
@@ -83,7 +83,7 @@ async def _deploy_stage(
         request = LoadStageRequest(
             deployment_id=splitting.deployment_id,
             stage_index=placement.stage_index,
-            partition=without_times(partition),  # measured anew it makes no other stage: nothing to load again
+            partition=as_loaded(partition),  # measured anew it makes no other stage: nothing to load again
             runtime_floor=bundle.manifest.runtime_floor,
             threads=placement.board.threads or 0,
         )

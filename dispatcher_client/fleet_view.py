@@ -14,6 +14,8 @@ from fleet.together import together
 from protos.v1.control_plane_pb2 import Description, LoadedStage
 from transport.credentials import Credentials
 
+_BUSY = ("decode_s", "compute_s", "pieces_wait_s", "encode_s")
+
 
 @dataclass(frozen=True)
 class Look:
@@ -26,18 +28,27 @@ class Look:
 
 @dataclass(frozen=True)
 class StageView:
-    """A stage between two looks. Times are means per frame, None without frames; `busy` is its share of the time."""
+    """A stage between two looks. Times are means per frame, None without frames; `busy` is its share of the time.
+
+    Attributes: pieces_ms: what it waits for other boards of a group, which keeps it as computing does.
+    """
 
     deployment_id: str
     stage_index: int
     frames_per_s: float
     wait_ms: float | None
     compute_ms: float | None
+    pieces_ms: float | None
     coding_ms: float | None
     send_ms: float | None
     busy: float
     sent_bytes_per_s: float
     streams: int
+
+    @property
+    def busy_ms(self) -> float:
+        """What a frame keeps the stage."""
+        return (self.compute_ms or 0.0) + (self.pieces_ms or 0.0) + (self.coding_ms or 0.0)
 
 
 @dataclass(frozen=True)
@@ -129,13 +140,14 @@ def _stage(then: LoadedStage, now: LoadedStage, seconds: float) -> StageView:
         spent_s = sum(getattr(now, f) - getattr(then, f) for f in fields)
         return spent_s / frames * 1e3 if frames else None
 
-    busy_s = sum(getattr(now, f) - getattr(then, f) for f in ("decode_s", "compute_s", "encode_s"))
+    busy_s = sum(getattr(now, f) - getattr(then, f) for f in _BUSY)
     return StageView(
         now.deployment_id,
         now.stage_index,
         frames / seconds,
         per_frame_ms("wait_s"),
         per_frame_ms("compute_s"),
+        per_frame_ms("pieces_wait_s"),
         per_frame_ms("decode_s", "encode_s"),
         per_frame_ms("send_s"),
         busy_s / seconds,
@@ -158,7 +170,7 @@ def _deployment(deployment_id: str, stages: Mapping[int, Sequence[tuple[str, Sta
     rate_per_s = sum(stage.frames_per_s for _, stage in stages[last])
     bounds = {}
     for index, held in stages.items():
-        able = [(board, 1e3 / (s.compute_ms + (s.coding_ms or 0.0))) for board, s in held if s.compute_ms]
+        able = [(board, 1e3 / s.busy_ms) for board, s in held if s.busy_ms]
         if able:
             bounds[sum(per_s for _, per_s in able)] = f"stage {index} on {', '.join(board for board, _ in able)}"
     if not bounds:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Union
 
 from bundle import Bundle, BundleSplitting, Plan, PlannedChain
-from bundle.plan_file import read_plan
+from bundle.plan_file import read_plan, render_segment
+from bundle.splitting import planned_segments
 from dispatcher_client.errors import PlacementError
 from fleet.inventory import Board
 
@@ -99,7 +100,7 @@ def _place_by_plan(bundle: Bundle, boards: Sequence[Board], plan: Plan) -> tuple
     if problems:
         raise PlacementError("the plan does not fit:\n  " + "\n  ".join(problems))
     by_name = {board.name: board for board in boards}
-    by_form = {_form(splitting): splitting for splitting in bundle.splittings}
+    by_form = _by_form(bundle)
     return tuple(
         _on_boards(by_form[_wanted(chain)], index, [by_name[b] for stage in chain.stages for b in stage.boards])
         for index, chain in enumerate(plan.chains)
@@ -113,7 +114,7 @@ def _misfits(bundle: Bundle, boards: Sequence[Board], plan: Plan) -> Iterator[st
     missing = _missing_boards(plan, boards)
     if missing:
         yield f"{', '.join(missing)} is not among the boards given ({_names(boards)}). Add it to boards.yaml, or plan anew."
-    known = {_form(splitting) for splitting in bundle.splittings}
+    by_form = _by_form(bundle)
     for index, chain in enumerate(plan.chains):
         names = [cut for cut in chain.cuts if isinstance(cut, str)]
         if names:
@@ -121,12 +122,29 @@ def _misfits(bundle: Bundle, boards: Sequence[Board], plan: Plan) -> Iterator[st
                 f"chain {index} is cut at {', '.join(names)}: what that means only the converter knows. Split with the plan, "
                 f"which writes cut indices into the bundle's: {_SPLIT_WITH_IT}"
             )
-        elif _wanted(chain) not in known:
-            have = ", or ".join(_words(*form) for form in sorted(known))
+        elif _wanted(chain) not in by_form:
+            have = ", or ".join(_words(*form) for form in sorted(by_form))
             yield (
                 f"chain {index} is cut {_words(*_wanted(chain))}, but the splittings of {bundle.path} are cut {have}. Split "
                 f"with the plan: {_SPLIT_WITH_IT}"
             )
+        else:
+            yield from _other_shares(by_form[_wanted(chain)], chain, index)
+
+
+def _other_shares(splitting: BundleSplitting, chain: PlannedChain, chain_index: int) -> Iterator[str]:
+    """Stages whose boards would compute other shares than the plan says: these are part of the bundle."""
+    for leader, stage in splitting.other_shares(chain):
+        planned, have = ("; ".join(map(render_segment, s)) for s in (stage.segments, planned_segments(leader)))
+        yield (
+            f"chain {chain_index} has {' + '.join(stage.boards)} share operators {leader.start_op} to {leader.stop_op} as "
+            f"{planned}, but the bundle's parts are made for {have}. Split with the plan, or take its segments from the "
+            f"bundle's: {_SPLIT_WITH_IT}"
+        )
+
+
+def _by_form(bundle: Bundle) -> dict[_Form, BundleSplitting]:
+    return {_form(splitting): splitting for splitting in bundle.splittings}
 
 
 def _on_boards(splitting: BundleSplitting, chain_index: int, boards: Sequence[Board]) -> ChainPlacement:

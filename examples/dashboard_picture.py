@@ -52,24 +52,21 @@ def draw_dashboard(prometheus: LocalPrometheus, dashboard: Path, seconds: float,
 def _placed(
     prometheus: LocalPrometheus, panels: list[dict[str, Any]]
 ) -> list[tuple[dict[str, Any], dict[str, int], dict[str, str]]]:
-    """Panels with their places; those after a row that repeats once for each value."""
-    found, shift, repeated = [], 0, ""
-    group: list[dict[str, Any]] = []
+    """Panels with their places; those of a row that repeats once for each value, which moves the rows below it."""
+    rows: list[tuple[bool, list[dict[str, Any]]]] = []
     for panel in panels:
         if panel["type"] == "row":
-            repeated = panel.get("repeat") or ""
-        elif repeated:
-            group.append(panel)
+            rows.append((bool(panel.get("repeat")), []))
         else:
-            found.append((panel, panel["gridPos"], {**_CHOSEN, "$stage": ".*"}))
-    if group:
-        values = sorted(prometheus.label_values("boardline_partition_info", "stage"))
-        height = max(p["gridPos"]["h"] for p in group)
-        for value in values:
-            found += [
-                (p, {**p["gridPos"], "y": p["gridPos"]["y"] + shift}, {**_CHOSEN, "$stage": value}) for p in group
-            ]
-            shift += height
+            rows[-1][1].append(panel)
+    found, shift = [], 0
+    for repeats, of_row in rows:
+        values = sorted(prometheus.label_values("boardline_partition_info", "stage")) if repeats else [".*"]
+        height = max(panel["gridPos"]["h"] for panel in of_row)
+        for number, value in enumerate(values):
+            shift += height if number else 0
+            chosen = {**_CHOSEN, "$stage": value}
+            found += [(p, {**p["gridPos"], "y": p["gridPos"]["y"] + shift}, chosen) for p in of_row]
     return found
 
 

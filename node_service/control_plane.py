@@ -138,7 +138,7 @@ class ControlPlane(control_plane_pb2_grpc.ControlPlaneServicer):
     async def LoadStage(self, request: messages.LoadStageRequest, _call: Any) -> messages.LoadStageReply:
         """Loads a stored partition as a stage."""
         if self._draining.is_set():
-            raise RefusedError(f"board {self._config.name} is draining and loads nothing.")
+            raise RefusedError("is draining and loads nothing.")
         stage = await self._deployments.load(request)
         return messages.LoadStageReply(stage=stage.describe())
 

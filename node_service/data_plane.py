@@ -194,7 +194,7 @@ class DataPlane:
     def _stage(self, opening: OpenStream) -> Iterator[FrameStage]:
         this = opening.hops[0]
         if self._is_draining:
-            raise RefusedError(f"board {this.board} is draining and takes no new streams.")
+            raise RefusedError("is draining and takes no new streams.")
         if opening.probe:
             with self._probes.open(this) as probe:
                 yield probe
@@ -215,7 +215,7 @@ class DataPlane:
         """A stream from another board of a group; whether it was ended with an error."""
         this, join = opening.hops[0], opening.join
         if self._is_draining:
-            raise RefusedError(f"board {this.board} is draining and takes no new streams.")
+            raise RefusedError("is draining and takes no new streams.")
         stage = self._deployments.get(opening.deployment_id, this.stage_index)
         if not isinstance(stage, ShareStage):
             raise BadRequestError(f"stage {this.stage_index} is served by one board, and was opened for a group.")
@@ -292,7 +292,7 @@ def _codecs_here(opening: OpenStream) -> list[CodecSetting]:
     here = [setting for setting in allowed if setting.codec in available_codecs()]
     if allowed and not here:
         names = ", ".join(codec_name(setting.codec) for setting in allowed)
-        raise CodecUnavailableError(f"board {opening.hops[0].board} has none of the codecs {names}; use raw.")
+        raise CodecUnavailableError(f"has none of the codecs {names}; use raw.")
     return here
 
 

@@ -38,11 +38,12 @@ class WrongVersionError(NodeServiceError):
 
 
 class PeerUnavailableError(NodeServiceError):
-    """The next board cannot be reached, or its stream broke. `board` is that board's name."""
+    """Another board cannot be reached, or its stream broke. `board` is that board's name, which `message` leaves out."""
 
     def __init__(self, board: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(f"board {board}: {message}")
         self.board = board
+        self.message = message
 
 
 class RelayedError(NodeServiceError):
@@ -138,8 +139,10 @@ def to_frame_error(error: Exception, board: str, stage_index: int) -> Error:
         return error.error
     for kind, code, _ in _TABLE:
         if isinstance(error, kind):
-            at_fault = error.board if isinstance(error, PeerUnavailableError) else board
-            return Error(code=code, message=_public(error), board=at_fault, stage_index=stage_index)
+            at_fault, text = board, str(error)
+            if isinstance(error, PeerUnavailableError):
+                at_fault, text = error.board, error.message
+            return Error(code=code, message=_shortened(text), board=at_fault, stage_index=stage_index)
     return Error(code=Error.INTERNAL, message=_UNKNOWN, board=board, stage_index=stage_index)
 
 
@@ -147,10 +150,9 @@ def to_status(error: Exception) -> tuple[grpc.StatusCode, str]:
     """What the caller of the control plane is told."""
     for kind, _, status in _TABLE:
         if isinstance(error, kind):
-            return status, _public(error)
+            return status, _shortened(str(error))
     return grpc.StatusCode.INTERNAL, _UNKNOWN
 
 
-def _public(error: Exception) -> str:
-    text = str(error)
+def _shortened(text: str) -> str:
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]} ..."

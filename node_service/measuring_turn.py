@@ -14,8 +14,7 @@ _T = TypeVar("_T")
 class MeasuringTurn:
     """Two measurements at once would measure each other."""
 
-    def __init__(self, board: str, draining: asyncio.Event) -> None:
-        self._board = board
+    def __init__(self, draining: asyncio.Event) -> None:
         self._draining = draining
         self._one_at_a_time = asyncio.Lock()
 
@@ -24,7 +23,7 @@ class MeasuringTurn:
 
         Raises: RefusedError: the board drains.
         """
-        refusal = RefusedError(f"board {self._board} is draining and measures nothing.")
+        refusal = RefusedError("is draining and measures nothing.")
         if self._draining.is_set():
             raise refusal
         drained = asyncio.ensure_future(self._draining.wait())

@@ -19,7 +19,10 @@ _SEND_TIMEOUT_S = 120.0
 
 
 class NextBoard:
-    """An open stream to the board that serves the next stage."""
+    """An open stream to the board that serves the next stage.
+
+    Attributes: is_open: it was opened; it may have broken since.
+    """
 
     def __init__(self, hop: Hop, *, credentials: Credentials | None, limits: StreamLimits) -> None:
         """Raises: AddressError."""
@@ -29,6 +32,8 @@ class NextBoard:
         self._limits = limits
         self._stream: MessageStream | None = None
         self._cancellations: Cancellations | None = None
+        self._is_over = False
+        self.is_open = False
 
     @property
     def stream(self) -> MessageStream:
@@ -52,6 +57,8 @@ class NextBoard:
                 name=self._hop.certificate_name or self._hop.board,
                 timeout_s=timeout_s,
             )
+            if self._is_over:
+                self._stream.abort()
             self._stream.post(frame_parts(Header(open=opening)), timeout_s)
             answer = self._stream.receive(timeout_s)
         except TimeoutError:
@@ -70,6 +77,7 @@ class NextBoard:
         self._stream.establish()
         if header.opened.takes_cancellations:
             self._cancellations = Cancellations(self._stream)
+        self.is_open = True
         return header.opened
 
     def send(self, parts: Sequence[BytesLike]) -> None:
@@ -103,7 +111,8 @@ class NextBoard:
             raise self._broken(error) from error
 
     def abort(self) -> None:
-        """Ends the stream at once; does nothing to one that has ended or never was."""
+        """Ends the stream at once, or as soon as it is connected; does nothing to one that has ended."""
+        self._is_over = True
         if self._stream is not None:
             self._stream.abort()
 

@@ -68,20 +68,24 @@ class PartitionChecks:
         Raises: MalformedModelError, OperatorRefusedError, MemoryShortError: see `trial_worker`. ModelLoadError: the runtime refuses
             it. TrialError: it crashes the runtime, or takes too long.
         """
+        available_bytes = self._available_bytes() if is_new else 0  # before the trials take some
+        need_bytes = 0
         try:
-            needs = [await self._require_sound(path, sha256, threads, is_new=is_new) for sha256, path in paths.items()]
+            for sha256, path in paths.items():
+                need_bytes += await self._require_sound(path, sha256, threads, available_bytes, need_bytes)
         finally:
             await self._worker.close()  # a malformed partition may have spoilt the process for the next one
-        return sum(needs)
+        return need_bytes
 
-    async def _require_sound(self, path: Path, sha256: str, threads: int, *, is_new: bool) -> int:
+    async def _require_sound(
+        self, path: Path, sha256: str, threads: int, available_bytes: int, others_bytes: int
+    ) -> int:
         known = await asyncio.to_thread(self._checked.find, sha256)
         if known is not None and not self._must_be_tried(known):
             require_operators(known.findings, self._allowed)
-            if is_new:
-                require_memory(known.findings, self._available_bytes())
+            require_memory(known.findings, available_bytes, others_bytes)
             return known.findings.need_bytes
-        findings = await self._ask(path, threads, is_new=is_new)
+        findings = await self._ask(path, threads, available_bytes, others_bytes)
         tried_with = self._runtime if self._trial_load != "never" else ""
         try:
             await asyncio.to_thread(self._checked.keep, sha256, Checked(findings, tried_with))
@@ -96,13 +100,14 @@ class PartitionChecks:
     def _must_be_tried(self, known: Checked) -> bool:
         return self._trial_load == "always" or (self._trial_load == "new" and known.tried_with != self._runtime)
 
-    async def _ask(self, path: Path, threads: int, *, is_new: bool) -> Findings:
+    async def _ask(self, path: Path, threads: int, available_bytes: int, others_bytes: int) -> Findings:
         request = TrialRequest(
             str(path.resolve()),
             self._choice,
             threads,
             self._allowed,
-            self._available_bytes() if is_new else 0,
+            available_bytes,
+            others_bytes,
             math.ceil(self._timeout_s * threads),
             runs=self._trial_load != "never",
         )

@@ -20,10 +20,17 @@ def require_operators(findings: Findings, allowed: Collection[str]) -> None:
         )
 
 
-def require_memory(findings: Findings, available_bytes: int) -> None:
-    """Raises MemoryShortError: its file and its tensors alone are more than there is; 0: that is not known."""
-    if available_bytes and findings.need_bytes > available_bytes:
+def require_memory(findings: Findings, available_bytes: int, others_bytes: int = 0) -> None:
+    """Checks one of a partition's files.
+
+    Args:
+        available_bytes: 0: that is not known.
+        others_bytes: what the files before it take, all of which are loaded together.
+    Raises: MemoryShortError: the files and their tensors alone are more than there is.
+    """
+    need_bytes = others_bytes + findings.need_bytes
+    if available_bytes and need_bytes > available_bytes:
         raise MemoryShortError(
-            f"the partition needs {findings.need_bytes / _MIB:.4g} MiB at the least, and {available_bytes / _MIB:.4g} MiB of this "
+            f"the partition needs {need_bytes / _MIB:.4g} MiB at the least, and {available_bytes / _MIB:.4g} MiB of this "
             "board's memory are free. Cut smaller, unload a deployment, or use another board."
         )

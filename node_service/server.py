@@ -101,7 +101,7 @@ class NodeServer:
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         probes = Probes(config.name, config.max_frame_bytes)
-        turn = MeasuringTurn(config.name, self._draining)
+        turn = MeasuringTurn(self._draining)
         self._meter = EnergyMeter(find_sensors(config.sensors_root))
         thermal = ThermalSensors(config.sensors_root)
         self._profiler = Profiler(
@@ -220,7 +220,7 @@ class NodeServer:
         """
         async with self._changing:
             if self._is_stopping:
-                raise RefusedError(f"board {self._config.name} is draining because it shuts down.")
+                raise RefusedError("is draining because it shuts down.")
             await self._enter_service(not is_drained)
             _log.info("taken out of service" if is_drained else "back in service")
             try:

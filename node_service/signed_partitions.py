@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bundle import BundleError
 from bundle.manifest import parse_manifest
-from bundle.partition_files import without_times
+from bundle.partition_files import as_loaded
 from bundle.signing import load_public_key, verify_manifest
 from bundle.splitting import list_splittings
 from node_service.errors import SignatureRefusedError
@@ -43,7 +43,7 @@ class SignedPartitions:
             if splitting.deployment_id == request.deployment_id and request.stage_index < len(splitting.partitions):
                 signed = splitting.partitions[request.stage_index]
                 if (
-                    without_times(signed) == without_times(request.partition)
+                    as_loaded(signed) == as_loaded(request.partition)
                     and request.runtime_floor == manifest.runtime_floor
                 ):
                     return

@@ -348,7 +348,7 @@ class StageStream:
     def _end(self) -> None:
         """All is answered."""
         if self._is_draining:
-            self._finish(RefusedError(f"board {self._board} is draining: it shuts down or is taken out of service."))
+            self._finish(RefusedError("is draining: it shuts down or is taken out of service."))
         else:
             self._finish(None)
 

@@ -36,6 +36,7 @@ class TrialRequest:
     Attributes:
         allowed_operators: besides the runtime's own.
         available_bytes: memory that the board has free, 0 if that is not known: no more is given.
+        others_bytes: of it, what the partition's files before this one take.
         cpu_s: processor time that the trial may take.
         runs: whether it is loaded and run, after the checks.
     """
@@ -45,6 +46,7 @@ class TrialRequest:
     threads: int
     allowed_operators: list[str]
     available_bytes: int
+    others_bytes: int
     cpu_s: float
     runs: bool
 
@@ -62,7 +64,7 @@ def _answer(request: TrialRequest) -> dict[str, Any]:
     try:
         findings = examine_file(path)
         require_operators(findings, request.allowed_operators)
-        require_memory(findings, request.available_bytes)
+        require_memory(findings, request.available_bytes, request.others_bytes)
         if request.runs:
             _limit(request)
             _run(request, path)
@@ -82,7 +84,7 @@ def _limit(request: TrialRequest) -> None:
     """From here on the process ends rather than the board's memory, or its patience."""
     limit_cpu(request.cpu_s)
     if request.available_bytes:
-        limit_bytes = ProcessMemory().data_bytes() + request.available_bytes
+        limit_bytes = ProcessMemory().data_bytes() + request.available_bytes - request.others_bytes
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         if hard == resource.RLIM_INFINITY or limit_bytes < hard:
             resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, hard))

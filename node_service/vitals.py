@@ -44,6 +44,7 @@ class Vitals:
                         wait_s=sums_s["wait"],
                         decode_s=sums_s["decode"],
                         compute_s=sums_s["compute"],
+                        pieces_wait_s=sums_s["pieces_wait"],
                         encode_s=sums_s["encode"],
                         send_s=sums_s["send"],
                         invoke_cpu_s=added_up(totals, "invoke_cpu_ns") / _NS_PER_S,

@@ -30,7 +30,9 @@ from planner.links import MeasuredLinks, OnLink, measure_links
 from planner.model import PlannerModel, Range
 from planner.report import Alternative, PlanReport, Proof, describe_chains
 from planner.revision import AGREEMENT, RevisedPlan, plan_and_revise, unrestricted
-from planner.sharing import may_share, share_if_sooner
+from planner.shared_plan import given_segments
+from planner.sharing import check_sharing, may_share, share_if_sooner
+from planner.strip_times import StripModel
 from planner.wishes import OBJECTIVES, PlanWishes, require_distinct, require_sensors, resolve_wishes
 
 
@@ -150,14 +152,11 @@ async def check_plan(
 ) -> BoardsPlan:
     """What a plan made elsewhere, by hand for instance, is expected to do on these boards; its cuts must be indices.
 
-    Raises: WishError: a board or cut that does not exist. InfeasiblePlanError: a stage does not fit its board's memory.
+    Raises: WishError: a board or cut that does not exist, segments that cannot be, or a group that is not all of the plan.
+        SegmentError: operators that cannot be shared as the plan says. InfeasiblePlanError: a stage does not fit its board's
+        memory.
     """
     require_distinct(inventory)
-    if any(stage.shared_with for chain in plan.chains for stage in chain.stages):
-        raise WishError(
-            "stages that boards share are not checked; plan anew with --objective latency, or measure with: "
-            "python -m dispatcher_client bench."
-        )
     cuts = sorted({cut for chain in plan.chains for cut in _indices(chain)})
     model = model.with_positions(cuts)
     names = [board.name for board in inventory.boards]
@@ -166,6 +165,8 @@ async def check_plan(
         raise WishError(
             f"the plan uses {', '.join(unknown)}, which the boards do not name. They are: {', '.join(names)}."
         )
+    if any(stage.shared_with for chain in plan.chains for stage in chain.stages):
+        return await _check_group(model, plan, inventory, settings, listeners, measured)
     measured = await _measured(model, inventory, settings, listeners, measured)
     chains = tuple(
         Chain(
@@ -199,6 +200,32 @@ async def check_plan(
         certified_gap=None,
         left_out=_left_out(costs, judged),
         notes=(*costs.notes, *_limit_note(limit_per_s, by, judged.rate_per_s)),
+    )
+    return BoardsPlan(plan, report)
+
+
+async def _check_group(
+    model: PlannerModel,
+    plan: Plan,
+    inventory: Inventory,
+    settings: ProfileSettings,
+    listeners: Listeners,
+    measured: FleetMeasurements | None,
+) -> BoardsPlan:
+    """What a group that has the whole model does, against its leader alone."""
+    stages = [stage for chain in plan.chains for stage in chain.stages]
+    if len(stages) > 1:
+        raise WishError(
+            "a stage that boards share is checked where it is all of the plan, and this plan has "
+            f"{len(stages)} stages. Measure it at work: python -m dispatcher_client bench."
+        )
+    segments = given_segments(StripModel(model.graph), stages[0])  # before minutes of measuring
+    measured = await _measured(model, inventory, settings, listeners, measured)
+    leader = replace(plan, chains=(PlannedChain((PlannedStage(stages[0].board),)),))
+    alone = await check_plan(model, leader, inventory, settings, listeners, measured)
+    listeners.on_step("measuring operators in parts")
+    report = await check_sharing(
+        model, plan, segments, alone.report, measured.records, measured.links, settings, listeners.on_profile
     )
     return BoardsPlan(plan, report)
 

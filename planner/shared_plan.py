@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bundle.plan import Plan, PlannedChain, PlannedSegment, PlannedStage
-from partitioning.strips import SharedSegment
+from partitioning.strips import SharedAxis, SharedSegment, plan_group
 from partitioning.strips.costs import BoardTimes, GroupLinks
-from partitioning.strips.search import SharedPlan, plan_shared
+from partitioning.strips.search import SharedPlan, plan_shared, time_segments
 from planner.board_profiles import BoardRecord
+from planner.errors import WishError
 from planner.links import MeasuredLinks
 from planner.strip_times import StripModel
 
@@ -59,6 +60,53 @@ def plan_of(name: str, boards: Sequence[str], found: SharedPlan) -> Plan:
     if len(busy) == 1:
         stage = PlannedStage(names[0])
     return Plan(name, "latency", (PlannedChain((stage,)),))
+
+
+def time_sharing(
+    model: StripModel,
+    segments: Sequence[SharedSegment],
+    records: Mapping[str, BoardRecord],
+    times: Sequence[BoardTimes],
+    links: MeasuredLinks,
+) -> SharedPlan:
+    """What boards do that share the model in these segments. Args: records, times: as for `choose_sharing`."""
+    costs, between = group_costs(records, times, links)
+    return time_segments(model.graph, costs, between, segments)
+
+
+def given_segments(model: StripModel, stage: PlannedStage) -> list[SharedSegment]:
+    """The segments of a plan's stage, which is the whole model.
+
+    Raises: WishError: they leave operators out, or begin where nothing is measured. SegmentError: operators cannot be shared so.
+    """
+    segments = shared_segments(stage, 0, len(model.graph.operators))
+    inside = [segment.start_op for segment in segments if segment.start_op not in model.places]
+    if inside:
+        raise WishError(
+            f"segments of board {stage.board} begin at {', '.join(map(str, inside))}, where the model cannot be cut. Move them to "
+            "a cut: python -m converter cuts MODEL."
+        )
+    plan_group(model.graph, segments)
+    return segments
+
+
+def shared_segments(stage: PlannedStage, start_op: int, stop_op: int) -> list[SharedSegment]:
+    """A stage's segments, as `plan_group` takes them. Raises WishError unless they cover the stage's operators."""
+    if not stage.segments:
+        raise WishError(
+            f"boards {', '.join(stage.boards)} share a stage, and the plan does not say how: it has no segments."
+        )
+    untils = [stop_op if segment.until is None else segment.until for segment in stage.segments]
+    edges = [start_op, *untils]
+    if untils[-1] != stop_op or sorted(set(edges)) != edges:
+        raise WishError(
+            f"the segments of board {stage.board} end at {', '.join(map(str, untils))}; expected rising numbers from "
+            f"{start_op} to {stop_op}."
+        )
+    return [
+        SharedSegment(begin, end, SharedAxis(segment.by) if segment.by else None, segment.shares)
+        for begin, end, segment in zip(edges, untils, stage.segments)
+    ]
 
 
 def busy_boards(found: SharedPlan) -> list[int]:

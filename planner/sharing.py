@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bundle.plan import Plan
 from partitioning.planning import Objective
+from partitioning.strips import SharedSegment
+from partitioning.strips.search import SharedPlan
 from planner.board_profiles import BoardRecord, OnProfile, ProfileSettings
 from planner.costs import memory_bytes
 from planner.links import MeasuredLinks
 from planner.model import PlannerModel
 from planner.report import Alternative, BoardShare, PlanReport, Proof, SharingReport
-from planner.shared_plan import SharedChoice, busy_boards, choose_sharing
+from planner.shared_plan import busy_boards, choose_sharing, time_sharing
 from planner.strip_times import StripModel, measure_strips
 from planner.wishes import PlanWishes
 
@@ -45,9 +47,7 @@ async def share_if_sooner(
     Raises: BoardError.
     """
     leader = plan.board_names[0]
-    # Boards that share rows each have all weights.
-    needed_bytes = _PACKED * len(model.segment((0, len(model.graph.operators))).data)
-    able = [name for name, record in records.items() if memory_bytes(record) >= needed_bytes]
+    able = [name for name, record in records.items() if memory_bytes(record) >= _needed_bytes(model)]
     names = [leader, *(name for name in able if name != leader)]
     strips = StripModel(model.graph)
     times = await measure_strips(strips, {name: records[name] for name in names}, settings.rough, on_profile)
@@ -56,39 +56,78 @@ async def share_if_sooner(
         kept = [0, *sorted(quickest[: wishes.max_boards - 1])]
         names, times = [names[b] for b in kept], [times[b] for b in kept]
     choice = choose_sharing(model.name, strips, {name: records[name] for name in names}, times, links)
-    (chain,) = report.chains
-    ways_s = chain.stages[0].link_s + chain.answer_link_s
-    latency_s = choice.latency_s + ways_s
-    sharing = _describe(choice, latency_s)
+    latency_s = choice.latency_s + _ways_s(report)
     if len(choice.plan.board_names) == 1 or latency_s > (1 - _LEAST_GAIN) * report.latency_s:
         other = Alternative("operators shared by boards", 1 / latency_s, latency_s, " + ".join(choice.plan.board_names))
         if len(choice.plan.board_names) == 1:
             other = Alternative("operators shared by boards", None, None, "")
         return plan, replace(report, alternatives=(*report.alternatives, other))
-    alone = Alternative(f"{leader} alone", report.rate_per_s, report.latency_s, leader)
-    return choice.plan, replace(
-        report,
-        rate_per_s=1 / choice.latency_s,
+    return choice.plan, _as_shared(report, choice.plan, choice.shared, busy_boards(choice.shared), records)
+
+
+async def check_sharing(
+    model: PlannerModel,
+    plan: Plan,
+    segments: Sequence[SharedSegment],
+    report: PlanReport,
+    records: Mapping[str, BoardRecord],
+    links: MeasuredLinks,
+    settings: ProfileSettings,
+    on_profile: OnProfile,
+) -> PlanReport:
+    """Measures strips, and says what a plan does that is one stage, which boards share.
+
+    Args: segments: the stage's. report: of the stage's leader alone.
+    Raises: BoardError.
+    """
+    of_group = {name: records[name] for name in plan.board_names}
+    strips = StripModel(model.graph)
+    times = await measure_strips(strips, of_group, settings.rough, on_profile)
+    shared = time_sharing(strips, segments, of_group, times, links)
+    short = [name for name, record in of_group.items() if memory_bytes(record) < _needed_bytes(model)]
+    notes = (
+        [f"{', '.join(short)} may be short of memory: boards that share rows each have all weights."] if short else []
+    )
+    shown = _as_shared(report, plan, shared, range(len(of_group)), records)
+    return replace(shown, proof=Proof.GIVEN, notes=(*shown.notes, *notes))
+
+
+def _needed_bytes(model: PlannerModel) -> int:
+    """Boards that share rows each have all weights."""
+    return _PACKED * len(model.segment((0, len(model.graph.operators))).data)
+
+
+def _ways_s(alone: PlanReport) -> float:
+    """What a frame takes to the leader, and its answer back."""
+    (chain,) = alone.chains
+    return chain.stages[0].link_s + chain.answer_link_s
+
+
+def _as_shared(
+    alone: PlanReport, plan: Plan, shared: SharedPlan, places: Sequence[int], records: Mapping[str, BoardRecord]
+) -> PlanReport:
+    """The report of a group. Args: alone: of its leader. places: of the plan's boards among those that were timed."""
+    names, time = plan.board_names, shared.time
+    latency_s = time.latency_s + _ways_s(alone)
+    leader = Alternative(f"{names[0]} alone", alone.rate_per_s, alone.latency_s, names[0])
+    sharing = SharingReport(
+        boards=tuple(BoardShare(name, float(time.compute_s[place])) for name, place in zip(names, places)),
+        segments=tuple(
+            (s.start_op, s.stop_op, "" if s.axis is None else s.axis.value, tuple(s.shares[place] for place in places))
+            for s in shared.segments
+        ),
+        exchanged_bytes=time.sent_bytes,
+        latency_s=latency_s,
+    )
+    return replace(
+        alone,
+        rate_per_s=1 / time.latency_s,
         latency_s=latency_s,
         energy_j=None,
         proof=Proof.OPEN,
         lower_bound=None,
         certified_gap=None,
-        left_out=tuple(name for name in records if name not in choice.plan.board_names),
-        alternatives=(alone, *report.alternatives),
+        left_out=tuple(name for name in records if name not in names),
+        alternatives=(leader, *alone.alternatives),
         sharing=sharing,
-    )
-
-
-def _describe(choice: SharedChoice, latency_s: float) -> SharingReport:
-    boards, time = choice.plan.board_names, choice.shared.time
-    busy = busy_boards(choice.shared)
-    return SharingReport(
-        boards=tuple(BoardShare(name, float(time.compute_s[b])) for name, b in zip(boards, busy)),
-        segments=tuple(
-            (s.start_op, s.stop_op, "" if s.axis is None else s.axis.value, tuple(s.shares[b] for b in busy))
-            for s in choice.shared.segments
-        ),
-        exchanged_bytes=time.sent_bytes,
-        latency_s=latency_s,
     )

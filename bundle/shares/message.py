@@ -6,20 +6,26 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from bundle.partition_message import tensor_spec
 from partitioning import Graph
-from partitioning.strips import SharedAxis, Span, StripSpec
-from partitioning.strips.programs import Action, Compute, Receive
+from partitioning.strips import SharedAxis, SharedSegment, Span, StripSpec, plan_group
+from partitioning.strips.programs import Action, Compute, Receive, list_programs
 from protos.v1.manifest_pb2 import ModelFile, Passing, Piece, Share, ShareAction, Strip
 from protos.v1.tensor_pb2 import TensorSpec
 
 
 def share_messages(
-    graph: Graph, programs: Sequence[Sequence[Action]], add_strip: Callable[[StripSpec], ModelFile]
+    graph: Graph, segments: Sequence[SharedSegment], add_strip: Callable[[StripSpec], ModelFile]
 ) -> list[Share]:
     """A share for each board of a group.
 
     Args: add_strip: stores a strip as a file.
     """
-    return [_share(graph, member, len(programs), program, add_strip) for member, program in enumerate(programs)]
+    programs = list_programs(plan_group(graph, segments))
+    shares = [_share(graph, member, len(programs), program, add_strip) for member, program in enumerate(programs)]
+    for segment in segments:
+        shares[0].segments.add(
+            stop_op=segment.stop_op, by=segment.axis.value if segment.axis else "", shares=segment.shares
+        )
+    return shares
 
 
 def _share(

@@ -54,53 +54,75 @@ class Place:
         return cls(piece.tensor, piece.dimension, piece.start, piece.stop, part, dtype)
 
 
+@dataclass(frozen=True)
+class Assembly:
+    """How a piece comes from those that are there: some are cut and joined along a dimension, and what that gives is cut again.
+
+    Attributes:
+        dimension: along which they are joined; None: it is all of one tensor.
+        cuts: (piece, start, stop), each within its piece.
+        rest: (dimension, start, stop) of what they give.
+    """
+
+    dimension: int | None
+    cuts: Sequence[tuple[int, int, int]]
+    rest: tuple[int | None, int, int] = (None, 0, 0)
+
+    @classmethod
+    def of(cls, parts: Sequence[Place], wanted: Place) -> Assembly:
+        """Raises: ShareError: not all of it is there."""
+        for index, part in enumerate(parts):
+            if (part.dimension, part.start, part.shape) == (wanted.dimension, wanted.start, wanted.shape):
+                return cls(None, [(index, 0, 0)])
+            if part.dimension is None:
+                return cls(None, [(index, 0, 0)], (wanted.dimension, wanted.start, wanted.stop))
+        along = parts[0].dimension if parts else wanted.dimension
+        if along is None:
+            raise ShareError("a share reads a tensor that it neither computed nor received.")
+        if along == wanted.dimension:
+            return cls(along, _side_by_side(parts, along, wanted.start, wanted.stop))
+        # Shared another way, and so needed whole.
+        return cls(
+            along, _side_by_side(parts, along, 0, wanted.shape[along]), (wanted.dimension, wanted.start, wanted.stop)
+        )
+
+
 class Pieces:
     """Those of one frame. Nothing that is not there can be read, so that no frame sees another one's."""
 
     def __init__(self) -> None:
-        self._parts: dict[int, list[tuple[Place, Array]]] = {}
+        self._places: dict[int, list[Place]] = {}
+        self._values: dict[int, list[Array]] = {}
 
     def add(self, place: Place, values: Array) -> None:
         """Args: values: of the place's shape; must not change until the frame is done."""
-        self._parts.setdefault(place.tensor, []).append((place, values))
+        self._places.setdefault(place.tensor, []).append(place)
+        self._values.setdefault(place.tensor, []).append(values)
 
     def get(self, wanted: Place) -> Array:
         """A view of a piece where all of it came as one, else a copy that joins those it came in.
 
         Raises: ShareError: not all of it is there.
         """
-        parts = self._parts.get(wanted.tensor, [])
-        for place, values in parts:
-            if (place.dimension, place.start, place.shape) == (wanted.dimension, wanted.start, wanted.shape):
-                return values
-            if place.dimension is None:
-                return _cut(values, wanted.dimension, wanted.start, wanted.stop)
-        along = parts[0][0].dimension if parts else wanted.dimension
-        if along is None:
-            raise ShareError("a share reads a tensor that it neither computed nor received.")
-        if along == wanted.dimension:
-            return _joined(parts, along, wanted.start, wanted.stop)
-        values = _joined(
-            parts, along, 0, max(place.stop for place, _ in parts)
-        )  # shared another way, and so needed whole
-        values = _cut(values, wanted.dimension, wanted.start, wanted.stop)
-        if values.shape != wanted.shape:
-            raise ShareError(f"a share reads {list(wanted.shape)} of a tensor and has {list(values.shape)} of it.")
-        return values
+        made = Assembly.of(self._places.get(wanted.tensor, []), wanted)
+        values = self._values[wanted.tensor]
+        found = [_cut(values[index], made.dimension, start, stop) for index, start, stop in made.cuts]
+        return _cut(found[0] if len(found) == 1 else np.concatenate(found, axis=made.dimension), *made.rest)
 
 
-def _joined(parts: Sequence[tuple[Place, Array]], dimension: int, start: int, stop: int) -> Array:
-    """What lies between two places along the dimension of the pieces, without a copy if one piece has it all."""
+def _side_by_side(parts: Sequence[Place], dimension: int, start: int, stop: int) -> list[tuple[int, int, int]]:
+    """What lies between two places along the dimension that pieces share, without a copy if one piece has it all."""
     reached = start
     found = []
-    for place, values in sorted(parts, key=lambda part: (part[0].start, -part[0].stop)):
-        if place.start <= reached < min(place.stop, stop):
-            upto = min(place.stop, stop)
-            found.append(_cut(values, dimension, reached - place.start, upto - place.start))
+    shared = [(part.start, -part.stop, index) for index, part in enumerate(parts) if part.dimension == dimension]
+    for begin, end, index in sorted(shared):
+        upto = min(-end, stop)
+        if begin <= reached < upto:
+            found.append((index, reached - begin, upto - begin))
             reached = upto
     if reached < stop:
         raise ShareError(f"a share reads [{start}, {stop}) of a tensor, of which it neither computed nor received all.")
-    return found[0] if len(found) == 1 else np.concatenate(found, axis=dimension)
+    return found
 
 
 def _cut(values: Array, dimension: int | None, start: int, stop: int) -> Array:

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Union
 
-import numpy as np
-
-from bundle.shares.pieces import Pieces, Place, ShareError
+from bundle.shares.pieces import Assembly, Pieces, Place, ShareError
 from protos.v1.manifest_pb2 import Passing, Piece, Share, Strip
 from protos.v1.tensor_pb2 import TensorSpec
 from runtime import Port, Runner, TfliteRuntime
@@ -134,23 +132,12 @@ class ShareProgram:
 
     def require_sound(self, arriving: Sequence[Place], leaving: Sequence[Place]) -> None:
         """Raises ShareError if something is read, sent or left that is neither there, computed nor received before."""
-        pieces = Pieces()
-        for place in arriving:
-            pieces.add(place, _nothing(place))
-        for action in self._actions:
-            if isinstance(action, _Receive):
-                for place in action.places:
-                    pieces.add(place, _nothing(place))
-            elif isinstance(action, _Send):
-                for place in action.places:
-                    pieces.get(place)
-            else:
-                for place in action.inputs:
-                    pieces.get(place)
-                for place in action.outputs:
-                    pieces.add(place, _nothing(place))
-        for place in leaving:
-            pieces.get(place)
+        there: dict[int, list[Place]] = {}
+        for reads, gives in [((), arriving), *map(_reads_and_gives, self._actions), (leaving, ())]:
+            for place in reads:
+                Assembly.of(there.get(place.tensor, ()), place)
+            for place in gives:
+                there.setdefault(place.tensor, []).append(place)
 
     def follow(self, pieces: Pieces, exchange: Exchange) -> ShareWork:
         """One frame, on the calling thread. Args: pieces: what has arrived; afterwards all that the board has.
@@ -203,6 +190,7 @@ def _check(what: str, places: Sequence[Place], ports: Sequence[Port]) -> None:
         raise ShareError(f"a strip {what} {have}; the manifest says {expected}. They are of different bundles.")
 
 
-def _nothing(place: Place) -> Array:
-    """Of a piece's shape, in no memory."""
-    return np.broadcast_to(np.zeros((), place.dtype), place.shape)
+def _reads_and_gives(action: Union[_Receive, _Send, _Compute]) -> tuple[Sequence[Place], Sequence[Place]]:
+    if isinstance(action, _Compute):
+        return action.inputs, action.outputs
+    return ((), action.places) if isinstance(action, _Receive) else (action.places, ())

@@ -9,11 +9,18 @@ from deploy.grafana.panels import WIDTH, Query, add_row, bars, board_of, lines, 
 _CHAIN = 'dispatcher=~"$dispatcher", deployment=~"$deployment", chain=~"$chain"'
 _STAGE = 'deployment=~"$deployment", stage=~"$stage"'
 _EACH_STAGE = 'deployment=~"$deployment"'
-_TIMES = {"wait": "waits", "decode": "decode", "compute": "compute", "encode": "encode", "send": "send"}
+_TIMES = {
+    "wait": "waits",
+    "decode": "decode",
+    "compute": "compute",
+    "pieces_wait": "waits for pieces",
+    "encode": "encode",
+    "send": "send",
+}
 
 
 def chain() -> dashboard.Dashboard:
-    """A row for the chain, and one for each of its stages."""
+    """A row for the chain, one for each of its stages, and one for groups of boards that share a stage."""
     made = board_of("boardline-chain", "boardline / Chain", "One chain: its throughput, and a row for each stage.")
     for choice in (
         variable("dispatcher", "dispatcher", "label_values(boardline_dispatcher_window, dispatcher)"),
@@ -75,7 +82,7 @@ def chain() -> dashboard.Dashboard:
         lines(
             "stage $stage: a frame's time",
             "s",
-            [Query(_mean(name), f"{words} on {{{{board}}}}") for name, words in _TIMES.items()],
+            [Query(_mean(name, _STAGE), f"{words} on {{{{board}}}}") for name, words in _TIMES.items()],
             "Means per frame. Sending is beside the other work where the board has a core to spare.",
             width=WIDTH // 3,
             stacked=True,
@@ -109,14 +116,44 @@ def chain() -> dashboard.Dashboard:
             width=WIDTH // 3,
         ),
     )
+    add_row(
+        made,
+        dashboard.Row("groups"),
+        lines(
+            "waiting for pieces",
+            "s",
+            [Query(_mean("pieces_wait", _EACH_STAGE, "board, stage"), "stage {{stage}} on {{board}}")],
+            "What each board of a group waits for the others; means per frame. The one that waits least is whom they wait for.",
+            width=WIDTH // 3,
+        ),
+        lines(
+            "imbalance within a group",
+            "percentunit",
+            [Query(f"group:boardline_imbalance:ratio1m{{{_EACH_STAGE}}}", "group of stage {{leader_stage}}")],
+            "What the slowest board of a group computes for a frame, of what its boards do on average. Where it stays well above "
+            "100 %, profile the boards and plan anew.",
+            width=WIDTH // 3,
+        ),
+        lines(
+            "pieces sent and received",
+            "Bps",
+            [
+                Query(
+                    f"sum by (board, stage) (rate(boardline_pieces_{way}_bytes_total{{{_EACH_STAGE}}}[$__rate_interval]))",
+                    f"stage {{{{stage}}}} on {{{{board}}}} {way}",
+                )
+                for way in ("sent", "received")
+            ],
+            "Between the boards of a group.",
+            width=WIDTH // 3,
+        ),
+    )
     return made
 
 
-def _mean(name: str) -> str:
+def _mean(name: str, of: str, by: str = "board") -> str:
     series = f"boardline_frame_{name}_seconds"
-    summed, counted = (
-        f"sum by (board) (rate({series}_{part}{{{_STAGE}}}[$__rate_interval]))" for part in ("sum", "count")
-    )
+    summed, counted = (f"sum by ({by}) (rate({series}_{part}{{{of}}}[$__rate_interval]))" for part in ("sum", "count"))
     return f"{summed} / {counted}"
 
 

@@ -1,8 +1,8 @@
 """Frames as OpenTelemetry spans, for whoever has a collector. Needs `pip install boardline[otel]`, and an SDK that exports.
 
-A frame is a span, each stage that it passed a child of it, and decoding, computing and encoding children of that. Only once some
-frames have come can the boards' clocks be aligned (see `timeline`): spans are made a second at a time, with the times that
-things had.
+A frame is a span, each stage that it passed a child of it, and decoding, computing and encoding children of that, as are the other
+boards of a group. Only once some frames have come can the boards' clocks be aligned (see `timeline`): spans are made a second at a
+time, with the times that things had.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Optional
 
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Tracer, TracerProvider, get_tracer, set_span_in_context
 
 from dispatcher_client.chain import ReplyReport
@@ -85,31 +87,42 @@ class SpanExport:
             "boardline.frame", kind=SpanKind.CLIENT, attributes=told, start_time=self._ns(frame.sent_s)
         )
         context = set_span_in_context(whole)
-        for stage, timing in zip(frame.stages, report.passed):
-            span = self._tracer.start_span(
-                f"boardline.stage {stage.stage_index}",
-                context,
-                SpanKind.SERVER,
-                attributes={
-                    "boardline.stage": stage.stage_index,
-                    "boardline.sent_bytes": timing.sent_bytes,
-                    "boardline.invoke_cpu_s": timing.invoke_cpu_ns / _NS_PER_S,
-                },
-                start_time=self._ns(stage.arrived_s),
-            )
-            inside = set_span_in_context(span)
-            for name, begun_s, ended_s in _steps(stage):
-                self._tracer.start_span(name, inside, start_time=self._ns(begun_s)).end(self._ns(ended_s))
-            span.end(self._ns(stage.ready_s))
+        for stage in frame.stages:
+            self._export_stage(stage, context)
         whole.end(self._ns(frame.answered_s))
+
+    def _export_stage(self, stage: StageTimeline, context: Context) -> None:
+        timing = stage.timing
+        told: dict[str, str | int | float] = {
+            "boardline.stage": stage.stage_index,
+            "boardline.sent_bytes": timing.sent_bytes,
+            "boardline.invoke_cpu_s": timing.invoke_cpu_ns / _NS_PER_S,
+        }
+        if timing.pieces_wait_ns:
+            told["boardline.pieces_sent_bytes"] = timing.pieces_sent_bytes
+            told["boardline.pieces_received_bytes"] = timing.pieces_received_bytes
+        span = self._tracer.start_span(
+            f"boardline.stage {stage.stage_index}",
+            context,
+            SpanKind.SERVER,
+            attributes=told,
+            start_time=self._ns(stage.arrived_s),
+        )
+        inside = set_span_in_context(span)
+        for name, begun_s, ended_s in _steps(stage):
+            self._tracer.start_span(name, inside, start_time=self._ns(begun_s)).end(self._ns(ended_s))
+        for other in stage.others:
+            self._export_stage(other, inside)
+        span.end(self._ns(stage.ready_s))
 
     def _ns(self, seconds: float) -> int:
         return int((self._epoch_s + seconds) * _NS_PER_S)
 
 
-def _steps(stage: StageTimeline) -> tuple[tuple[str, float, float], ...]:
-    return (
-        ("boardline.decode", stage.decoding_s, stage.computing_s),
-        ("boardline.compute", stage.computing_s, stage.computed_s),
-        ("boardline.encode", stage.encoding_s, stage.ready_s),
-    )
+def _steps(stage: StageTimeline) -> Iterator[tuple[str, float, float]]:
+    yield "boardline.compute", stage.computing_s, stage.waiting_s
+    if stage.timing.pieces_wait_ns:
+        yield "boardline.wait_for_pieces", stage.waiting_s, stage.computed_s
+    if not stage.timing.member:  # to others of a group nothing comes coded, and nothing leaves them so
+        yield "boardline.decode", stage.decoding_s, stage.computing_s
+        yield "boardline.encode", stage.encoding_s, stage.ready_s

@@ -1,8 +1,8 @@
 """Collects reports of answers, and writes them as a trace that Perfetto and Chrome show.
 
 The format is the Trace Event Format's JSON. The dispatcher and each stage are processes; a stage has a track for the thread that
-decodes and computes, and one for coding what leaves. Frames that wait overlap, so they are asynchronous events; arrows follow a
-frame from stage to stage.
+decodes and computes, and one for coding what leaves. So are the other boards of a group, which compute beside their leader's stage.
+Frames that wait overlap, so they are asynchronous events; arrows follow a frame from stage to stage.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from dispatcher_client.chain import ReplyReport
 from dispatcher_client.deployment import DeployedStage
 from dispatcher_client.errors import InputError
-from dispatcher_client.tracing.timeline import FrameTimeline, timelines
+from dispatcher_client.tracing.timeline import FrameTimeline, StageTimeline, timelines
 
 # A frame of eight stages takes 4 kB here and 8 kB in the file (measured).
 MOST_FRAMES = 10_000
@@ -60,24 +60,29 @@ def write_trace(reports: Iterable[ReplyReport], path: str | os.PathLike[str], st
 def _about(found: Sequence[FrameTimeline]) -> dict[str, str]:
     if not found:
         return {}
-    worst_us = max(f.uncertainty_s for f in found) * _US_PER_S
+    worst_us = max(b.uncertainty_s for f in found for s in f.stages for b in s.boards) * _US_PER_S
     return {"clocks": f"boards' times are aligned by the fastest frames, and off by {worst_us:.0f} us at the most"}
 
 
 def _events(found: Sequence[FrameTimeline], boards: dict[tuple[int, int], str]) -> Iterator[dict[str, Any]]:
     yield _named("process_name", _DISPATCHER, 0, "dispatcher")
     yield _sorted(_DISPATCHER, 0)
-    processes: dict[tuple[int, int], int] = {}
-    for frame in found:
-        for stage in frame.stages:
-            processes.setdefault((frame.report.chain_index, stage.stage_index), 0)
-    for place, key in enumerate(sorted(processes), start=_DISPATCHER + 1):
-        processes[key] = place
+    leaders = {
+        (frame.report.chain_index, board.stage_index): stage.stage_index
+        for frame in found
+        for stage in frame.stages
+        for board in stage.boards
+    }
+    processes = {key: place for place, key in enumerate(sorted(leaders), start=_DISPATCHER + 1)}
+    for key, place in processes.items():
         chain, index = key
-        yield _named("process_name", place, 0, f"chain {chain} stage {index} on {boards.get(key, 'another board')}")
+        name = f"chain {chain} stage {index} on {boards.get(key, 'another board')}"
+        is_leader = leaders[key] == index
+        yield _named("process_name", place, 0, name if is_leader else f"{name}, beside stage {leaders[key]}")
         yield _sorted(place, place)
-        yield _named("thread_name", place, _WORK, "decode and compute")
-        yield _named("thread_name", place, _CODING, "encode")
+        yield _named("thread_name", place, _WORK, "decode and compute" if is_leader else "compute")
+        if is_leader:
+            yield _named("thread_name", place, _CODING, "encode")
     if not found:
         return
     zero_s = found[0].sent_s
@@ -97,20 +102,29 @@ def _frame_events(frame: FrameTimeline, processes: dict[tuple[int, int], int]) -
     whole = {"cat": "request", "name": name, "id": number, "pid": _DISPATCHER, "tid": 0}
     yield {**whole, "ph": "b", "ts": frame.sent_s, "args": told}
     last = len(frame.stages) - 1
-    for place, (stage, timing) in enumerate(zip(frame.stages, report.passed)):
-        pid = processes[report.chain_index, stage.stage_index]
+    for place, stage in enumerate(frame.stages):
+        pid, timing = processes[report.chain_index, stage.stage_index], stage.timing
         waiting = {"cat": "wait", "name": f"{name} waits", "id": number, "pid": pid, "tid": _WORK}
         yield {**waiting, "ph": "b", "ts": stage.arrived_s}
         yield {**waiting, "ph": "e", "ts": stage.decoding_s}
         yield _span("decode", pid, _WORK, stage.decoding_s, stage.computing_s, told)
-        computing = {**told, "invoke_cpu_ms": timing.invoke_cpu_ns / 1e6}
-        yield _span("compute", pid, _WORK, stage.computing_s, stage.computed_s, computing)
+        for board in stage.boards:
+            yield from _computing(board, processes[report.chain_index, board.stage_index], told)
         sent = {**told, "sent_bytes": timing.sent_bytes, "raw_bytes": timing.sent_raw_bytes}
         yield _span("encode", pid, _CODING, stage.encoding_s, stage.ready_s, sent)
         if last:
             flow = {"cat": "way", "name": "way", "id": number, "pid": pid, "tid": _WORK, "ts": stage.computing_s}
             yield {**flow, "ph": "s"} if place == 0 else {**flow, "ph": "f" if place == last else "t", "bp": "e"}
     yield {**whole, "ph": "e", "ts": frame.answered_s}
+
+
+def _computing(board: StageTimeline, pid: int, told: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    timing = board.timing
+    computed = {**told, "invoke_cpu_ms": timing.invoke_cpu_ns / 1e6}
+    yield _span("compute", pid, _WORK, board.computing_s, board.waiting_s, computed)
+    if timing.pieces_wait_ns:
+        pieces = {"pieces_sent_bytes": timing.pieces_sent_bytes, "pieces_received_bytes": timing.pieces_received_bytes}
+        yield _span("wait for pieces", pid, _WORK, board.waiting_s, board.computed_s, {**told, **pieces})
 
 
 def _span(name: str, pid: int, tid: int, begun_s: float, ended_s: float, args: dict[str, Any]) -> dict[str, Any]:

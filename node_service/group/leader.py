@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from bundle.shares import Pieces
 from node_service.errors import BadRequestError, NotLoadedError, PeerUnavailableError, StalledError
 from node_service.frame_work import FrameWork, StageOverError
+from node_service.group.open_together import open_together
 from node_service.group.session import GroupSession
 from node_service.group.share_stage import ShareStage
 from node_service.next_board import NextBoard
@@ -44,8 +46,11 @@ class Leader:
         alone.ClearField("others")
         self._hops = [alone, *hop.others]
         self._session = GroupSession(stage.program.expected, [h.board for h in self._hops], self._failed)
-        self._peers = [NextBoard(other, credentials=credentials, limits=limits) for other in hop.others]
-        self._readers: list[threading.Thread] = []
+        self._peers = {
+            member: NextBoard(other, credentials=credentials, limits=limits)
+            for member, other in enumerate(hop.others, 1)
+        }
+        self._readers: dict[int, threading.Thread] = {}  # of the streams that are open
         self._told: Callable[[Exception], None] | None = None
         self._failure: Exception | None = None
         self._telling = threading.Lock()
@@ -78,15 +83,7 @@ class Leader:
     def open(self, opening: OpenStream) -> None:
         """Opens the streams of the whole group. Raises: PeerUnavailableError, RelayedError."""
         session = secrets.randbits(64)
-        for member, peer in enumerate(self._peers, 1):
-            join = JoinGroup(session=session, sender=0, receiver=member, boards=self._hops)
-            peer.open(joining(opening, self._hops[member], join))
-            self._session.attach(member, peer.stream)
-            reader = threading.Thread(
-                target=self._session.read, args=(member, peer.stream), name="boardline-group", daemon=True
-            )
-            reader.start()
-            self._readers.append(reader)
+        open_together(self._peers, partial(self._open, opening, session))
 
     def when_broken(self, told: Callable[[Exception], None]) -> None:
         """Has the callback hear once why the group broke, or at once if it has."""
@@ -162,16 +159,26 @@ class Leader:
     def close(self) -> None:
         """Tells the others that no more frames come, and frees the streams."""
         self._session.end()
-        for peer, reader in zip(self._peers, self._readers) if self._failure is None else ():
+        for member, reader in self._readers.items() if self._failure is None else ():
             with contextlib.suppress(PeerUnavailableError):
-                peer.finish()
+                self._peers[member].finish()
                 reader.join(_CLOSE_TIMEOUT_S)
-        for peer in self._peers:
+        for peer in self._peers.values():
             peer.abort()
-        for reader in self._readers:
+        for reader in self._readers.values():
             reader.join()
-        for peer in self._peers:
+        for peer in self._peers.values():
             peer.close()
+
+    def _open(self, opening: OpenStream, session: int, member: int) -> None:
+        peer, join = self._peers[member], JoinGroup(session=session, sender=0, receiver=member, boards=self._hops)
+        peer.open(joining(opening, self._hops[member], join))
+        self._session.attach(member, peer.stream)
+        reader = threading.Thread(
+            target=self._session.read, args=(member, peer.stream), name="boardline-group", daemon=True
+        )
+        reader.start()
+        self._readers[member] = reader
 
     def _failed(self, error: Exception) -> None:
         self._session.abort()  # none of the others must wait for this frame

@@ -19,6 +19,7 @@ from node_service.errors import (
     to_frame_error,
 )
 from node_service.group.leader import joining
+from node_service.group.open_together import open_together
 from node_service.group.session import GroupSession, SessionOverError
 from node_service.group.share_stage import ShareStage
 from node_service.metrics.frame_statistics import FrameFigures
@@ -87,15 +88,8 @@ class Member:
             self._is_claimed = True
         peers = self._stage.program.peers
         for member in sorted(peer for peer in peers if peer > self._stage.member):
-            hop = self._hops[member]
-            behind = NextBoard(hop, credentials=self._credentials, limits=self._limits)
-            join = JoinGroup(
-                session=opening.join.session, sender=self._stage.member, receiver=member, boards=self._hops
-            )
-            self._behind[member] = behind
-            behind.open(joining(opening, hop, join))
-            self._session.attach(member, behind.stream)
-            self._start(partial(self._session.read, member, behind.stream))
+            self._behind[member] = NextBoard(self._hops[member], credentials=self._credentials, limits=self._limits)
+        open_together(self._behind, partial(self._open, opening))
         self._session.await_streams({p for p in peers if _LEADER < p < self._stage.member}, opening.timeout_s)
 
     def follow(self, leader: MessageStream) -> None:
@@ -147,7 +141,7 @@ class Member:
 
     def drain(self) -> None:
         """Ends the session: a frame in work is computed anew elsewhere."""
-        self.fail(RefusedError(f"board {self._board} is draining: it shuts down or is taken out of service."))
+        self.fail(RefusedError("is draining: it shuts down or is taken out of service."))
 
     def announce_silence(self, seconds: float) -> None:
         """Tells the leader and the boards behind."""
@@ -164,6 +158,13 @@ class Member:
     def fail(self, error: Exception) -> None:
         """Ends the session with an error, of which the leader is told."""
         threading.Thread(target=self._fail, args=(error,), name="boardline-fail", daemon=True).start()
+
+    def _open(self, opening: OpenStream, member: int) -> None:
+        hop, behind = self._hops[member], self._behind[member]
+        join = JoinGroup(session=opening.join.session, sender=self._stage.member, receiver=member, boards=self._hops)
+        behind.open(joining(opening, hop, join))
+        self._session.attach(member, behind.stream)
+        self._start(partial(self._session.read, member, behind.stream))
 
     def _work(self) -> None:
         try:

@@ -65,10 +65,7 @@ class GroupSession:
                 self._require_well()
                 return
             missing = min(peers - self._streams.keys())
-        raise PeerUnavailableError(
-            self._names[missing],
-            f"board {self._names[missing]} did not open its stream to this board of the group within {timeout_s:.2g} s.",
-        )
+        raise self._at_fault(missing, f"did not open its stream to another board within {timeout_s:.2g} s.")
 
     def take(self, peer: int, message: memoryview) -> None:
         """A message from another board; for the thread that reads its stream."""
@@ -200,7 +197,7 @@ class GroupSession:
             raise self._error
 
     def _at_fault(self, peer: int, what: str) -> PeerUnavailableError:
-        return PeerUnavailableError(self._names[peer], f"board {self._names[peer]} of the group {what}")
+        return PeerUnavailableError(self._names[peer], f"in its group, it {what}")
 
     def _require_expected(self, peer: int, header: Header) -> None:
         """Raises BadRequestError: a message of another frame than this and the next, another board's, or one that came before."""

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from bundle.partition_files import partition_sha256
 from monitoring.histograms import histogram_family
-from node_service.metrics.frame_statistics import TIMES, FrameStatistics, added_up
+from node_service.metrics.frame_statistics import TIMES, FrameStatistics, StageKey, added_up
 from node_service.power import EnergyMeter
 from node_service.process_memory import ProcessMemory
 from node_service.stage import Stage
@@ -85,6 +85,7 @@ class NodeCollector(Collector):
         yield from self._service()
         yield from self._stages()
         yield from self._frames()
+        yield from self._shares()
         yield from self._power()
         yield from self._heat()
         yield from self._sources.calls.collect()
@@ -130,8 +131,7 @@ class NodeCollector(Collector):
         )
         frames = CounterMetricFamily("boardline_frames", "Frames by what became of them.", labels=(*_STAGE, "outcome"))
         for stage in self._sources.stages():
-            labels = (stage.request.deployment_id, str(stage.stage_index))
-            partition = stage.request.partition
+            labels, partition = _labels(stage), stage.request.partition
             loaded.add_metric(
                 labels,
                 {
@@ -151,8 +151,8 @@ class NodeCollector(Collector):
         frames = self._sources.frames
         stages = frames.stages()
         rows = {(key.deployment_id, str(key.stage_index)): totals for key, totals in stages.items()}
-        for index, name in enumerate(TIMES):
-            yield histogram_family(f"boardline_frame_{name}_seconds", _WHAT[name], _STAGE, rows.items(), index)
+        for name, what in _WHAT.items():
+            yield histogram_family(f"boardline_frame_{name}_seconds", what, _STAGE, rows.items(), TIMES.index(name))
         invoked = CounterMetricFamily("boardline_invoke_cpu_seconds", "Processor time in the runtime.", labels=_STAGE)
         received = CounterMetricFamily("boardline_received_bytes", "Messages with frames that came.", labels=_STAGE)
         coded = (*_STAGE, "codec")
@@ -169,6 +169,30 @@ class NodeCollector(Collector):
                 sent.add_metric(link, sent_bytes)
                 raw.add_metric(link, raw_bytes)
         yield from (invoked, received, sent, raw)
+
+    def _shares(self) -> Iterator[Metric]:
+        totals = self._sources.frames.stages()
+        place = InfoMetricFamily("boardline_share", "This board's place in a group that shares a stage.", labels=_STAGE)
+        sent = CounterMetricFamily(
+            "boardline_pieces_sent_bytes", "Pieces of frames that went to other boards of the group.", labels=_STAGE
+        )
+        received = CounterMetricFamily(
+            "boardline_pieces_received_bytes", "Pieces of frames that came from them.", labels=_STAGE
+        )
+        rows = {}
+        for stage in self._sources.stages():
+            if not stage.request.partition.HasField("share"):
+                continue
+            labels, member = _labels(stage), stage.request.partition.share.member
+            place.add_metric(labels, {"leader_stage": str(stage.stage_index - member), "member": str(member)})
+            of_stage = totals.get(StageKey(stage.request.deployment_id, stage.stage_index))
+            if of_stage is not None:
+                rows[labels] = of_stage
+                sent.add_metric(labels, added_up(of_stage, "pieces_sent_bytes"))
+                received.add_metric(labels, added_up(of_stage, "pieces_received_bytes"))
+        what, time_index = "Waiting for pieces from other boards of the group.", TIMES.index("pieces_wait")
+        yield histogram_family("boardline_frame_pieces_wait_seconds", what, _STAGE, rows.items(), time_index)
+        yield from (place, sent, received)
 
     def _power(self) -> Iterator[Metric]:
         readings = self._sources.meter.readings
@@ -206,6 +230,10 @@ class NodeCollector(Collector):
         if not reasons:
             throttled.add_metric(("none",), 0.0)
         yield throttled
+
+
+def _labels(stage: Stage) -> tuple[str, str]:
+    return stage.request.deployment_id, str(stage.stage_index)
 
 
 def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:

@@ -23,6 +23,7 @@ class FrameFigures(NamedTuple):
     wait_ns: int
     decode_ns: int
     compute_ns: int
+    pieces_wait_ns: int
     encode_ns: int
     send_ns: int
     total_ns: int
@@ -30,6 +31,8 @@ class FrameFigures(NamedTuple):
     received_bytes: int
     sent_bytes: int
     sent_raw_bytes: int
+    pieces_sent_bytes: int
+    pieces_received_bytes: int
 
     @classmethod
     def of(cls, timing: StageTiming, total_ns: int) -> FrameFigures:
@@ -38,6 +41,7 @@ class FrameFigures(NamedTuple):
             timing.wait_ns,
             timing.decode_ns,
             timing.compute_ns,
+            timing.pieces_wait_ns,
             timing.encode_ns,
             timing.send_ns,
             total_ns,
@@ -45,6 +49,8 @@ class FrameFigures(NamedTuple):
             timing.received_bytes,
             timing.sent_bytes,
             timing.sent_raw_bytes,
+            timing.pieces_sent_bytes,
+            timing.pieces_received_bytes,
         )
 
 
@@ -57,7 +63,7 @@ class CodedBytes(NamedTuple):
 
 
 # Those of FrameFigures that have a histogram, by the name that they have there.
-TIMES = ("wait", "decode", "compute", "encode", "send", "total")
+TIMES = ("wait", "decode", "compute", "pieces_wait", "encode", "send", "total")
 _SUMS = FrameFigures._fields[len(TIMES) :]
 
 

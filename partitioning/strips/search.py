@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -73,13 +73,9 @@ def plan_shared(
         places: rising op indices at which segments may begin; every one by default.
         gathered: whether every segment's results go through the first board.
     """
-
-    def timed(segments: Sequence[SharedSegment]) -> SharedPlan:
-        group = plan_group(graph, segments)
-        return SharedPlan(tuple(segments), group, time_group(graph, group, boards, links))
-
     inner = range(1, len(graph.operators)) if places is None else places
     search = _Search(graph, boards, links, [0, *inner, len(graph.operators)], gathered)
+    timed = partial(time_segments, graph, boards, links)
     best = timed([SharedSegment(0, len(graph.operators), None, _only(0, len(boards)))])
     speeds = [1.0 / float(board.whole_s.sum()) for board in boards]
     for _ in range(_ROUNDS):
@@ -90,6 +86,14 @@ def plan_shared(
             break
         speeds = [speed * (np.mean(busy_s) / s) ** _STEP if s else speed for speed, s in zip(speeds, busy_s)]
     return best
+
+
+def time_segments(
+    graph: Graph, boards: Sequence[BoardTimes], links: GroupLinks, segments: Sequence[SharedSegment]
+) -> SharedPlan:
+    """What boards do that share operators in these segments. Raises: SegmentError: they cannot."""
+    group = plan_group(graph, segments)
+    return SharedPlan(tuple(segments), group, time_group(graph, group, boards, links))
 
 
 def _shared_s(graph: Graph, plan: SharedPlan, boards: Sequence[BoardTimes]) -> FloatArray:

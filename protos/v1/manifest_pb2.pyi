@@ -86,16 +86,28 @@ class Partition(_message.Message):
     def __init__(self, file: _Optional[_Union[ModelFile, _Mapping]] = ..., start_op: _Optional[int] = ..., stop_op: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., arriving: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., leaving: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., share: _Optional[_Union[Share, _Mapping]] = ...) -> None: ...
 
 class Share(_message.Message):
-    __slots__ = ("member", "members", "tensors", "actions")
+    __slots__ = ("member", "members", "tensors", "actions", "segments")
     MEMBER_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     TENSORS_FIELD_NUMBER: _ClassVar[int]
     ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     member: int
     members: int
     tensors: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.TensorSpec]
     actions: _containers.RepeatedCompositeFieldContainer[ShareAction]
-    def __init__(self, member: _Optional[int] = ..., members: _Optional[int] = ..., tensors: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., actions: _Optional[_Iterable[_Union[ShareAction, _Mapping]]] = ...) -> None: ...
+    segments: _containers.RepeatedCompositeFieldContainer[SharedSegment]
+    def __init__(self, member: _Optional[int] = ..., members: _Optional[int] = ..., tensors: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., actions: _Optional[_Iterable[_Union[ShareAction, _Mapping]]] = ..., segments: _Optional[_Iterable[_Union[SharedSegment, _Mapping]]] = ...) -> None: ...
+
+class SharedSegment(_message.Message):
+    __slots__ = ("stop_op", "by", "shares")
+    STOP_OP_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    stop_op: int
+    by: str
+    shares: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, stop_op: _Optional[int] = ..., by: _Optional[str] = ..., shares: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class ShareAction(_message.Message):
     __slots__ = ("receive", "send", "compute")

@@ -235,6 +235,19 @@ def test_deployment_id_stays_when_only_measurements_and_origin_differ(times: lis
     assert deployment_id(measured) == deployment_id(manifest())
 
 
+def test_deployment_id_says_what_boards_compute_and_not_how_that_was_planned() -> None:
+    ids = set()
+    for shares, peer in (((1.0, 1.0), 1), ((2.0, 2.0), 1), ((1.0, 1.0), 2)):
+        shared = manifest()
+        for member, part in enumerate(shared.splittings[0].partitions):
+            part.ClearField("file")
+            part.share.member = member
+            part.share.actions.add().send.peer = peer
+        shared.splittings[0].partitions[0].share.segments.add(stop_op=2, by="rows", shares=shares)
+        ids.add(deployment_id(shared))
+    assert len(ids) == 2
+
+
 def changed_fields() -> list[Callable[[Partition], object]]:
     """One change per field of a partition."""
     extra = tensor("extra")

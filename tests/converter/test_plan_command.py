@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -15,16 +16,19 @@ import numpy as np
 import pytest
 import yaml
 
-from bundle import Bundle, open_bundle
-from bundle.plan_file import read_plan
+from bundle import Bundle, Plan, PlannedChain, PlannedStage, open_bundle
+from bundle.plan import PlannedSegment
+from bundle.plan_file import read_plan, render_plan
 from converter.cli import main
 from dispatcher_client import Dispatcher
 from examples.local_boards import LocalBoards
 from planner import revision
+from planner.shared_plan import planned_segments
 from tests.bundles import load_zoo_model, zoo_file
 from tests.converter.test_cli import Convert, Outcome, refused
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole, single
 from tests.planner.on_boards import dense_file, trials_on
+from tests.shared_segments import share_all
 
 MakeBundle = Callable[..., Bundle]
 QUICK = ("--confidence", "0.5", "--budget-s", "0.05")
@@ -197,6 +201,32 @@ def test_plan_edited_by_hand_may_name_tensors(convert: Convert, model: Path, boa
     other = write_plan(tmp_path / "other.yaml", {"board": "board1", "until": name}, {"board": "board2"})
     moved = convert("plan", out, "--boards", boards_file, "--check", other, *QUICK)
     assert f"{out} is split like this already: deploy and run it with --plan" in moved.out
+
+
+def test_plan_with_a_group_is_checked_and_split(
+    convert: Convert, model: Path, boards_file: Path, tmp_path: Path
+) -> None:
+    graph = load_zoo_model("chain", "float32").graph
+    segments = planned_segments(share_all(graph, (3, 1), 5), range(2))
+    stage = PlannedStage("board2", None, ("board1",), segments)
+    plan, again, out = tmp_path / "plan.yaml", tmp_path / "again.yaml", tmp_path / "parts"
+    plan.write_text(render_plan(Plan("chain-float32", "latency", (PlannedChain((stage,)),))))
+    checked = convert("plan", model, "--boards", boards_file, "--check", plan, "--out", again, *QUICK)
+    assert (checked.code, checked.err) == (0, "")
+    assert re.search(
+        r"board2 \+ board1: .* ms for one frame, .* times as soon as board2 alone; .* kB between them", checked.out
+    )
+    assert "75% : 25%" in checked.out
+    assert f"to split like this: python -m converter split MODEL --out BUNDLE --plan {again}" in checked.out
+    split = convert("split", model, "--plan", again, "--out", out)
+    assert (split.code, split.err) == (0, "")
+    known = convert("plan", out, "--boards", boards_file, "--check", plan, *QUICK)
+    assert f"{out} is split and planned like this already" in known.out
+    uneven = [PlannedSegment(s.by, s.shares[::-1], s.until) for s in segments]
+    stage = PlannedStage("board2", None, ("board1",), tuple(uneven))
+    plan.write_text(render_plan(Plan("chain-float32", "latency", (PlannedChain((stage,)),))))
+    other = convert("plan", out, "--boards", boards_file, "--check", plan, *QUICK)
+    assert "to split like this: python -m converter split" in other.out
 
 
 def test_plan_that_does_not_fit_is_refused_naming_the_stage(

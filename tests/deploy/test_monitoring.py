@@ -2,7 +2,7 @@
 
 board1's certificate ends soon. board2 has a sensor of power, is hot, and dies. board3 is the spare, and has no sensor though one is
 expected. board4 has little memory. The model is so small that what its frames cost the streams and the dispatcher keeps the
-chain far from its bound.
+chain far from its bound. For another application, board1 and board3 share the same model as a group.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from dispatcher_client import Board, Dispatcher
 from dispatcher_client.certificates import Holder
 from examples.local_boards import LocalBoard, local_fleet, metrics_address
 from examples.local_prometheus import LocalPrometheus
+from tests.bundles import load_zoo_model, make_bundle
 from tests.dispatcher_client.test_bench_cost import RunningCounter
+from tests.dispatcher_client.test_groups import group_plan
 from tests.dispatcher_client.whole_model import random_inputs
 from tests.node_service.power import trees
+from tests.shared_segments import share_all
 from tests.transport.message_stream.by_hand import comes_true
 from transport.address import Address
 
@@ -94,11 +97,12 @@ def hot_board(root: Path) -> RunningCounter:
 
 
 @pytest.fixture
-def watched(tmp_path: Path, zoo_bundle: Callable[..., Bundle]) -> Iterator[Watched]:
+def watched(tmp_path: Path) -> Iterator[Watched]:
     root = tmp_path
     for name in ("sensors", "prometheus", "memory"):
         (root / name).mkdir()
-    bundle = zoo_bundle("residual", "float32", 2)
+    segments = share_all(load_zoo_model("residual", "float32").graph, (1, 1), 5)
+    bundle = make_bundle(root / "parts", "residual", "float32", cut_lists=[["9"], []], groups=[{}, {0: segments}])
     small = SmallMemory(root / "memory")
     counter = hot_board(root / "sensors")
     boards: dict[str, LocalBoard] = {}
@@ -138,12 +142,20 @@ def _under_load(bundle: Bundle, boards: dict[str, LocalBoard], prometheus: Local
         while not is_over.is_set():
             yield x
 
-    with Dispatcher(
-        bundle, inventory, window=4, silence_s=PATIENCE_S, check_sample=False, metrics="127.0.0.1:0"
-    ) as chain:
+    def stream_through(dispatcher: Dispatcher) -> None:
+        for _ in dispatcher.stream(inputs()):
+            pass
+
+    plan = group_plan(bundle, "board1", "board3")
+    patient: dict[str, Any] = {"silence_s": PATIENCE_S, "check_sample": False}
+    with (
+        Dispatcher(bundle, inventory, window=4, metrics="127.0.0.1:0", **patient) as chain,
+        Dispatcher(bundle, [inventory[0], inventory[2]], plan=plan, window=1, **patient) as group,
+    ):
         assert chain.metrics_address is not None
         prometheus.dispatchers({"camera": chain.metrics_address})
-        loads = [threading.Thread(target=lambda: [None for _ in chain.stream(inputs())]) for _ in range(_STREAMS)]
+        applications = [chain] * _STREAMS + [group]
+        loads = [threading.Thread(target=stream_through, args=(application,)) for application in applications]
         for load in loads:
             load.start()
         try:

@@ -58,6 +58,20 @@ def test_figures_are_of_the_time_between() -> None:
         assert words in shown
 
 
+def test_waiting_for_pieces_keeps_a_stage() -> None:
+    """A board of a group takes no other frame meanwhile."""
+    before = {name: look(10, stage(index, 0, 0.0)) for index, name in enumerate("ab")}
+    after = {"a": look(12, stage(0, 100, 0.4)), "b": look(12, stage(1, 100, 0.2))}
+    for name, pieces_wait_s in (("a", 0.5), ("b", 0.6)):
+        description = after[name].description
+        assert description is not None
+        description.stages[0].pieces_wait_s = pieces_wait_s
+    (first, second), (deployment,) = view(before, after)
+    assert [board.stages[0].pieces_ms for board in (first, second)] == pytest.approx([5.0, 6.0])
+    assert [board.stages[0].busy for board in (first, second)] == pytest.approx([0.5, 0.45])
+    assert deployment.bound_per_s == pytest.approx(100)
+
+
 def test_chains_side_by_side_add_up() -> None:
     before = {name: look(10, stage(0, 0, 0.0)) for name in "ab"}
     after = {"a": look(11, stage(0, 10, 0.19)), "b": look(11, stage(0, 20, 0.18))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,9 +11,13 @@ from pathlib import Path
 import pytest
 
 from bundle import Bundle, Plan, PlannedChain, PlannedStage
+from bundle.plan import PlannedSegment
+from bundle.plan_file import render_plan
+from bundle.splitting import planned_segments
 from converter.verification import verify_bundle
 from dispatcher_client import Dispatcher, ReplyReport
 from dispatcher_client.errors import PlacementError
+from dispatcher_client.placement import place_chains
 from dispatcher_client.tracing.timeline import timelines
 from examples.local_boards import LocalBoards
 from fleet.board_control import BoardControl
@@ -169,6 +174,56 @@ def test_group_of_another_size_is_refused(boards: LocalBoards, bundle: Bundle) -
         Dispatcher(bundle, boards.named, plan=plan, credentials=boards.credentials).open()
 
 
+def plan_of_shares(bundle: Bundle, segments: Sequence[PlannedSegment]) -> Plan:
+    stage = PlannedStage("board1", None, ("board2", "board3"), tuple(segments))
+    return Plan(bundle.manifest.model_name, "latency", (PlannedChain((stage,)),))
+
+
+def scaled(segment: PlannedSegment, *by: float) -> PlannedSegment:
+    return replace(segment, shares=tuple(share * times for share, times in zip(segment.shares, by)))
+
+
+def test_plan_that_shares_as_the_bundle_does_is_taken(boards: LocalBoards, bundle: Bundle, tmp_path: Path) -> None:
+    held = planned_segments(bundle.splittings[1].leaders[0])
+    assert {segment.by for segment in held} == {"rows", "channels", ""}
+    for segments in (
+        [],  # which leaves it to the bundle
+        held,
+        [*held[:-1], replace(held[-1], until=None)],
+        [scaled(segment, *[1 / 7] * 3) for segment in held],
+    ):
+        (tmp_path / "plan.yaml").write_text(render_plan(plan_of_shares(bundle, segments)))
+        (placed,) = place_chains(bundle, boards.named, tmp_path / "plan.yaml")
+        assert placed.splitting == bundle.splittings[1]
+        assert placed.splitting.is_made_for(plan_of_shares(bundle, segments).chains[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda held: [scaled(held[0], 2, 1, 1), *held[1:]], r"by: rows, shares: \[2, 1, 1\]"),
+        (lambda held: [replace(held[0], until=held[0].until - 1), *held[1:]], "until: 4, by: rows"),
+        (lambda held: [replace(held[0], by="channels"), *held[1:]], "until: 5, by: channels"),
+        (lambda held: held[1:], "as { until: "),
+        (lambda held: [replace(held[-1], until=None)], r"as { shares: \[0, 0, 1\] }"),
+    ],
+)
+def test_plan_with_other_shares_than_the_bundles_is_refused(
+    boards: LocalBoards,
+    bundle: Bundle,
+    change: Callable[[Sequence[PlannedSegment]], Sequence[PlannedSegment]],
+    words: str,
+) -> None:
+    plan = plan_of_shares(bundle, change(planned_segments(bundle.splittings[1].leaders[0])))
+    expected = (
+        r"board2 \+ board3 share operators 0 to \d+ as .*are made for { until: 5, by: rows, shares: \[1, 1, 1\].*Split"
+    )
+    with pytest.raises(PlacementError, match=expected) as refused:
+        Dispatcher(bundle, boards.named, plan=plan, credentials=boards.credentials).open()
+    assert re.search(words, str(refused.value))
+    assert not bundle.splittings[1].is_made_for(plan.chains[0])
+
+
 @pytest.mark.parametrize("index", [0, 2])
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
 def test_spare_takes_a_place_in_the_group_and_nothing_is_lost(
@@ -203,8 +258,9 @@ def test_lost_board_is_named(store_root: Path, bundle: Bundle) -> None:
         with Dispatcher(bundle, running.named, plan=plan, credentials=OPERATOR, recovers=False) as chain:
             chain.infer(x)
             running.boards[2].process.kill()
-            with pytest.raises(BoardError, match="board3"):
+            with pytest.raises(BoardError, match="board board3: in its group, it broke its stream") as lost:
                 chain.infer(x)
+            assert str(lost.value).count("board3") == 1
 
 
 @pytest.mark.parametrize("index", [0, 2])

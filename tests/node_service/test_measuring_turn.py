@@ -14,7 +14,7 @@ from node_service.measuring_turn import MeasuringTurn
 def with_turn(test: Callable[[MeasuringTurn, asyncio.Event], Awaitable[None]]) -> None:
     async def run() -> None:
         draining = asyncio.Event()
-        await asyncio.wait_for(test(MeasuringTurn("pi1", draining), draining), 20)
+        await asyncio.wait_for(test(MeasuringTurn(draining), draining), 20)
 
     asyncio.run(run())
 
@@ -73,7 +73,7 @@ def test_drain_ends_what_is_measured_and_what_waits_and_refuses_more() -> None:
         draining.set()
         for result in await asyncio.gather(*taking, return_exceptions=True):
             assert isinstance(result, RefusedError)
-            assert "pi1 is draining" in str(result)
+            assert "is draining" in str(result)
         with pytest.raises(RefusedError):
             await turn.take(third)
         assert first.was_cancelled

@@ -199,11 +199,19 @@ def test_board_that_takes_no_frames_is_given_up(monkeypatch: pytest.MonkeyPatch)
                 attempt()
 
 
-def test_abort_wakes_who_relays_and_may_come_before_the_opening() -> None:
+def test_abort_ends_a_stream_that_is_still_to_be_opened() -> None:
     with next_board(answers(OPENED, takes_nothing)) as hop:
         hop.abort()
         hop.close()
+        with pytest.raises(PeerUnavailableError, match="the stream was ended here"):
+            hop.open(OPENING)
+        assert not hop.is_open
+
+
+def test_abort_wakes_who_relays() -> None:
+    with next_board(answers(OPENED, takes_nothing)) as hop:
         hop.open(OPENING)
+        assert hop.is_open
         woken = threading.Event()
 
         def relay() -> None:

@@ -210,13 +210,46 @@ def test_files_after_the_first_have_their_time_without_roots_rights() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_files_of_one_partition_are_tried_one_after_the_other(tmp_path: Path) -> None:
-    checks, files = Checks(tmp_path), {}
+def two_files(place: Path) -> dict[str, Path]:
+    """A small one and a larger one, by hash."""
+    files = {}
     for layers in (1, 2):
         data = dense_model(64, layers)
-        path = tmp_path / f"{layers}.tflite"
+        path = place / f"{layers}.tflite"
         path.write_bytes(data)
         files[hashlib.sha256(data).hexdigest()] = path
-    assert asyncio.run(checks.checks.require_sound(files, 1)) > 0
+    return files
+
+
+def test_files_of_one_partition_are_tried_one_after_the_other(tmp_path: Path) -> None:
+    checks = Checks(tmp_path)
+    assert asyncio.run(checks.checks.require_sound(two_files(tmp_path), 1)) > 0
     assert len(checks.worker.asked) == 2
     assert not checks.worker.is_running
+
+
+@pytest.mark.parametrize("are_known", [False, True])
+def test_files_of_one_partition_fit_together_or_are_refused(tmp_path: Path, are_known: bool) -> None:
+    files = two_files(tmp_path)
+    each = [
+        asyncio.run(Checks(tmp_path / "alone", trial_load="never").checks.require_sound({sha256: path}, 1))
+        for sha256, path in files.items()
+    ]
+    place = tmp_path / ("alone" if are_known else "together")
+    for available_bytes in (sum(each) - 1, sum(each)):
+        checks = Checks(place, available_bytes, trial_load="never")
+        refused = pytest.raises(MemoryShortError, match=f"needs {sum(each) / 2**20:.4g} MiB")
+        with refused if available_bytes < sum(each) else contextlib.nullcontext():
+            assert asyncio.run(checks.checks.require_sound(files, 1)) == sum(each)
+        asyncio.run(checks.checks.require_sound(files, 1, is_new=False))
+
+
+def test_trial_gets_no_more_memory_than_the_files_before_it_leave(tmp_path: Path) -> None:
+    checks = Checks(tmp_path, 2**30)
+    asyncio.run(checks.checks.require_sound(two_files(tmp_path), 1))
+    first, second = checks.worker.asked
+    assert (first["available_bytes"], first["others_bytes"]) == (2**30, 0)
+    assert second["available_bytes"] == 2**30
+    known = CheckedPartitions(tmp_path / "checked").find(next(iter(two_files(tmp_path))))
+    assert known is not None
+    assert second["others_bytes"] == known.findings.need_bytes

@@ -67,7 +67,7 @@ class Bench:
             config = NodeConfig(Address("127.0.0.1", 0), self.directory / "store", "pi1", threads=3)
             store = Store(config.store)
             cache = ProfileCache(config.store / "profiles", Configuration("pi1", "machine", RUNTIME.identity))
-            turn = MeasuringTurn("pi1", asyncio.Event())
+            turn = MeasuringTurn(asyncio.Event())
             sensors = ThermalSensors(self.directory)
             worker = WorkerProcess(self._worker)
             profiler = Profiler(config, RUNTIME, store, cache, turn, worker, sensors, lambda: next(self._frames))

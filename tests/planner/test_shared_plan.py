@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +18,17 @@ from dispatcher_client import Dispatcher
 from examples.local_boards import LocalBoards
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory
-from partitioning.strips import SharedAxis
+from partitioning.strips import SegmentError, SharedAxis
 from partitioning.strips.costs import BoardTimes
 from planner import sharing
 from planner.board_profiles import ProfileSettings, describe_boards
-from planner.boards_plan import Listeners, PlanWishes, measure_fleet, plan_on_boards
+from planner.boards_plan import Listeners, PlanWishes, check_plan, measure_fleet, plan_on_boards
+from planner.errors import WishError
 from planner.explain import print_plan
 from planner.links import LinkSpeed, MeasuredLinks
 from planner.model import PlannerModel
-from planner.shared_plan import choose_sharing
+from planner.report import Proof
+from planner.shared_plan import choose_sharing, given_segments
 from planner.sharing import may_share, share_if_sooner
 from planner.strip_times import StripModel, measure_strips
 from runtime import load_runtime
@@ -45,6 +48,15 @@ def slower(times: BoardTimes, factor: float) -> BoardTimes:
     """As of a board that takes so many times as long."""
     shared = {key: replace(of_op, seconds=of_op.seconds * factor) for key, of_op in times.shared.items()}
     return BoardTimes(times.whole_s * factor, shared)
+
+
+def in_proportion(times: BoardTimes) -> BoardTimes:
+    """As of a board that takes a second for what is measured, and for a part its part of a second."""
+    shared = {
+        key: replace(of_op, seconds=of_op.counts / of_op.counts[-1]) if of_op.seconds[-1] else of_op
+        for key, of_op in times.shared.items()
+    }
+    return BoardTimes(np.where(times.whole_s > 0, 1.0, 0.0), shared)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +130,7 @@ def test_segments_that_leave_operators_out_are_refused(
         + given
     )
     (tmp_path / "plan.yaml").write_text(text)
-    with pytest.raises(OptionError, match=words):
+    with pytest.raises(WishError, match=words):
         PlannedSplit.from_plan(read_plan(tmp_path / "plan.yaml"), len(model.graph.operators))
 
 
@@ -164,6 +176,85 @@ def test_report_says_what_sharing_gains_or_that_it_gains_nothing(
         text = PlannedSplit.from_plan(plan, len(model.graph.operators), report).plan_text
         assert "shared_with: [" in text
         assert "times as soon as" in text
+
+
+def group_of(*segments: PlannedSegment, until: int | None = None) -> Plan:
+    stages = [PlannedStage("board1", until, ("board2",), segments)]
+    if until is not None:
+        stages.append(PlannedStage("board3"))
+    return Plan("residual-int8", "latency", (PlannedChain(tuple(stages)),))
+
+
+def test_plan_with_a_group_is_checked_as_the_planner_counts_it(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    times: list[BoardTimes],
+    model: StripModel,
+    boards: LocalBoards,
+) -> None:
+    whole = PlannerModel.from_graph("residual-int8", model.graph)
+    inventory = Inventory(tuple(boards.named))
+    measured = run_in_loop(measure_fleet(whole, inventory, SETTINGS, Listeners()))
+    slow = [in_proportion(t) for t in times]
+
+    async def measure(_model: StripModel, records: Sized, *_: object) -> list[BoardTimes]:
+        return slow[: len(records)]
+
+    monkeypatch.setattr(sharing, "measure_strips", measure)
+    chosen = choose_sharing("residual-int8", model, measured.records, slow, measured.links)
+    assert len(chosen.plan.board_names) > 1
+    found = run_in_loop(check_plan(whole, chosen.plan, inventory, SETTINGS, Listeners(), measured))
+    report = found.report
+    assert found.plan == chosen.plan
+    assert report.proof is Proof.GIVEN
+    assert report.sharing is not None
+    assert tuple(share.board for share in report.sharing.boards) == chosen.plan.board_names
+    assert 1 / report.rate_per_s == pytest.approx(chosen.latency_s, rel=1e-3)
+    (chain,) = report.chains
+    ways_s = chain.stages[0].link_s + chain.answer_link_s
+    assert report.latency_s == pytest.approx(chosen.latency_s + ways_s, rel=1e-3)
+    # More for one board than for the others is slower, and is said to be.
+    (stage,) = chosen.plan.chains[0].stages
+    uneven = [replace(s, shares=(9 * s.shares[0], *s.shares[1:])) for s in stage.segments]
+    other = replace(chosen.plan, chains=(PlannedChain((replace(stage, segments=tuple(uneven)),)),))
+    worse = run_in_loop(check_plan(whole, other, inventory, SETTINGS, Listeners(), measured)).report
+    assert worse.latency_s > 1.2 * report.latency_s
+    print_plan(worse)
+    assert f"times as soon as {stage.board} alone" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("plan", "error", "words"),
+    [
+        (
+            group_of(until=9),
+            WishError,
+            "checked where it is all of the plan, and this plan has 2 stages.*dispatcher_client bench",
+        ),
+        (group_of(), WishError, "does not say how"),
+        (group_of(PlannedSegment("rows", (1, 1), 5)), WishError, "end at 5; expected rising numbers"),
+        (group_of(PlannedSegment("rows", (1, 1))), SegmentError, "ends a segment: its result .* has no rows"),
+        (group_of(PlannedSegment("rows", (1, 1), 1), PlannedSegment("", (0, 0))), SegmentError, "not all of them 0"),
+    ],
+)
+def test_group_that_cannot_be_is_refused_before_anything_is_measured(
+    model: StripModel, boards: LocalBoards, plan: Plan, error: type[Exception], words: str
+) -> None:
+    steps: list[str] = []
+    whole = PlannerModel.from_graph("residual-int8", model.graph)
+    with pytest.raises(error, match=words):
+        run_in_loop(check_plan(whole, plan, Inventory(tuple(boards.named)), SETTINGS, Listeners(on_step=steps.append)))
+    assert steps == []
+
+
+def test_segments_begin_where_the_model_can_be_cut(model: StripModel) -> None:
+    """What lies between two cuts is measured as one."""
+    uncut = StripModel(model.graph)
+    uncut.places = [place for place in model.places if place != 3]
+    (stage,) = group_of(PlannedSegment("rows", (1, 1), 3), PlannedSegment("", (1, 0))).chains[0].stages
+    with pytest.raises(WishError, match="segments of board board1 begin at 3, where the model cannot be cut"):
+        given_segments(uncut, stage)
+    assert [segment.start_op for segment in given_segments(model, stage)] == [0, 3]
 
 
 def nobody(_board: str, _done: int, _total: int) -> None:

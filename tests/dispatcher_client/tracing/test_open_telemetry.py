@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -13,6 +14,7 @@ from bundle import Bundle
 from dispatcher_client import Dispatcher
 from dispatcher_client.tracing.open_telemetry import SpanExport
 from examples.local_boards import LocalBoards
+from tests.dispatcher_client.test_groups import group_bundle, group_plan
 from tests.dispatcher_client.whole_model import random_inputs
 
 FRAMES = 12
@@ -56,3 +58,31 @@ def test_every_frame_is_a_span_with_its_stages_inside(boards: LocalBoards, zoo_b
     for stage in stages:
         assert stage.context is not None
         assert sorted(children[stage.context.span_id]) == ["boardline.compute", "boardline.decode", "boardline.encode"]
+
+
+def test_boards_of_a_group_are_inside_their_leaders_stage(boards: LocalBoards, tmp_path: Path) -> None:
+    bundle = group_bundle(tmp_path / "parts", "residual", "float32", (1, 1))
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    plan = group_plan(bundle, "board1", "board2")
+    with (
+        SpanExport(provider) as export,
+        Dispatcher(bundle, boards.named, plan=plan, check_sample=False, on_reply=export) as chain,
+    ):
+        for _ in chain.stream([random_inputs(bundle, 0)] * FRAMES):
+            pass
+    spans = exporter.get_finished_spans()
+    names = {span.context.span_id: span.name for span in spans if span.context is not None}
+    children: dict[str, list[str]] = {}
+    for span in spans:
+        children.setdefault(names[span.parent.span_id] if span.parent is not None else "", []).append(span.name)
+        if span.name.startswith("boardline.stage"):
+            assert span.attributes
+            assert span.attributes["boardline.pieces_sent_bytes"]
+    both = ["boardline.compute", "boardline.wait_for_pieces"]
+    assert {name: sorted(inside) for name, inside in children.items()} == {
+        "": ["boardline.frame"] * FRAMES,
+        "boardline.frame": ["boardline.stage 0"] * FRAMES,
+        "boardline.stage 0": sorted([*both, "boardline.decode", "boardline.encode", "boardline.stage 1"] * FRAMES),
+        "boardline.stage 1": sorted(both * FRAMES),
+    }

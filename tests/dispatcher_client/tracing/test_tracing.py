@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from dispatcher_client.errors import InputError
 from dispatcher_client.tracing import TraceRecorder, timelines
 from examples.local_boards import LocalBoards
 from protos.v1.data_plane_pb2 import StageTiming
+from tests.dispatcher_client.test_groups import group_bundle, group_plan
 from tests.dispatcher_client.whole_model import random_inputs
 
 FRAMES = 40
@@ -68,6 +70,39 @@ def test_no_instant_is_further_off_than_is_told(clocks_s: list[float], data: st.
             instants += [stage.arrived_s, stage.ready_s]
         instants.append(timeline.answered_s)
         assert all(later - earlier > -1e-6 for earlier, later in zip(instants, instants[1:]))
+
+
+@given(
+    clock_s=st.floats(-1e6, 1e6),
+    frames=st.lists(st.tuples(*[st.floats(0.0001, 0.05)] * 3), min_size=1, max_size=5),
+)
+def test_board_beside_a_leader_is_no_further_off_than_is_told(
+    clock_s: float, frames: list[tuple[float, float, float]]
+) -> None:
+    """The leader waits and decodes for 2 ms, and encodes for 3; between, the other board gets pieces, works and sends others."""
+    reports = []
+    for number, (there_s, work_s, back_s) in enumerate(frames):
+        together_s = there_s + work_s + back_s
+        alone = report(number, 10 + number, [_MS, _MS], [together_s + 5 * _MS], [1e6])
+        (leader,) = alone.timings
+        leader.wait_ns = leader.decode_ns = 1_000_000
+        leader.encode_ns = 3_000_000
+        begun_s = 10 + number + _MS + 2 * _MS + there_s
+        timing = StageTiming(stage_index=1, member=1, compute_ns=1000, pieces_wait_ns=500)
+        timing.arrived_ns, timing.ready_ns = round((begun_s + clock_s + 2e6) * 1e9), round(work_s * 1e9)
+        reports.append(replace(alone, timings=(leader, timing)))
+    fastest_s = min(there_s for there_s, *_ in frames) + min(back_s for *_, back_s in frames)
+    for timeline, (there_s, work_s, _) in zip(timelines(reports), frames):
+        (stage,) = timeline.stages
+        (other,) = stage.others
+        begun_s = timeline.sent_s + 3 * _MS + there_s
+        assert stage.uncertainty_s == timeline.uncertainty_s <= other.uncertainty_s
+        assert other.uncertainty_s <= timeline.uncertainty_s + fastest_s / 2 + 1e-6
+        assert abs(other.arrived_s - begun_s) <= other.uncertainty_s + 1e-6
+        assert other.ready_s - other.arrived_s == pytest.approx(work_s, abs=1e-6)
+        assert stage.computing_s - 1e-6 < other.arrived_s < other.ready_s < stage.encoding_s + 1e-6
+        assert other.waiting_s - other.computing_s == pytest.approx(1e-6, abs=1e-7)
+        assert other.computed_s - other.waiting_s == pytest.approx(5e-7, abs=1e-7)
 
 
 def test_equal_ways_are_found_exactly_with_one_frame_of_each_kind() -> None:
@@ -138,6 +173,39 @@ def test_trace_of_a_run_shows_the_pipeline(
         assert timeline.uncertainty_s < 0.05
         for stage, timing in zip(timeline.stages, timeline.report.timings):
             assert abs(stage.arrived_s - timing.arrived_ns / 1e9) <= timeline.uncertainty_s
+
+
+def test_trace_of_a_group_shows_what_each_board_computes_and_waits_for(boards: LocalBoards, tmp_path: Path) -> None:
+    """Clocks are the same, as above."""
+    bundle = group_bundle(tmp_path / "parts", "residual", "float32", (1, 1, 1))
+    recorder = TraceRecorder()
+    plan = group_plan(bundle, *(board.name for board in boards.boards))
+    with Dispatcher(bundle, boards.named, plan=plan, check_sample=False, on_reply=recorder) as chain:
+        for _ in chain.stream([random_inputs(bundle, 0)] * FRAMES):
+            pass
+        assert recorder.write(tmp_path / "trace.json", chain.stages) == FRAMES
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    names = {e["args"]["name"]: e["pid"] for e in events if e["ph"] == "M" and e["name"] == "process_name"}
+    assert sorted(names) == [
+        "chain 0 stage 0 on board1",
+        "chain 0 stage 1 on board2, beside stage 0",
+        "chain 0 stage 2 on board3, beside stage 0",
+        "dispatcher",
+    ]
+    for name in ("compute", "wait for pieces"):
+        shown = [(pid, request) for pid, request, begun_us, ended_us in spans(events, name) if ended_us > begun_us]
+        of_boards = set(names.values()) - {names["dispatcher"]}
+        assert sorted(shown) == sorted((pid, r.request_id) for pid in of_boards for r in recorder.reports)
+    waits = [e for e in events if e["ph"] == "X" and e["name"] == "wait for pieces"]
+    sent, received = (sum(e["args"][f"pieces_{way}_bytes"] for e in waits) for way in ("sent", "received"))
+    assert sent == received > 0
+    for timeline in timelines(recorder.reports):
+        (stage,) = timeline.stages
+        assert [board.timing for board in stage.boards] == list(timeline.report.timings)
+        for board in stage.boards:
+            assert abs(board.arrived_s - board.timing.arrived_ns / 1e9) <= board.uncertainty_s
+            assert stage.computing_s <= board.arrived_s or board is stage
+            assert board.computed_s <= stage.encoding_s
 
 
 def test_only_the_last_frames_are_kept(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class _Board:
         config = NodeConfig(Address("127.0.0.1", 0), directory, "fuzzed")
         runtime, self._store = load_runtime(), Store(directory)
         self._draining = asyncio.Event()
-        turn = MeasuringTurn(config.name, self._draining)
+        turn = MeasuringTurn(self._draining)
         self._deployments = Deployments(self._store, runtime, config.threads)
         cache = ProfileCache(directory / "profiles", Configuration(config.name, "machine", runtime.identity))
         self._profiler = Profiler(

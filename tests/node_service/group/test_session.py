@@ -103,7 +103,7 @@ def test_a_piece_that_was_not_agreed_ends_the_session(group: Group, peer: int, f
     group.session.begin_frame()
     group.piece(peer, frame, transfer)
     with pytest.raises(
-        PeerUnavailableError, match=f"board b{peer} .* transfer {transfer} of frame {frame} during frame 1"
+        PeerUnavailableError, match=f"board b{peer}: .* transfer {transfer} of frame {frame} during frame 1"
     ):
         group.session.receive(5)
     assert len(group.failures) == 1
@@ -112,7 +112,7 @@ def test_a_piece_that_was_not_agreed_ends_the_session(group: Group, peer: int, f
 def test_a_piece_that_comes_twice_ends_the_session(group: Group) -> None:
     group.piece(0, 1, 5)
     group.piece(0, 1, 5)
-    with pytest.raises(PeerUnavailableError, match="b0 of the group sent what was not agreed: transfer 5"):
+    with pytest.raises(PeerUnavailableError, match="board b0: in its group, it sent what was not agreed: transfer 5"):
         group.session.await_frame()
 
 
@@ -167,7 +167,7 @@ def test_first_failure_counts(group: Group) -> None:
 def test_sending_to_a_board_that_is_gone_names_it(group: Group) -> None:
     group.session.begin_frame()
     group.streams[2].is_broken = True
-    with pytest.raises(PeerUnavailableError, match="board b2 of the group does not take a piece"):
+    with pytest.raises(PeerUnavailableError, match="board b2: in its group, it does not take a piece"):
         group.session.send(2, 9, [VALUES])
 
 
@@ -186,5 +186,7 @@ def test_streams_are_waited_for_and_attached_once(group: Group) -> None:
         group.session.attach(2, Stream())  # type: ignore[arg-type]
     group.session.await_streams({0, 2}, 0.0)
     lonely = GroupSession({}, ["b0", "b1", "b2"])
-    with pytest.raises(PeerUnavailableError, match=r"board b1 did not open its stream .* within 0.01 s"):
+    with pytest.raises(
+        PeerUnavailableError, match=r"board b1: in its group, it did not open its stream .* within 0.01 s"
+    ):
         lonely.await_streams({1}, 0.01)

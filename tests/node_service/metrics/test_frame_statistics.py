@@ -16,7 +16,7 @@ from protos.v1.data_plane_pb2 import LZ4, RAW
 
 KEY = StageKey("model-1", 0)
 TIMES_NS = st.integers(0, 10**11)
-FIGURES = st.builds(FrameFigures, *[TIMES_NS] * 7, *[st.integers(0, 2**33)] * 3)
+FIGURES = st.builds(FrameFigures, *[TIMES_NS] * 8, *[st.integers(0, 2**33)] * 5)
 
 
 @given(st.lists(FIGURES, min_size=1, max_size=50))
@@ -32,20 +32,20 @@ def test_every_frame_is_in_its_bucket(frames: list[FrameFigures]) -> None:
         assert stage.counts[index].tolist() == expected
         assert stage.sums_s[index] == pytest.approx(sum(f[index] for f in frames) / 1e9)
     assert stage.events == len(frames)
-    for name in ("received_bytes", "sent_bytes", "sent_raw_bytes", "invoke_cpu_ns"):
+    for name in FrameFigures._fields[len(TIMES) :]:
         assert added_up(stage, name) == sum(getattr(f, name) for f in frames)
 
 
 def test_bound_belongs_to_its_bucket() -> None:
     """Prometheus' `le`: less or equal."""
     statistics = FrameStatistics()
-    statistics.note(KEY, FrameFigures._make([int(BOUNDS_S[-1] * 1e9)] * 7 + [0] * 3))
+    statistics.note(KEY, FrameFigures._make([int(BOUNDS_S[-1] * 1e9)] * 8 + [0] * 5))
     assert statistics.stages()[KEY].counts[0].tolist().index(1) == len(BOUNDS_S) - 1
 
 
 def test_frames_that_are_noted_while_others_ask_are_neither_lost_nor_doubled() -> None:
     statistics, n_threads, each = FrameStatistics(), 4, 3 * FOLD_AT
-    frame = FrameFigures(*[1000] * 10)
+    frame = FrameFigures(*[1000] * 13)
 
     def note() -> None:
         for _ in range(each):
@@ -67,7 +67,7 @@ def test_deployment_that_is_gone_is_forgotten() -> None:
     statistics = FrameStatistics()
     other = StageKey("model-2", 1)
     for key in (KEY, StageKey("model-1", 1), other):
-        statistics.note(key, FrameFigures(*[1] * 10))
+        statistics.note(key, FrameFigures(*[1] * 13))
     statistics.forget("model-1")
     assert list(statistics.stages()) == [other]
 
@@ -75,7 +75,7 @@ def test_deployment_that_is_gone_is_forgotten() -> None:
 def test_bytes_that_nobody_coded_are_raw() -> None:
     """Frames that are raw altogether say nothing of codecs; of the others each tensor does."""
     statistics = FrameStatistics()
-    figures = FrameFigures._make([1] * 8 + [100, 100])
+    figures = FrameFigures(*[1] * 13)._replace(sent_bytes=100, sent_raw_bytes=100)
     statistics.note(KEY, figures)
     statistics.note(KEY, figures._replace(sent_bytes=70), [CodedBytes(LZ4, 30, 60), CodedBytes(RAW, 40, 40)])
     stage = statistics.stages()[KEY]

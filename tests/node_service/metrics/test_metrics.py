@@ -29,7 +29,9 @@ from node_service.open_streams import OpenStreams
 from node_service.power import EnergyMeter, find_sensors
 from node_service.process_memory import ProcessMemory
 from node_service.thermal import ThermalSensors
+from protos.v1.control_plane_pb2 import Description
 from tests.credentials import OPERATOR
+from tests.dispatcher_client.test_groups import group_bundle, group_plan
 from tests.dispatcher_client.whole_model import random_inputs
 from tests.node_service.power import trees
 from tests.transport.message_stream.by_hand import comes_true
@@ -81,6 +83,7 @@ def test_frames_are_counted_on_each_board(store_root: Path, zoo_bundle: Callable
             for name in ("wait", "decode", "compute", "encode", "send", "total"):
                 assert found[f"boardline_frame_{name}_seconds_count", stage] == FRAMES
                 assert found[f"boardline_frame_{name}_seconds_bucket", stage | {("le", "+Inf")}] == FRAMES
+            assert not [name for name, _ in found if "pieces" in name or "share" in name], "no board shares a stage"
             compute_s = found["boardline_frame_compute_seconds_sum", stage]
             assert 0 < compute_s < found["boardline_frame_total_seconds_sum", stage]
             assert (
@@ -133,6 +136,32 @@ def test_bytes_are_counted_by_codec(store_root: Path, zoo_bundle: Callable[..., 
     assert found.get(("boardline_sent_bytes_total", raw), 0) == 0
 
 
+def test_boards_of_a_group_count_their_pieces(store_root: Path, tmp_path: Path) -> None:
+    bundle = group_bundle(tmp_path / "parts", "residual", "float32", (1, 1))
+    with LocalBoards(2, store_root) as running:
+        plan = group_plan(bundle, *(board.name for board in running.named))
+        with Dispatcher(bundle, running.named, plan=plan, check_sample=False) as chain:
+            for _ in range(FRAMES):
+                chain.infer(random_inputs(bundle, 0))
+            found = [samples(scrape(url_of(board))) for board in running.boards]
+            described = [run_in_loop(_describe(board)) for board in running.named]
+    (deployment,) = chain.deployment_ids
+    sent, received = [], []
+    for index, of_board in enumerate(found):
+        stage = frozenset({("deployment", deployment), ("stage", str(index))})
+        place = stage | {("leader_stage", "0"), ("member", str(index))}
+        assert of_board["boardline_share_info", place] == 1
+        assert of_board["boardline_frame_pieces_wait_seconds_count", stage] == FRAMES
+        wait_s = of_board["boardline_frame_pieces_wait_seconds_sum", stage]
+        (loaded,) = described[index].stages
+        assert wait_s > 0
+        assert loaded.pieces_wait_s == pytest.approx(wait_s)
+        sent.append(of_board["boardline_pieces_sent_bytes_total", stage])
+        received.append(of_board["boardline_pieces_received_bytes_total", stage])
+    assert sent == received[::-1]
+    assert all(total > 0 and total % FRAMES == 0 for total in sent)
+
+
 def test_calls_that_fail_are_counted_by_status(store_root: Path) -> None:
     with LocalBoards(1, store_root) as running:
         with pytest.raises(BoardError, match="a deployment id is"):
@@ -161,6 +190,11 @@ def test_health_can_be_watched_and_is_counted(store_root: Path) -> None:
             return {dict(k[1])["grpc_method"] for k, n in found.items() if k[0] == "grpc_server_handled_total" and n}
 
         assert comes_true(lambda: "Watch" in started())
+
+
+async def _describe(board: Board) -> Description:
+    async with BoardControl(board, credentials=OPERATOR, timeout_s=10) as control:
+        return await control.describe()
 
 
 async def _unload(board: Board, deployment_id: str) -> None:
