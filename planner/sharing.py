@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bundle.plan import Plan
 from partitioning.planning import Objective
+from partitioning.strips.search import SharedPlan
 from planner.board_profiles import BoardRecord, OnProfile, ProfileSettings
 from planner.costs import memory_bytes
 from planner.links import MeasuredLinks
 from planner.model import PlannerModel
-from planner.report import Alternative, BoardShare, PlanReport, Proof, SharingReport
-from planner.shared_plan import SharedChoice, busy_boards, choose_sharing
+from planner.report import Alternative, BoardShare, ChainReport, PlanReport, Proof, SharingReport, StageReport
+from planner.shared_plan import busy_boards, choose_sharing
 from planner.strip_times import StripModel, measure_strips
 from planner.wishes import PlanWishes
 
@@ -59,36 +60,37 @@ async def share_if_sooner(
     (chain,) = report.chains
     ways_s = chain.stages[0].link_s + chain.answer_link_s
     latency_s = choice.latency_s + ways_s
-    sharing = _describe(choice, latency_s)
     if len(choice.plan.board_names) == 1 or latency_s > (1 - _LEAST_GAIN) * report.latency_s:
         other = Alternative("operators shared by boards", 1 / latency_s, latency_s, " + ".join(choice.plan.board_names))
         if len(choice.plan.board_names) == 1:
             other = Alternative("operators shared by boards", None, None, "")
         return plan, replace(report, alternatives=(*report.alternatives, other))
     alone = Alternative(f"{leader} alone", report.rate_per_s, report.latency_s, leader)
+    stage = shared_stage(chain.stages[0], choice.plan.board_names, choice.shared, choice.latency_s)
     return choice.plan, replace(
         report,
+        chains=(ChainReport.of_stages([stage], chain.answer_bytes, chain.answer_link_s, latency_s),),
         rate_per_s=1 / choice.latency_s,
         latency_s=latency_s,
         energy_j=None,
-        proof=Proof.OPEN,
+        proof=Proof.SHARED,
         lower_bound=None,
         certified_gap=None,
         left_out=tuple(name for name in records if name not in choice.plan.board_names),
         alternatives=(alone, *report.alternatives),
-        sharing=sharing,
     )
 
 
-def _describe(choice: SharedChoice, latency_s: float) -> SharingReport:
-    boards, time = choice.plan.board_names, choice.shared.time
-    busy = busy_boards(choice.shared)
-    return SharingReport(
-        boards=tuple(BoardShare(name, float(time.compute_s[b])) for name, b in zip(boards, busy)),
+def shared_stage(alone: StageReport, names: Sequence[str], shared: SharedPlan, stage_s: float) -> StageReport:
+    """A stage as a group does it. Args: alone: as its leader would. names: of the boards that have work."""
+    busy, time = busy_boards(shared), shared.time
+    sharing = SharingReport(
+        boards=tuple(BoardShare(name, float(time.compute_s[b])) for name, b in zip(names, busy)),
         segments=tuple(
             (s.start_op, s.stop_op, "" if s.axis is None else s.axis.value, tuple(s.shares[b] for b in busy))
-            for s in choice.shared.segments
+            for s in shared.segments
         ),
         exchanged_bytes=time.sent_bytes,
-        latency_s=latency_s,
     )
+    own_s = sharing.boards[0].compute_s
+    return replace(alone, compute_s=own_s, estimate_s=own_s, is_measured_whole=False, stage_s=stage_s, sharing=sharing)

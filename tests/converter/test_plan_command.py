@@ -158,7 +158,6 @@ def test_json_holds_the_whole_report(convert: Convert, model: Path, boards: Loca
         "rounds",
         "estimate_error",
         "repeat_error",
-        "sharing",
     ]
     assert report["objective"] == "latency"
     assert [stage["until"] for stage in report["chains"][0]["stages"]] == [4, 9, None]
