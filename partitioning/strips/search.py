@@ -24,8 +24,9 @@ from partitioning.strips.rules import obstacle_of, rule_of
 from partitioning.strips.site import Site
 from partitioning.strips.spans import SharedAxis, Span, hull
 
-# Shares follow from what boards turn out to take: a slow one has the fixed part of its time, whatever its share.
-_ROUNDS, _STEP, _EVEN = 8, 0.7, 1.02
+# Shares follow from what boards turn out to take: a slow one has the fixed part of its time, whatever its share. Where few rows
+# cannot be divided more evenly, rounds swing to and fro and gain nothing.
+_ROUNDS, _STEP, _EVEN, _PATIENCE = 8, 0.7, 1.02, 2
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,13 @@ def plan_shared(
     search = SegmentSearch(graph, boards, links, [start, *inner, stop])
     best = timed([SharedSegment(start, stop, None, _only(0, len(boards)))])
     speeds = [1.0 / float(board.whole_s[start:stop].sum()) for board in boards]
+    in_vain = 0
     for _ in range(_ROUNDS):
         plan = timed(search.best(speeds))
+        in_vain = 0 if plan.time.latency_s < best.time.latency_s else in_vain + 1
         best = min(best, plan, key=lambda p: p.time.latency_s)
         busy_s = _shared_s(graph, plan, boards)
-        if max(busy_s) <= _EVEN * np.mean(busy_s):
+        if max(busy_s) <= _EVEN * np.mean(busy_s) or in_vain == _PATIENCE:
             break
         speeds = [speed * (np.mean(busy_s) / s) ** _STEP if s else speed for speed, s in zip(speeds, busy_s)]
     return best
