@@ -118,7 +118,7 @@ def _proof(report: PlanReport) -> str:
     return {
         Proof.PROVEN: "proven the best for these measurements",
         Proof.MEASURED: "the best of the stages that were measured",
-        Proof.SHARED: "the best way to share that was found",
+        Proof.SHARED: "the best that was found of groups of boards in this order",
         Proof.GIVEN: "as given, not searched for",
     }.get(report.proof, "the best found; too many unlike boards to prove more")
 
@@ -132,12 +132,13 @@ def _limits(report: PlanReport) -> Iterator[str]:
 def _compare(report: PlanReport, other: Alternative) -> str:
     if other.rate_per_s is None or other.latency_s is None:
         return f"with {other.what}: no plan fits"
-    figure, change = f"{other.rate_per_s:.2f} frames/s", other.rate_per_s / report.rate_per_s - 1
+    rate, latency = f"{other.rate_per_s:.2f} frames/s", f"{other.latency_s * _MS:.1f} ms"
+    figure, change, beside = rate, other.rate_per_s / report.rate_per_s - 1, f"{latency} for one frame"
     if report.objective == "latency":
-        figure, change = f"{other.latency_s * _MS:.1f} ms", other.latency_s / report.latency_s - 1
+        figure, change, beside = latency, other.latency_s / report.latency_s - 1, rate
     elif report.objective == "energy" and other.energy_j is not None and report.energy_j:
         figure, change = f"{other.energy_j:.3g} J per frame", other.energy_j / report.energy_j - 1
-    return f"with {other.what} at best {figure} ({change:+.1%}): {other.boards}"
+    return f"with {other.what} at best {figure} ({change:+.1%}): {other.boards}; {beside}"
 
 
 def _left_out(report: PlanReport) -> Iterator[str]:

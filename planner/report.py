@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from partitioning.planning import Chain, ChainProblem, judge_chain, stage_bytes
+from partitioning.planning import Chain, ChainProblem, ChainSet, judge_chain, stage_bytes
 from planner.costs import FleetCosts
 from planner.model import PlannerModel
 
@@ -103,6 +103,15 @@ class Alternative:
     latency_s: float | None
     boards: str
     energy_j: float | None = None
+
+    @classmethod
+    def of_chains(cls, what: str, names: Sequence[str], chains: ChainSet | None) -> Alternative:
+        """Args: names: of the boards, in their order. chains: None if there are none."""
+        if chains is None:
+            return cls(what, None, None, "")
+        boards = " | ".join(" > ".join(names[b] for b in chain.boards) for chain in chains.chains)
+        latency_s = min(cost.latency_s for cost in chains.costs)
+        return cls(what, chains.rate_per_s, latency_s, boards, chains.costs[0].energy_j)
 
 
 class Proof(enum.Enum):

@@ -18,7 +18,7 @@ from planner.strip_times import StripModel, measure_strips
 from planner.wishes import PlanWishes
 
 # What a group gains less than this is not worth its boards, and no more than what measurements vary by.
-_LEAST_GAIN = 0.03
+LEAST_GAIN = 0.03
 # The runtime packs weights into a second copy.
 _PACKED = 2
 
@@ -60,7 +60,7 @@ async def share_if_sooner(
     (chain,) = report.chains
     ways_s = chain.stages[0].link_s + chain.answer_link_s
     latency_s = choice.latency_s + ways_s
-    if len(choice.plan.board_names) == 1 or latency_s > (1 - _LEAST_GAIN) * report.latency_s:
+    if len(choice.plan.board_names) == 1 or latency_s > (1 - LEAST_GAIN) * report.latency_s:
         other = Alternative("operators shared by boards", 1 / latency_s, latency_s, " + ".join(choice.plan.board_names))
         if len(choice.plan.board_names) == 1:
             other = Alternative("operators shared by boards", None, None, "")
