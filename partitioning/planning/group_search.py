@@ -13,7 +13,7 @@ no other chain costs less than its bounds, it is the best. Exact for this order 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -71,13 +71,13 @@ def plan_groups(
     links: LeaderLinks,
     groups: Sequence[Group],
     objective: Objective = Objective.THROUGHPUT,
-    n_stages: int | None = None,
+    n_stages: Collection[int] | None = None,
 ) -> GroupChain:
     """The best chain of these groups.
 
     Args:
-        groups: that may do a stage.
-        n_stages: of the chain; None for what is best.
+        groups: that may do a stage, one at least.
+        n_stages: that the chain may have; None for any number.
     Raises: InfeasiblePlanError: no chain of them can hold the model. PlanningError: energy, which groups are not planned for.
     """
     if objective is Objective.ENERGY:
@@ -105,7 +105,9 @@ class _Found:
 
 
 class _Search:
-    def __init__(self, stages: GroupStages, links: LeaderLinks, groups: Sequence[Group], n_stages: int | None) -> None:
+    def __init__(
+        self, stages: GroupStages, links: LeaderLinks, groups: Sequence[Group], n_stages: Collection[int] | None
+    ) -> None:
         self._stages = stages
         self._links = links
         self._n_stages = n_stages
@@ -126,7 +128,9 @@ class _Search:
                 self._known.add((group, i))
 
 
-def _cheapest(stage_s: Mapping[Group, FloatArray], between_s: FloatArray, join: _Join, n_stages: int | None) -> _Found:
+def _cheapest(
+    stage_s: Mapping[Group, FloatArray], between_s: FloatArray, join: _Join, n_stages: Collection[int] | None
+) -> _Found:
     """The recurrence. Of chains that cost the same the one of fewest stages. Raises: InfeasiblePlanError: none is possible."""
     groups = list(stage_s)
     end = between_s.shape[2] - 1
@@ -136,14 +140,14 @@ def _cheapest(stage_s: Mapping[Group, FloatArray], between_s: FloatArray, join: 
     while np.isfinite(value).any():
         n = len(origins) + 1
         last = int(value[:, end].argmin())
-        if value[last, end] < best and n_stages in (None, n):
+        if value[last, end] < best and (n_stages is None or n in n_stages):
             best, best_at = float(value[last, end]), (n, last)
-        if n == n_stages:
+        if n_stages is not None and n >= max(n_stages, default=0):
             break
         value, origin = _lengthened(value, groups, stage_s, between_s, join)
         origins.append(origin)
     if not np.isfinite(best):
-        raise InfeasiblePlanError("no chain of groups of neighbouring boards, in this order, can hold the model.")
+        raise InfeasiblePlanError("no chain of such groups of neighbouring boards can hold the model.")
     n, g = best_at
     found, positions = [groups[g]], [end]
     for origin in reversed(origins[: n - 1]):
