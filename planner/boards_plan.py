@@ -26,12 +26,13 @@ from planner.costs import FleetCosts, assemble_costs
 from planner.dispatcher_capacity import DispatcherCapacity, DispatcherLimit, measure_dispatcher
 from planner.errors import WishError
 from planner.exchange import ExchangeBudget
+from planner.group_chains import plan_in_groups
 from planner.links import MeasuredLinks, OnLink, measure_links
 from planner.model import PlannerModel, Range
 from planner.report import Alternative, PlanReport, Proof, describe_chains
 from planner.revision import AGREEMENT, RevisedPlan, plan_and_revise, unrestricted
 from planner.sharing import may_share, share_if_sooner
-from planner.wishes import OBJECTIVES, PlanWishes, require_distinct, require_sensors, resolve_wishes
+from planner.wishes import OBJECTIVES, PlanWishes, require_cuts, require_distinct, require_sensors, resolve_wishes
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ async def plan_on_boards(
     """
     search_wishes = resolve_wishes(wishes, inventory)
     model = model.with_positions(wishes.cuts or ())
+    require_cuts(wishes, model)
     measured = await _measured(model, inventory, settings, listeners, measured)
     require_sensors(wishes, measured.records)
 
@@ -132,7 +134,12 @@ async def plan_on_boards(
                 break
     plan = _to_plan(model, revised.costs, wishes.objective, revised.planned.chains)
     report = _report(model, revised, wishes.objective, limit)
-    if may_share(wishes, report):
+    if wishes.groups is not None:
+        listeners.on_step("measuring operators in parts")
+        plan, report = await plan_in_groups(
+            model, plan, report, revised.costs, measured.records, limit, wishes, settings, listeners.on_profile
+        )
+    elif may_share(wishes, report):
         listeners.on_step("measuring operators in parts")
         plan, report = await share_if_sooner(
             model, plan, report, measured.records, measured.links, wishes, settings, listeners.on_profile
