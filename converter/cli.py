@@ -20,7 +20,7 @@ from converter.errors import ConverterError, OptionError
 from converter.listing import list_model_cuts, list_splittings, segments_of, summarize
 from converter.model_source import SourceKind, recognise_model
 from converter.plan_command import plan
-from converter.planned_split import PlannedSplit, parse_cuts, parse_pins, plan_split, reachable_boards, resolve_plan
+from converter.planned_split import PlannedSplit, parse_cuts, plan_split, reachable_boards, resolve_plan
 from converter.split_model import LoadedModel, SplitRequest, deployable_name, split_model
 from converter.verification import verify_bundle
 from converter.worker_request import QUANTIZE_MODES
@@ -33,7 +33,6 @@ from planner.explain import print_plan
 from planner.plot import plot_model, require_format
 from planner.report import PlanReport
 from planner.sources import model_of_bundle
-from planner.wishes import PlanWishes
 from runtime import TfliteRuntimeError, load_runtime
 from runtime.loading import RUNTIME_CHOICES
 from terminal import command_app, one_of, print_json, print_table, progress, run
@@ -93,6 +92,8 @@ def split(
     objective: str = options.OBJECTIVE,
     max_boards: Optional[int] = options.MAX_BOARDS,
     chains: Optional[int] = options.CHAINS,
+    stages: Optional[str] = options.STAGES,
+    group_size: Optional[str] = options.GROUP_SIZE,
     pin: Optional[list[str]] = options.PIN,
     confidence: float = options.CONFIDENCE,
     budget_s: float = options.BUDGET,
@@ -109,13 +110,13 @@ def split(
     """
     _require_one_way(boards, parts, cut_at, plan_file)
     if boards is None:
-        wished = options.given_wishes(objective, max_boards, chains, pin)
+        wished = options.given_wishes(objective, max_boards, chains, pin, stages, group_size)
         options.refuse_ignored(
             "without --boards", "they say what is wished of a plan", {**wished, "--fresh": fresh or None}
         )
     credentials = None if boards is None else choose_credentials(credentials_dir, insecure)
     settings = ProfileSettings(confidence, budget_s, credentials, timeout_s, fresh)
-    wishes = PlanWishes(objective, max_boards, parse_pins(pin or []), None, chains)
+    wishes = options.plan_wishes(objective, max_boards, chains, pin, stages, group_size, cut_at)
     fleet = None if boards is None else reachable_boards(boards, wishes, settings)
     given = None if plan_file is None else read_plan(plan_file)
     tflite_runtime = load_runtime(runtime)

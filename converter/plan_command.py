@@ -14,7 +14,7 @@ from bundle.directory import MANIFEST_NAME
 from bundle.plan_file import read_plan
 from converter import planning_options as options
 from converter.errors import OptionError
-from converter.planned_split import PlannedSplit, parse_cuts, parse_pins, resolve_plan
+from converter.planned_split import PlannedSplit, parse_cuts, resolve_plan
 from converter.split_model import LoadedModel
 from fleet.event_loop import run_in_loop
 from fleet.inventory import load_inventory, parse_boards
@@ -26,7 +26,7 @@ from planner.explain import print_plan
 from planner.plot import plot_plan, require_format
 from planner.progress import shown_progress
 from planner.sources import open_model
-from planner.wishes import PlanWishes, resolve_wishes
+from planner.wishes import resolve_wishes
 from terminal import print_json
 from transport.credentials import choose_credentials
 
@@ -48,6 +48,8 @@ def plan(
     objective: str = options.OBJECTIVE,
     max_boards: Optional[int] = options.MAX_BOARDS,
     chains: Optional[int] = options.CHAINS,
+    stages: Optional[str] = options.STAGES,
+    group_size: Optional[str] = options.GROUP_SIZE,
     pin: Optional[list[str]] = options.PIN,
     confidence: float = options.CONFIDENCE,
     budget_s: float = options.BUDGET,
@@ -61,7 +63,7 @@ def plan(
 
     Example: python -m converter plan parts/ --boards boards.yaml --explain --plot plan.svg
     """
-    wished = options.given_wishes(objective, max_boards, chains, pin)
+    wished = options.given_wishes(objective, max_boards, chains, pin, stages, group_size)
     if check is not None:
         options.refuse_ignored("with --check", "it says what the given plan does", {**wished, "--cut-at": cut_at})
     if plot is not None:
@@ -70,13 +72,13 @@ def plan(
         _require_writable(path)
     credentials = choose_credentials(credentials_dir, insecure)
     settings = ProfileSettings(confidence, budget_s, credentials, timeout_s, fresh)
-    wishes = PlanWishes(objective, max_boards, parse_pins(pin or []), None, chains)
+    wishes = options.plan_wishes(objective, max_boards, chains, pin, stages, group_size, cut_at)
     inventory = load_inventory(parse_boards(boards)).without_spares
     resolve_wishes(wishes, inventory)
     model = open_model(source)
     loaded = LoadedModel.of_graph(model.graph)
-    fixed = None if cut_at is None else resolve_cuts(model.graph, list_cuts(model.graph), parse_cuts(cut_at))
-    wishes = replace(wishes, cuts=fixed)
+    cuts = None if cut_at is None else resolve_cuts(model.graph, list_cuts(model.graph), parse_cuts(cut_at))
+    wishes = replace(wishes, cuts=cuts)
     if check is None:
         work = partial(plan_on_boards, model, inventory, wishes, settings)
     else:

@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Optional
 
 import typer
 
 from converter.errors import OptionError
-from planner.wishes import OBJECTIVES
+from converter.planned_split import parse_pins
+from planner.wishes import OBJECTIVES, GroupWish, PlanWishes
 from terminal import one_of
 
 _USUAL_OBJECTIVE = "throughput"
+_AUTO = "auto"
+
+
+def _number_or_auto(value: Optional[str]) -> Optional[str]:
+    if value is not None and value != _AUTO and not (value.isascii() and value.isdecimal() and int(value) > 0):
+        raise typer.BadParameter(f"{value!r} is neither a number of 1 or more nor {_AUTO}.")
+    return value
+
+
 OBJECTIVE = typer.Option(
     _USUAL_OBJECTIVE, help=f"What the plan is to be best in: {', '.join(OBJECTIVES)}.", callback=one_of(OBJECTIVES)
 )
 MAX_BOARDS = typer.Option(None, min=1, metavar="N", help="Most boards to use.")
 CHAINS = typer.Option(None, min=1, metavar="R", help="Chains side by side. (default: as many as is best)")
+STAGES = typer.Option(
+    None,
+    metavar="K|auto",
+    help="Stages of a chain in which groups of boards share each; auto: as many as is best.",
+    callback=_number_or_auto,
+)
+GROUP_SIZE = typer.Option(
+    None,
+    metavar="G|auto",
+    help="Boards of each such group, neighbours in FILE; auto: as many as is best.",
+    callback=_number_or_auto,
+)
 PIN = typer.Option(None, metavar="PART=BOARD", help="Board that must compute a part, from 0. Repeatable.")
 FRESH = typer.Option(False, "--fresh", help="Measure again what the boards have measured before.")
 CONFIDENCE = typer.Option(
@@ -29,7 +51,12 @@ EXPLAIN = typer.Option(False, "--explain", help="Say why: what limits it, the ne
 
 
 def given_wishes(
-    objective: str, max_boards: int | None, chains: int | None, pins: Sequence[str] | None
+    objective: str,
+    max_boards: int | None,
+    chains: int | None,
+    pins: Sequence[str] | None,
+    stages: str | None,
+    group_size: str | None,
 ) -> dict[str, Any]:
     """The options that say what is wished of a plan: name -> value, None where nothing was said."""
     return {
@@ -37,7 +64,35 @@ def given_wishes(
         "--max-boards": max_boards,
         "--chains": chains,
         "--pin": pins or None,
+        "--stages": stages,
+        "--group-size": group_size,
     }
+
+
+def plan_wishes(
+    objective: str,
+    max_boards: int | None,
+    chains: int | None,
+    pins: Sequence[str] | None,
+    stages: str | None,
+    group_size: str | None,
+    cut_at: str | None,
+) -> PlanWishes:
+    """What the options say, but for the cuts, whose names only a model can tell.
+
+    Raises: OptionError: a pin that is none, or options that exclude one another.
+    """
+    groups = {"--stages": stages, "--group-size": group_size}
+    given = [name for name, value in groups.items() if value is not None]
+    if not given:
+        return PlanWishes(objective, max_boards, parse_pins(pins or []), None, chains)
+    refuse_ignored(
+        f"with {' and '.join(given)}",
+        "for groups of boards the planner chooses the cuts and boards of one chain",
+        {"--cut-at": cut_at, "--chains": chains, "--pin": pins or None},
+    )
+    n_stages, size = (None if value is None or value == _AUTO else int(value) for value in groups.values())
+    return PlanWishes(objective, max_boards, groups=GroupWish(n_stages, size))
 
 
 def refuse_ignored(because: str, reason: str, options: Mapping[str, Any]) -> None:

@@ -23,9 +23,10 @@ from partitioning.planning import (
 from planner.board_profiles import BoardRecord, OnProfile, ProfileSettings, describe_boards, profile_boards
 from planner.chain_trial import stages_of, try_chains
 from planner.costs import FleetCosts, assemble_costs
-from planner.dispatcher_capacity import DispatcherCapacity, measure_dispatcher
+from planner.dispatcher_capacity import DispatcherCapacity, DispatcherLimit, measure_dispatcher
 from planner.errors import WishError
 from planner.exchange import ExchangeBudget
+from planner.group_chains import plan_in_groups
 from planner.links import MeasuredLinks, OnLink, measure_links
 from planner.model import PlannerModel, Range
 from planner.report import Alternative, PlanReport, Proof, describe_chains
@@ -33,7 +34,7 @@ from planner.revision import AGREEMENT, RevisedPlan, plan_and_revise, unrestrict
 from planner.shared_plan import given_segments
 from planner.sharing import check_sharing, may_share, share_if_sooner
 from planner.strip_times import StripModel
-from planner.wishes import OBJECTIVES, PlanWishes, require_distinct, require_sensors, resolve_wishes
+from planner.wishes import OBJECTIVES, PlanWishes, require_cuts, require_distinct, require_sensors, resolve_wishes
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ async def plan_on_boards(
     """
     search_wishes = resolve_wishes(wishes, inventory)
     model = model.with_positions(wishes.cuts or ())
+    require_cuts(wishes, model)
     measured = await _measured(model, inventory, settings, listeners, measured)
     require_sensors(wishes, measured.records)
 
@@ -125,16 +127,21 @@ async def plan_on_boards(
     revised = await revise(search_wishes)
     limit = _dispatcher_limit(model, measured)
     n_chains = len(revised.planned.chains)
-    if wishes.n_chains is None and n_chains > 1 and revised.planned.rate_per_s > limit[0]:
+    if wishes.n_chains is None and n_chains > 1 and revised.planned.rate_per_s > limit.frames_per_s:
         # More boards than this machine can feed: as few chains as it can.
         for fewer in range(1, n_chains):
             smaller = await revise(replace(search_wishes, n_chains=fewer))
-            if smaller.planned.rate_per_s >= limit[0]:
+            if smaller.planned.rate_per_s >= limit.frames_per_s:
                 revised = smaller
                 break
     plan = _to_plan(model, revised.costs, wishes.objective, revised.planned.chains)
     report = _report(model, revised, wishes.objective, limit)
-    if may_share(wishes, report):
+    if wishes.groups is not None:
+        listeners.on_step("measuring operators in parts")
+        plan, report = await plan_in_groups(
+            model, plan, report, revised.costs, measured.records, limit, wishes, settings, listeners.on_profile
+        )
+    elif may_share(wishes, report):
         listeners.on_step("measuring operators in parts")
         plan, report = await share_if_sooner(
             model, plan, report, measured.records, measured.links, wishes, settings, listeners.on_profile
@@ -187,19 +194,19 @@ async def check_plan(
     # Only now: what does not fit a board must not be put into service there.
     await try_chains(model, stages, measured.records, settings)
     costs, problem, judged = _judge(model, measured, chains)
-    limit_per_s, by = _dispatcher_limit(model, measured)
+    limit = _dispatcher_limit(model, measured)
     report = PlanReport(
         model=model.name,
         objective=plan.objective,
         chains=describe_chains(model, costs, problem, chains),
-        rate_per_s=min(judged.rate_per_s, limit_per_s),
+        rate_per_s=limit.of(judged.rate_per_s),
         latency_s=min(cost.latency_s for cost in judged.costs),
         energy_j=judged.costs[0].energy_j,
         proof=Proof.GIVEN,
         lower_bound=None,
         certified_gap=None,
         left_out=_left_out(costs, judged),
-        notes=(*costs.notes, *_limit_note(limit_per_s, by, judged.rate_per_s)),
+        notes=(*costs.notes, *limit.notes(judged.rate_per_s)),
     )
     return BoardsPlan(plan, report)
 
@@ -238,20 +245,10 @@ def _judge(
     return costs, problem, ChainSet(chains, tuple(judge_chain(problem, chain) for chain in chains))
 
 
-def _dispatcher_limit(model: PlannerModel, measured: FleetMeasurements) -> tuple[float, str]:
-    """Frames per second that this machine can send and take answers to, and what limits it."""
+def _dispatcher_limit(model: PlannerModel, measured: FleetMeasurements) -> DispatcherLimit:
     cost = measured.links.transport[DISPATCHER]
     end = model.positions[-1]
-    return measured.dispatcher.frames_per_s(model.crossing_bytes(0), model.crossing_bytes(end), cost)
-
-
-def _limit_note(limit_per_s: float, by: str, rate_per_s: float) -> list[str]:
-    if rate_per_s <= limit_per_s:
-        return []
-    return [
-        f"the boards could give {rate_per_s:.2f} frames/s, this machine no more than {limit_per_s:.2f}: {by} is the limit. "
-        "Run the dispatcher on a faster machine or link."
-    ]
+    return measured.dispatcher.limit(model.crossing_bytes(0), model.crossing_bytes(end), cost)
 
 
 async def _measured(
@@ -286,9 +283,9 @@ def _to_chain(model: PlannerModel, costs: FleetCosts, chain: Chain) -> PlannedCh
     return PlannedChain(tuple(PlannedStage(costs.names[b], until) for b, until in zip(chain.boards, untils)))
 
 
-def _report(model: PlannerModel, revised: RevisedPlan, objective: str, limit: tuple[float, str]) -> PlanReport:
+def _report(model: PlannerModel, revised: RevisedPlan, objective: str, limit: DispatcherLimit) -> PlanReport:
     planned, costs = revised.planned, revised.costs
-    notes = [*costs.notes, *_limit_note(*limit, planned.rate_per_s)]
+    notes = [*costs.notes, *limit.notes(planned.rate_per_s)]
     proof, lower_bound, gap = _proof(revised, objective)
     if not revised.agrees:
         notes.append(_disagreement(revised))
@@ -296,7 +293,7 @@ def _report(model: PlannerModel, revised: RevisedPlan, objective: str, limit: tu
         model=model.name,
         objective=objective,
         chains=describe_chains(model, costs, revised.problem, planned.chains),
-        rate_per_s=min(planned.rate_per_s, limit[0]),
+        rate_per_s=limit.of(planned.rate_per_s),
         latency_s=min(cost.latency_s for cost in planned.costs),
         energy_j=planned.costs[0].energy_j,
         proof=proof,
@@ -337,25 +334,12 @@ def _proof(revised: RevisedPlan, objective: str) -> tuple[Proof, float | None, f
 def _alternatives(costs: FleetCosts, planned: PlannedChains) -> tuple[Alternative, ...]:
     found = []
     if planned.n_boards > 1:
-        found.append(
-            _alternative(
-                f"at most {planned.n_boards - 1} board{'s' if planned.n_boards > 2 else ''}",
-                costs,
-                planned.fewer_boards,
-            )
-        )
+        fewer = f"at most {planned.n_boards - 1} board{'s' if planned.n_boards > 2 else ''}"
+        found.append(Alternative.of_chains(fewer, costs.names, planned.fewer_boards))
     if planned.other_number is not None:
         n = len(planned.other_number.chains)
-        found.append(_alternative(f"{n} chain{'s' if n > 1 else ''}", costs, planned.other_number))
+        found.append(Alternative.of_chains(f"{n} chain{'s' if n > 1 else ''}", costs.names, planned.other_number))
     return tuple(found)
-
-
-def _alternative(what: str, costs: FleetCosts, chains: ChainSet | None) -> Alternative:
-    if chains is None:
-        return Alternative(what, None, None, "")
-    boards = " | ".join(" > ".join(costs.names[b] for b in chain.boards) for chain in chains.chains)
-    latency_s = min(cost.latency_s for cost in chains.costs)
-    return Alternative(what, chains.rate_per_s, latency_s, boards, chains.costs[0].energy_j)
 
 
 def _left_out(costs: FleetCosts, chains: ChainSet) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +37,13 @@ class FleetCosts:
     def names(self) -> list[str]:
         """The boards' names, in order."""
         return [board.name for board in self.boards]
+
+    def only(self, kept: Sequence[int]) -> FleetCosts:
+        """Of some of the boards, and the dispatcher."""
+        ends = np.ix_([*kept, len(self.boards)], [*kept, len(self.boards)])
+        delay_s = None if self.links.delay_s is None else self.links.delay_s[ends]
+        links = LinkCosts(self.links.bytes_per_s[ends], self.links.frame_s[ends], delay_s)
+        return replace(self, boards=tuple(self.boards[b] for b in kept), links=links)
 
 
 def assemble_costs(model: PlannerModel, records: Mapping[str, BoardRecord], links: MeasuredLinks) -> FleetCosts:

@@ -17,14 +17,35 @@ _WINDOW = 4
 
 
 @dataclass(frozen=True)
+class DispatcherLimit:
+    """The most frames that one dispatcher can send and take answers to, and what limits it."""
+
+    frames_per_s: float
+    by: str
+
+    def of(self, rate_per_s: float) -> float:
+        """What is left of a rate that boards could give."""
+        return min(rate_per_s, self.frames_per_s)
+
+    def notes(self, rate_per_s: float) -> list[str]:
+        """That the boards could give more than this machine, if they could."""
+        if rate_per_s <= self.frames_per_s:
+            return []
+        return [
+            f"the boards could give {rate_per_s:.2f} frames/s, this machine no more than {self.frames_per_s:.2f}: {self.by} is the "
+            "limit. Run the dispatcher on a faster machine or link."
+        ]
+
+
+@dataclass(frozen=True)
 class DispatcherCapacity:
     """Bytes per second to all boards together, and from them."""
 
     send_bytes_per_s: float
     receive_bytes_per_s: float
 
-    def frames_per_s(self, input_bytes: float, answer_bytes: float, cost: TransportCost) -> tuple[float, str]:
-        """The most frames that one dispatcher can send and take answers to, and what limits it."""
+    def limit(self, input_bytes: float, answer_bytes: float, cost: TransportCost) -> DispatcherLimit:
+        """The most frames that one dispatcher can send and take answers to."""
         cpu_s = cost.frame_cpu_s + cost.send_cpu_s_per_byte * input_bytes + cost.receive_cpu_s_per_byte * answer_bytes
         limits = {
             "its processor": 1 / cpu_s if cpu_s else float("inf"),
@@ -32,7 +53,7 @@ class DispatcherCapacity:
             "what it can take from all boards together": self.receive_bytes_per_s / max(1.0, answer_bytes),
         }
         name = min(limits, key=lambda limit: limits[limit])
-        return limits[name], name
+        return DispatcherLimit(limits[name], name)
 
 
 async def measure_dispatcher(

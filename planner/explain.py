@@ -21,10 +21,10 @@ def print_plan(report: PlanReport, *, explain: bool = False) -> None:
         several = len(report.chains) > 1
         title = f"{report.model}, chain {index + 1} of {len(report.chains)}" if several else report.model
         print_table(title, _COLUMNS, _rows(chain), text_columns=2)
-    lines = [_headline(report), *_limits(report)]
-    if report.sharing is not None:
-        print_table(f"{report.model}, shared", _SHARING_COLUMNS, _shared_rows(report.sharing), text_columns=2)
-        lines = [_shared_headline(report, report.sharing)]
+    for stage in report.stages:
+        if stage.sharing is not None:
+            print_table(f"{stage.label}, shared", _SHARING_COLUMNS, _shared_rows(stage.sharing), text_columns=2)
+    lines = [_headline(report), *_limits(report), *_sharing(report)]
     if explain:
         lines += [*(_compare(report, other) for other in report.alternatives), *_left_out(report), *_revision(report)]
     for line in [*lines, *(f"note: {note}" for note in report.notes)]:
@@ -33,15 +33,15 @@ def print_plan(report: PlanReport, *, explain: bool = False) -> None:
 
 def comment_plan(report: PlanReport, plan: Plan) -> tuple[list[str], list[list[str]]]:
     """What `bundle.plan_file.render_plan` writes as comments: lines above, and one per stage."""
-    if report.sharing is not None:
-        shares = ", ".join(f"{share.board} {share.compute_s * _MS:.2f} ms" for share in report.sharing.boards)
-        return [f"made for {plan.objective}: {_shared_headline(report, report.sharing)}"], [[shares]]
-    header = [f"made for {plan.objective}: {_headline(report)}", *_limits(report)]
-    stages = [
-        [f"{stage.stage_s * _MS:.2f} ms, {stage.memory_bytes / _MIB:.0f} MiB" for stage in chain.stages]
-        for chain in report.chains
-    ]
-    return header, stages
+    header = [f"made for {plan.objective}: {_headline(report)}", *_limits(report), *_sharing(report)]
+    return header, [[_comment(stage) for stage in chain.stages] for chain in report.chains]
+
+
+def _comment(stage: StageReport) -> str:
+    if stage.sharing is not None:
+        shares = ", ".join(f"{share.board} {share.compute_s * _MS:.2f} ms" for share in stage.sharing.boards)
+        return f"{stage.stage_s * _MS:.2f} ms: {shares}"
+    return f"{stage.stage_s * _MS:.2f} ms, {stage.memory_bytes / _MIB:.0f} MiB"
 
 
 def _rows(chain: ChainReport) -> Iterator[Sequence[object]]:
@@ -65,7 +65,7 @@ def _rows(chain: ChainReport) -> Iterator[Sequence[object]]:
 def _stage_row(stage: StageReport, bottleneck_s: float) -> Sequence[object]:
     limit = stage.memory_limit_bytes
     return (
-        stage.board,
+        stage.label,
         _bar(max(stage.stage_s, stage.link_s) / bottleneck_s),
         stage.stage,
         f"{stage.start_op}-{stage.stop_op - 1}",
@@ -87,15 +87,16 @@ def _shared_rows(sharing: SharingReport) -> Iterator[Sequence[object]]:
     yield "compute ms", "", times
 
 
-def _shared_headline(report: PlanReport, sharing: SharingReport) -> str:
-    alone = next((other.latency_s for other in report.alternatives if other.latency_s), None)
-    against = (
-        "" if alone is None else f", {alone / report.latency_s:.2f} times as soon as {report.alternatives[0].what}"
-    )
-    return (
-        f"{' + '.join(share.board for share in sharing.boards)}: {report.latency_s * _MS:.1f} ms for one frame{against}; "
-        f"{sharing.exchanged_bytes / 1e3:.0f} kB between them"
-    )
+def _sharing(report: PlanReport) -> Iterator[str]:
+    """What boards that share stages exchange, and what they gain in latency."""
+    labels = []
+    for stage in report.stages:
+        if stage.sharing is not None:
+            labels.append(stage.label)
+            yield f"{stage.label} exchange {stage.sharing.exchanged_bytes / 1e3:.0f} kB for a frame"
+    other = next((other for other in report.alternatives if other.latency_s), None)
+    if labels and report.objective == "latency" and other is not None and other.latency_s is not None:
+        yield f"{other.latency_s / report.latency_s:.2f} times as soon as {other.what}"
 
 
 def _bar(share: float) -> str:
@@ -117,6 +118,7 @@ def _proof(report: PlanReport) -> str:
     return {
         Proof.PROVEN: "proven the best for these measurements",
         Proof.MEASURED: "the best of the stages that were measured",
+        Proof.SHARED: "the best that was found of groups of boards in this order",
         Proof.GIVEN: "as given, not searched for",
     }.get(report.proof, "the best found; too many unlike boards to prove more")
 
@@ -130,12 +132,13 @@ def _limits(report: PlanReport) -> Iterator[str]:
 def _compare(report: PlanReport, other: Alternative) -> str:
     if other.rate_per_s is None or other.latency_s is None:
         return f"with {other.what}: no plan fits"
-    figure, change = f"{other.rate_per_s:.2f} frames/s", other.rate_per_s / report.rate_per_s - 1
+    rate, latency = f"{other.rate_per_s:.2f} frames/s", f"{other.latency_s * _MS:.1f} ms"
+    figure, change, beside = rate, other.rate_per_s / report.rate_per_s - 1, f"{latency} for one frame"
     if report.objective == "latency":
-        figure, change = f"{other.latency_s * _MS:.1f} ms", other.latency_s / report.latency_s - 1
+        figure, change, beside = latency, other.latency_s / report.latency_s - 1, rate
     elif report.objective == "energy" and other.energy_j is not None and report.energy_j:
         figure, change = f"{other.energy_j:.3g} J per frame", other.energy_j / report.energy_j - 1
-    return f"with {other.what} at best {figure} ({change:+.1%}): {other.boards}"
+    return f"with {other.what} at best {figure} ({change:+.1%}): {other.boards}; {beside}"
 
 
 def _left_out(report: PlanReport) -> Iterator[str]:

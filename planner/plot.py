@@ -61,7 +61,7 @@ def plot_plan(report: PlanReport, model: PlannerModel, path: Path) -> None:
         _draw_timeline(axis, chain_rows, chain)
     _share_time(list(axes[: len(rows)]))
     for axis, chain in zip(axes[len(rows) :], report.chains):
-        _draw_model(axis, model, [Segment(s.board, s.start_op, s.stop_op, s.until) for s in chain.stages])
+        _draw_model(axis, model, [Segment(s.label, s.start_op, s.stop_op, s.until) for s in chain.stages])
     _save(figure, path)
 
 
@@ -117,8 +117,8 @@ def _title(report: PlanReport) -> str:
 def _rows(chain: ChainReport, is_one_of_several: bool) -> list[_Row]:
     rows = []
     for stage in chain.stages:
-        rows.append(_Row(f"to {stage.board}", stage.link_s, True, stage.link_s == chain.bottleneck_s))
-        rows.append(_Row(stage.board, stage.stage_s, False, stage.stage_s == chain.bottleneck_s))
+        rows.append(_Row(f"to {stage.label}", stage.link_s, True, stage.link_s == chain.bottleneck_s))
+        rows.append(_Row(stage.label, stage.stage_s, False, stage.stage_s == chain.bottleneck_s))
     last = chain.answer_link_s
     rows.append(_Row("answer", last, True, last == chain.bottleneck_s))
     if not is_one_of_several:

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from partitioning.planning import Chain, ChainProblem, judge_chain, stage_bytes
+from partitioning.planning import Chain, ChainProblem, ChainSet, judge_chain, stage_bytes
 from planner.costs import FleetCosts
 from planner.model import PlannerModel
+
+
+@dataclass(frozen=True)
+class BoardShare:
+    """One board of a group, and what it computes for a frame."""
+
+    board: str
+    compute_s: float
+
+
+@dataclass(frozen=True)
+class SharingReport:
+    """How boards share a stage.
+
+    Attributes: segments: (first operator, one past the last, "rows", "channels" or "" for one board alone, each board's share).
+    """
+
+    boards: tuple[BoardShare, ...]
+    segments: tuple[tuple[int, int, str, tuple[float, ...]], ...]
+    exchanged_bytes: int
 
 
 @dataclass(frozen=True)
@@ -20,7 +40,7 @@ class StageReport:
 
     `compute_s` is the run alone; `stage_s` is what the board is busy per frame, moving its frames included, and what
     counts. `estimate_s` is what the sum of its pieces had predicted for `compute_s`. `until` is the cut behind it, None in
-    a chain's last stage.
+    a chain's last stage. With `sharing`, a group does it: `board` leads it, and `stage_s` is until the leader has what leaves.
     """
 
     chain: int
@@ -37,6 +57,12 @@ class StageReport:
     memory_limit_bytes: float
     arriving_bytes: float
     link_s: float
+    sharing: SharingReport | None = None
+
+    @property
+    def label(self) -> str:
+        """Who does it: a board, or all of a group."""
+        return self.board if self.sharing is None else " + ".join(share.board for share in self.sharing.boards)
 
 
 @dataclass(frozen=True)
@@ -51,9 +77,20 @@ class ChainReport:
     latency_s: float
     limited_by: str
 
+    @classmethod
+    def of_stages(
+        cls, stages: Sequence[StageReport], answer_bytes: float, answer_link_s: float, latency_s: float
+    ) -> ChainReport:
+        """With its slowest step."""
+        steps = {f"{s.label}'s computing and moving": s.stage_s for s in stages}
+        senders = ["the dispatcher", *(s.board for s in stages)]
+        steps.update({f"the link between {sender} and {s.board}": s.link_s for sender, s in zip(senders, stages)})
+        slowest = max(steps, key=lambda step: steps[step])
+        return cls(tuple(stages), answer_bytes, answer_link_s, steps[slowest], latency_s, slowest)
+
     @property
     def boards(self) -> list[str]:
-        """The boards, in order."""
+        """The boards, in order; of groups their leaders."""
         return [stage.board for stage in self.stages]
 
 
@@ -67,26 +104,14 @@ class Alternative:
     boards: str
     energy_j: float | None = None
 
-
-@dataclass(frozen=True)
-class BoardShare:
-    """One board of a group, and what it computes for a frame."""
-
-    board: str
-    compute_s: float
-
-
-@dataclass(frozen=True)
-class SharingReport:
-    """Boards that share operators.
-
-    Attributes: segments: (first operator, one past the last, "rows", "channels" or "" for one board alone, each board's share).
-    """
-
-    boards: tuple[BoardShare, ...]
-    segments: tuple[tuple[int, int, str, tuple[float, ...]], ...]
-    exchanged_bytes: int
-    latency_s: float
+    @classmethod
+    def of_chains(cls, what: str, names: Sequence[str], chains: ChainSet | None) -> Alternative:
+        """Args: names: of the boards, in their order. chains: None if there are none."""
+        if chains is None:
+            return cls(what, None, None, "")
+        boards = " | ".join(" > ".join(names[b] for b in chain.boards) for chain in chains.chains)
+        latency_s = min(cost.latency_s for cost in chains.costs)
+        return cls(what, chains.rate_per_s, latency_s, boards, chains.costs[0].energy_j)
 
 
 class Proof(enum.Enum):
@@ -96,6 +121,7 @@ class Proof(enum.Enum):
     BOUNDED = "bounded"  # no single chain is better than `lower_bound`
     MEASURED = "measured"  # none of the stages that were measured makes a better one; others were only estimated
     OPEN = "open"  # too many unlike boards to try all numbers of chains
+    SHARED = "shared"  # boards share stages: the best that was found of the ways to do so
     GIVEN = "given"  # it was not searched for
 
 
@@ -105,8 +131,7 @@ class PlanReport:
 
     `lower_bound` is what no plan can be better than (seconds per frame, or joules), `certified_gap` how far above it the plan is;
     None where nothing is known. `rounds`, `estimate_error` and `repeat_error` tell of the revision, see
-    `planner.revision.RevisedPlan`. With `sharing`, boards share the one stage of the one chain, whose figures are those of its
-    leader alone.
+    `planner.revision.RevisedPlan`.
     """
 
     model: str
@@ -124,7 +149,12 @@ class PlanReport:
     rounds: int = 0
     estimate_error: float = 0.0
     repeat_error: float = 0.0
-    sharing: SharingReport | None = None
+
+    @property
+    def stages(self) -> Iterator[StageReport]:
+        """Of all chains."""
+        for chain in self.chains:
+            yield from chain.stages
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -141,25 +171,13 @@ def describe_chains(
 def _describe(
     model: PlannerModel, costs: FleetCosts, problem: ChainProblem, chain: Chain, chain_index: int
 ) -> ChainReport:
-    stages = tuple(
+    stages = [
         _stage(model, costs, problem, chain, chain_index, stage_index) for stage_index in range(len(chain.boards))
-    )
+    ]
     first, answer_bytes = chain.boards[0], float(problem.crossing_bytes[-1])
-    steps = {f"{s.board}'s computing and moving": s.stage_s for s in stages}
-    senders = ["the dispatcher", *(s.board for s in stages)]
-    steps.update({f"the link between {sender} and {s.board}": s.link_s for sender, s in zip(senders, stages)})
-    slowest = max(steps, key=lambda step: steps[step])
-    return ChainReport(
-        stages=stages,
-        answer_bytes=answer_bytes,
-        answer_link_s=float(
-            costs.links.frame_s[first, problem.dispatcher]
-            + answer_bytes / costs.links.bytes_per_s[first, problem.dispatcher]
-        ),
-        bottleneck_s=steps[slowest],
-        latency_s=judge_chain(problem, chain).latency_s,
-        limited_by=slowest,
-    )
+    bytes_per_s = costs.links.bytes_per_s[first, problem.dispatcher]
+    answer_link_s = float(costs.links.frame_s[first, problem.dispatcher] + answer_bytes / bytes_per_s)
+    return ChainReport.of_stages(stages, answer_bytes, answer_link_s, judge_chain(problem, chain).latency_s)
 
 
 def _stage(

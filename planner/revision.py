@@ -204,9 +204,9 @@ def _is_measured(model: PlannerModel, costs: FleetCosts, stage: Stage) -> bool:
 def _beside(planned: PlannedChains, problem: ChainProblem, wishes: Wishes) -> PlannedChains:
     """A plan of measured stages, and beside it the best of other kinds, which may be of stages that are only estimated."""
     fewer = (
-        _unless_impossible(problem, replace(wishes, max_boards=planned.n_boards - 1)) if planned.n_boards > 1 else None
+        plan_if_possible(problem, replace(wishes, max_boards=planned.n_boards - 1)) if planned.n_boards > 1 else None
     )
-    best = _unless_impossible(problem, wishes)
+    best = plan_if_possible(problem, wishes)
     others = [best, best.other_number] if best is not None else []
     differing = [one for one in others if one is not None and len(one.chains) != len(planned.chains)]
     return replace(
@@ -214,7 +214,8 @@ def _beside(planned: PlannedChains, problem: ChainProblem, wishes: Wishes) -> Pl
     )
 
 
-def _unless_impossible(problem: ChainProblem, wishes: Wishes) -> PlannedChains | None:
+def plan_if_possible(problem: ChainProblem, wishes: Wishes) -> PlannedChains | None:
+    """The best plan of these costs as they are; None if there is none."""
     try:
         return plan_chains(problem, wishes)
     except (InfeasiblePlanError, PlanningError):

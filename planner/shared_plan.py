@@ -9,7 +9,7 @@ import numpy as np
 
 from bundle.plan import Plan, PlannedChain, PlannedSegment, PlannedStage
 from partitioning.strips import SharedAxis, SharedSegment, plan_group
-from partitioning.strips.costs import BoardTimes, GroupLinks
+from partitioning.strips.costs import BoardTimes, FloatArray, GroupLinks
 from partitioning.strips.search import SharedPlan, plan_shared, time_segments
 from planner.board_profiles import BoardRecord
 from planner.errors import WishError
@@ -49,7 +49,7 @@ def group_costs(
     """What boards and links take, with what messages cost the boards. Args: as of `choose_sharing`."""
     message_s = [_message_s(record, links) for record in records.values()]
     costs = [replace(of_board, message_s=s) for of_board, s in zip(times, message_s)]
-    return costs, group_links(list(records), links, message_s)
+    return costs, group_links(*_delays_and_speeds(list(records), links), message_s)
 
 
 def plan_of(name: str, boards: Sequence[str], found: SharedPlan) -> Plan:
@@ -134,14 +134,23 @@ def _message_s(record: BoardRecord, links: MeasuredLinks) -> float:
     return 0.0 if transport is None else transport.frame_cpu_s / 2 / record.description.usable_cores
 
 
-def group_links(names: Sequence[str], links: MeasuredLinks, message_s: Sequence[float]) -> GroupLinks:
-    """What pieces between these boards take, without what the boards are busy with each message."""
+def _delays_and_speeds(names: Sequence[str], links: MeasuredLinks) -> tuple[FloatArray, FloatArray]:
+    """(n, n) seconds one way, and bytes per second, by sender and receiver."""
     n = len(names)
-    latency_s, s_per_byte = np.zeros((n, n)), np.zeros((n, n))
+    delay_s, bytes_per_s = np.zeros((n, n)), np.full((n, n), np.inf)
     for i, sender in enumerate(names):
         for j, receiver in enumerate(names):
             if i != j:
                 speed = links.speeds[sender, receiver]
-                latency_s[i, j] = max(0.0, speed.round_trip_s / 2 - message_s[i] - message_s[j])
-                s_per_byte[i, j] = 1 / speed.bytes_per_s
-    return GroupLinks(latency_s, s_per_byte)
+                delay_s[i, j], bytes_per_s[i, j] = speed.round_trip_s / 2, speed.bytes_per_s
+    return delay_s, bytes_per_s
+
+
+def group_links(delay_s: FloatArray, bytes_per_s: FloatArray, message_s: Sequence[float]) -> GroupLinks:
+    """What pieces between boards take, without what the boards are busy with each message.
+
+    Args:
+        delay_s, bytes_per_s: (n, n) of each link, by sender and receiver.
+        message_s: (n,) what each board is busy with a message.
+    """
+    return GroupLinks(np.maximum(0.0, delay_s - np.add.outer(message_s, message_s)), 1 / bytes_per_s)

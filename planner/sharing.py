@@ -13,13 +13,13 @@ from planner.board_profiles import BoardRecord, OnProfile, ProfileSettings
 from planner.costs import memory_bytes
 from planner.links import MeasuredLinks
 from planner.model import PlannerModel
-from planner.report import Alternative, BoardShare, PlanReport, Proof, SharingReport
+from planner.report import Alternative, BoardShare, ChainReport, PlanReport, Proof, SharingReport, StageReport
 from planner.shared_plan import busy_boards, choose_sharing, time_sharing
 from planner.strip_times import StripModel, measure_strips
 from planner.wishes import PlanWishes
 
 # What a group gains less than this is not worth its boards, and no more than what measurements vary by.
-_LEAST_GAIN = 0.03
+LEAST_GAIN = 0.03
 # The runtime packs weights into a second copy.
 _PACKED = 2
 
@@ -56,13 +56,14 @@ async def share_if_sooner(
         kept = [0, *sorted(quickest[: wishes.max_boards - 1])]
         names, times = [names[b] for b in kept], [times[b] for b in kept]
     choice = choose_sharing(model.name, strips, {name: records[name] for name in names}, times, links)
-    latency_s = choice.latency_s + _ways_s(report)
-    if len(choice.plan.board_names) == 1 or latency_s > (1 - _LEAST_GAIN) * report.latency_s:
-        other = Alternative("operators shared by boards", 1 / latency_s, latency_s, " + ".join(choice.plan.board_names))
+    shown = _as_shared(report, choice.plan, choice.shared, busy_boards(choice.shared), records)
+    if len(choice.plan.board_names) == 1 or shown.latency_s > (1 - LEAST_GAIN) * report.latency_s:
+        boards = " + ".join(choice.plan.board_names)
+        other = Alternative("operators shared by boards", shown.rate_per_s, shown.latency_s, boards)
         if len(choice.plan.board_names) == 1:
             other = Alternative("operators shared by boards", None, None, "")
         return plan, replace(report, alternatives=(*report.alternatives, other))
-    return choice.plan, _as_shared(report, choice.plan, choice.shared, busy_boards(choice.shared), records)
+    return choice.plan, shown
 
 
 async def check_sharing(
@@ -92,42 +93,50 @@ async def check_sharing(
     return replace(shown, proof=Proof.GIVEN, notes=(*shown.notes, *notes))
 
 
+def shared_stage(
+    alone: StageReport, names: Sequence[str], places: Sequence[int], shared: SharedPlan, stage_s: float
+) -> StageReport:
+    """A stage as a group does it.
+
+    Args: alone: as its leader would. names, places: of the boards that have work, and among those that were timed.
+    """
+    sharing = SharingReport(
+        boards=tuple(BoardShare(name, float(shared.time.compute_s[b])) for name, b in zip(names, places)),
+        segments=tuple(
+            (s.start_op, s.stop_op, "" if s.axis is None else s.axis.value, tuple(s.shares[b] for b in places))
+            for s in shared.segments
+        ),
+        exchanged_bytes=shared.time.sent_bytes,
+    )
+    own_s = sharing.boards[0].compute_s
+    return replace(alone, compute_s=own_s, estimate_s=own_s, is_measured_whole=False, stage_s=stage_s, sharing=sharing)
+
+
 def _needed_bytes(model: PlannerModel) -> int:
     """Boards that share rows each have all weights."""
     return _PACKED * len(model.segment((0, len(model.graph.operators))).data)
-
-
-def _ways_s(alone: PlanReport) -> float:
-    """What a frame takes to the leader, and its answer back."""
-    (chain,) = alone.chains
-    return chain.stages[0].link_s + chain.answer_link_s
 
 
 def _as_shared(
     alone: PlanReport, plan: Plan, shared: SharedPlan, places: Sequence[int], records: Mapping[str, BoardRecord]
 ) -> PlanReport:
     """The report of a group. Args: alone: of its leader. places: of the plan's boards among those that were timed."""
-    names, time = plan.board_names, shared.time
-    latency_s = time.latency_s + _ways_s(alone)
+    names, stage_s = plan.board_names, shared.time.latency_s
+    (chain,) = alone.chains
+    latency_s = (
+        stage_s + chain.stages[0].link_s + chain.answer_link_s
+    )  # and a frame's way to the leader, and its answer's
     leader = Alternative(f"{names[0]} alone", alone.rate_per_s, alone.latency_s, names[0])
-    sharing = SharingReport(
-        boards=tuple(BoardShare(name, float(time.compute_s[place])) for name, place in zip(names, places)),
-        segments=tuple(
-            (s.start_op, s.stop_op, "" if s.axis is None else s.axis.value, tuple(s.shares[place] for place in places))
-            for s in shared.segments
-        ),
-        exchanged_bytes=time.sent_bytes,
-        latency_s=latency_s,
-    )
+    stage = shared_stage(chain.stages[0], names, places, shared, stage_s)
     return replace(
         alone,
-        rate_per_s=1 / time.latency_s,
+        chains=(ChainReport.of_stages([stage], chain.answer_bytes, chain.answer_link_s, latency_s),),
+        rate_per_s=1 / stage_s,
         latency_s=latency_s,
         energy_j=None,
-        proof=Proof.OPEN,
+        proof=Proof.SHARED,
         lower_bound=None,
         certified_gap=None,
         left_out=tuple(name for name in records if name not in names),
         alternatives=(leader, *alone.alternatives),
-        sharing=sharing,
     )

@@ -9,8 +9,17 @@ from fleet.inventory import Inventory
 from partitioning.planning import Objective, Wishes
 from planner.board_profiles import BoardRecord
 from planner.errors import WishError
+from planner.model import PlannerModel
 
 OBJECTIVES = tuple(objective.value for objective in Objective)
+
+
+@dataclass(frozen=True)
+class GroupWish:
+    """A chain of so many stages, each done by a group of so many neighbouring boards; None for what is best."""
+
+    n_stages: int | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,7 @@ class PlanWishes:
         pins: part of the chain, from 0 -> name of the board that computes it.
         cuts: exactly these cut indices; None leaves them to the planner.
         n_chains: how many chains side by side; None for the best number.
+        groups: boards may share the stages of a chain; None: only what `planner.sharing.may_share` says.
     """
 
     objective: str = "throughput"
@@ -28,6 +38,7 @@ class PlanWishes:
     pins: Mapping[int, str] = field(default_factory=dict)
     cuts: Sequence[int] | None = None
     n_chains: int | None = None
+    groups: GroupWish | None = None
 
 
 def resolve_wishes(wishes: PlanWishes, inventory: Inventory) -> Wishes:
@@ -38,11 +49,22 @@ def resolve_wishes(wishes: PlanWishes, inventory: Inventory) -> Wishes:
     """
     require_distinct(inventory)
     names = [board.name for board in inventory.boards]
-    faults = [*_wrong_pins(wishes, names), *_too_few_boards(wishes, names)]
+    faults = [*_wrong_pins(wishes, names), *_too_few_boards(wishes, names), *_wrong_groups(wishes)]
     if faults:
         raise WishError("\n".join(faults))
     pins = {part: names.index(name) for part, name in wishes.pins.items()}
     return Wishes(Objective(wishes.objective), wishes.max_boards, pins, wishes.n_chains)
+
+
+def require_cuts(wishes: PlanWishes, model: PlannerModel) -> None:
+    """Raises WishError if a chain of groups is to have more stages than the model has places for."""
+    places = model.positions[1:-1]
+    n_stages = 1 if wishes.groups is None or wishes.groups.n_stages is None else wishes.groups.n_stages
+    if n_stages > len(places) + 1:
+        raise WishError(
+            f"{n_stages} stages need {n_stages - 1} cuts, and {model.name} has {len(places)} that are worth making: "
+            f"{', '.join(map(str, places)) or 'none'}. Ask for {len(places) + 1} stages at most."
+        )
 
 
 def require_distinct(inventory: Inventory) -> None:
@@ -86,15 +108,36 @@ def _most_parts(wishes: PlanWishes, names: Sequence[str]) -> int:
 
 
 def _too_few_boards(wishes: PlanWishes, names: Sequence[str]) -> Iterator[str]:
-    chains, parts = wishes.n_chains or 1, 1 if wishes.cuts is None else len(wishes.cuts) + 1
+    groups = wishes.groups or GroupWish()
+    parts = groups.n_stages or (1 if wishes.cuts is None else len(wishes.cuts) + 1)
+    chains, size = wishes.n_chains or 1, groups.size or 1
     most = min(len(names), wishes.max_boards or len(names))
-    if chains * parts <= most:
+    if chains * parts * size <= most:
         return
     what = " of ".join(
         [
             *([f"{chains} chains"] if chains > 1 else []),
-            *([f"{parts} parts"] if parts > 1 else []),
+            *([f"{parts} {'parts' if wishes.groups is None else 'stages'}"] if parts > 1 else []),
+            *([f"groups of {size} boards"] if size > 1 else []),
         ]
     )
     limit = f"{len(names)} boards" if most == len(names) else f"{most} of the {len(names)} boards"
-    yield f"{what} need {chains * parts} boards, and {limit} may be used. Ask for less, or add boards."
+    yield f"{what} need {chains * parts * size} boards, and {limit} may be used. Ask for less, or add boards."
+
+
+def _wrong_groups(wishes: PlanWishes) -> Iterator[str]:
+    if wishes.groups is None:
+        return
+    if wishes.objective == Objective.ENERGY.value:
+        yield "groups of boards are planned for throughput or latency, not for energy. Ask for one of these, or for no groups."
+    others = {
+        "cuts": wishes.cuts is not None,
+        "pins": bool(wishes.pins),
+        "a number of chains": wishes.n_chains is not None,
+    }
+    clashing = [name for name, is_given in others.items() if is_given]
+    if clashing:
+        yield (
+            f"{' and '.join(clashing)} cannot be wished together with groups of boards, for which the planner chooses cuts and "
+            "boards in one chain. Drop one or the other."
+        )

@@ -73,6 +73,10 @@ class GroupLinks:
     latency_s: FloatArray
     s_per_byte: FloatArray
 
+    def among(self, boards: slice) -> GroupLinks:
+        """The links of some of the boards."""
+        return GroupLinks(self.latency_s[boards, boards], self.s_per_byte[boards, boards])
+
 
 @dataclass(frozen=True)
 class GroupTime:

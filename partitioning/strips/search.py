@@ -24,8 +24,9 @@ from partitioning.strips.rules import obstacle_of, rule_of
 from partitioning.strips.site import Site
 from partitioning.strips.spans import SharedAxis, Span, hull
 
-# Shares follow from what boards turn out to take: a slow one has the fixed part of its time, whatever its share.
-_ROUNDS, _STEP, _EVEN = 8, 0.7, 1.02
+# Shares follow from what boards turn out to take: a slow one has the fixed part of its time, whatever its share. Where few rows
+# cannot be divided more evenly, rounds swing to and fro and gain nothing.
+_ROUNDS, _STEP, _EVEN, _PATIENCE = 8, 0.7, 1.02, 2
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class _Way:
         return self.axis or SharedAxis.ROWS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Reach:
     """Of operators [begin, stop) divided in one way: what the boards take, and what each needs of what arrives."""
 
@@ -64,25 +65,30 @@ def plan_shared(
     boards: Sequence[BoardTimes],
     links: GroupLinks,
     places: Sequence[int] | None = None,
+    ops: tuple[int, int] | None = None,
     gathered: bool = False,
 ) -> SharedPlan:
-    """The plan of the least latency; the whole model on the first board if sharing gains nothing.
+    """The plan of the least latency; all operators on the first board if sharing gains nothing.
 
     Args:
         boards: the first takes what arrives and gives what leaves.
-        places: rising op indices at which segments may begin; every one by default.
+        places: rising op indices at which segments may begin; every one by default, and those outside of `ops` are left out.
+        ops: operators [start, stop) that the boards share; the whole model by default.
         gathered: whether every segment's results go through the first board.
     """
-    inner = range(1, len(graph.operators)) if places is None else places
-    search = _Search(graph, boards, links, [0, *inner, len(graph.operators)], gathered)
+    start, stop = ops or (0, len(graph.operators))
     timed = partial(time_segments, graph, boards, links)
-    best = timed([SharedSegment(0, len(graph.operators), None, _only(0, len(boards)))])
-    speeds = [1.0 / float(board.whole_s.sum()) for board in boards]
+    inner = range(start + 1, stop) if places is None else [place for place in places if start < place < stop]
+    search = SegmentSearch(graph, boards, links, [start, *inner, stop], gathered)
+    best = timed([SharedSegment(start, stop, None, _only(0, len(boards)))])
+    speeds = [1.0 / float(board.whole_s[start:stop].sum()) for board in boards]
+    in_vain = 0
     for _ in range(_ROUNDS):
         plan = timed(search.best(speeds))
+        in_vain = 0 if plan.time.latency_s < best.time.latency_s else in_vain + 1
         best = min(best, plan, key=lambda p: p.time.latency_s)
         busy_s = _shared_s(graph, plan, boards)
-        if max(busy_s) <= _EVEN * np.mean(busy_s):
+        if max(busy_s) <= _EVEN * np.mean(busy_s) or in_vain == _PATIENCE:
             break
         speeds = [speed * (np.mean(busy_s) / s) ** _STEP if s else speed for speed, s in zip(speeds, busy_s)]
     return best
@@ -106,42 +112,40 @@ def _shared_s(graph: Graph, plan: SharedPlan, boards: Sequence[BoardTimes]) -> F
     return busy_s
 
 
-class _Search:
+# Way that ends at a place -> seconds until then, the place before, and the way before.
+_Ends = dict[_Way, tuple[float, int, _Way]]
+
+
+class SegmentSearch:
+    """The dynamic programme, for any run of operators between two places: what runs have in common is computed once.
+
+    Args: places: rising, of a run's beginning and end as well. gathered: see `plan_shared`.
+    """
+
     def __init__(
-        self, graph: Graph, boards: Sequence[BoardTimes], links: GroupLinks, places: Sequence[int], gathered: bool
+        self,
+        graph: Graph,
+        boards: Sequence[BoardTimes],
+        links: GroupLinks,
+        places: Sequence[int],
+        gathered: bool = False,
     ) -> None:
         self._graph = graph
+        self._gathered = gathered
         self._boards = boards
         self._links = links
-        self._gathered = gathered
         self._places = list(dict.fromkeys(places))
         sites = {axis: [Site(graph, op, axis) for op in graph.operators] for axis in SharedAxis}
         self._sites = {axis: [None if obstacle_of(s) else s for s in of_axis] for axis, of_axis in sites.items()}
         self._owned = cache(self._owners)
+        self._reached = cache(lambda stop, way: list(self._reaches(stop, way)))
+        self._arriving_s = cache(lambda before, reach, axis: self._exchange_s(before, reach.needed, axis))
 
     def best(self, speeds: Sequence[float]) -> list[SharedSegment]:
-        """Segments of the least time, in order, with shares in proportion to these."""
-        ways = self._ways(speeds)
-        start, first, last = _Way(None, _only(0, len(self._boards))), self._places[0], self._places[-1]
-        # place -> way that ends there -> (seconds, place before, way before)
-        found: dict[int, dict[_Way, tuple[float, int, _Way]]] = {first: {start: (0.0, -1, start)}}
-        for stop in self._places[1:]:
-            best: dict[_Way, tuple[float, int, _Way]] = {}
-            for way in ways:
-                least = np.inf, -1, start
-                for reach in self._reaches(stop, way):
-                    for before, (seconds, _, _) in found[reach.begin].items():
-                        total_s = seconds + reach.compute_s
-                        if total_s < least[0]:  # or no exchange is short enough
-                            if self._gathered:
-                                total_s += self._gathering_s(reach.begin, before)
-                            owning = start if self._gathered else before
-                            total_s += self._exchange_s(owning, reach.needed, way.axis)
-                            least = min(least, (total_s, reach.begin, before), key=lambda option: option[0])
-                if least[1] >= 0:
-                    best[way] = least
-            found[stop] = best
-        ends = {way: seconds + self._gathering_s(last, way) for way, (seconds, _, _) in found[last].items()}
+        """Segments of the least time from the first place to the last, in order, with shares in proportion to these."""
+        first, last = self._places[0], self._places[-1]
+        found = self._follow(speeds, first)
+        ends = {way: seconds + self._gathering_s(way, first, last) for way, (seconds, _, _) in found[last].items()}
         way, stop = min(ends, key=ends.__getitem__), last
         segments: list[SharedSegment] = []
         while stop > first:
@@ -149,6 +153,46 @@ class _Search:
             segments.insert(0, SharedSegment(begin, stop, way.axis, way.shares, self._gathered))
             stop, way = begin, before
         return segments
+
+    def least_s(self, speeds: Sequence[float], first: int, stops: Sequence[int]) -> list[float]:
+        """Seconds of the best segments from a place to each of these later ones, by the recurrence above.
+
+        The first board has what arrives at the first place, and in the end what leaves.
+        """
+        found = self._follow(speeds, first)
+        return [
+            min(seconds + self._gathering_s(way, first, stop) for way, (seconds, _, _) in found[stop].items())
+            for stop in stops
+        ]
+
+    def _follow(self, speeds: Sequence[float], first: int) -> dict[int, _Ends]:
+        """The best way to reach each place after the first, where the first board has all."""
+        ways = self._ways(speeds)
+        start = _Way(None, _only(0, len(self._boards)))
+        found: dict[int, _Ends] = {first: {start: (0.0, -1, start)}}
+        soonest_s = {first: 0.0}
+        for stop in self._places[self._places.index(first) + 1 :]:
+            best: _Ends = {}
+            for way in ways:
+                least = np.inf, -1, start
+                for reach in self._reached(stop, way):
+                    if reach.begin < first:
+                        break
+                    if soonest_s[reach.begin] + reach.compute_s >= least[0]:
+                        continue  # no exchange is short enough
+                    for before, (seconds, _, _) in found[reach.begin].items():
+                        total_s = seconds + reach.compute_s
+                        if total_s < least[0]:
+                            if self._gathered:
+                                total_s += self._gathering_s(before, first, reach.begin)
+                            owning = start if self._gathered else before
+                            total_s += self._arriving_s(owning, reach, way.axis)
+                            least = min(least, (total_s, reach.begin, before), key=lambda option: option[0])
+                if least[1] >= 0:
+                    best[way] = least
+            found[stop] = best
+            soonest_s[stop] = min(seconds for seconds, _, _ in best.values())
+        return found
 
     def _ways(self, speeds: Sequence[float]) -> list[_Way]:
         """Each board alone, then the fastest two, three and so on, the first always among them."""
@@ -166,7 +210,7 @@ class _Search:
         needed: list[dict[int, Span]] = [{} for _ in range(n_boards)]
         compute_s = np.array([board.strip_s for board in self._boards])
         places = set(self._places)
-        for op in reversed(self._graph.operators[:stop]):
+        for op in reversed(self._graph.operators[self._places[0] : stop]):
             leaving = [t for t in op.outputs if self._graph.last_use.get(t, -1) >= stop]
             site = None if way.axis is None else self._sites[way.axis][op.op_index]
             if way.axis is not None and site is None:
@@ -208,9 +252,9 @@ class _Search:
                         sent[owner, board] += tensor.size_bytes * shared / extent
         return self._time_s(sent)
 
-    def _gathering_s(self, place: int, way: _Way) -> float:
-        """Until the first board has all that crosses a place, divided as the segment before it was."""
-        leaving = crossing_tensors(self._graph, place)
+    def _gathering_s(self, way: _Way, first: int, last: int) -> float:
+        arriving = crossing_tensors(self._graph, first)  # what only passes by stays with the first board
+        leaving = [t for t in crossing_tensors(self._graph, last) if t not in arriving]
         return self._exchange_s(way, [dict.fromkeys(leaving, Span(0, 1)), *({} for _ in self._boards[1:])])
 
     def _time_s(self, sent: FloatArray) -> float:

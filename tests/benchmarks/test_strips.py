@@ -10,7 +10,7 @@ from benchmarks.rows import flat_rows
 from benchmarks.strips import Row, _print, _ways
 from planner.strip_times import StripModel
 from tests.bundles import load_zoo_model
-from tests.partitioning.strips.test_search import board, links
+from tests.partitioning.strips.made_up_times import board, links
 
 ASKED_FOR = (
     "model dtype boards cores_per_board link_mbit_s latency_ms speedup_vs_one_board predicted_speedup bytes_exchanged"

@@ -162,7 +162,6 @@ def test_json_holds_the_whole_report(convert: Convert, model: Path, boards: Loca
         "rounds",
         "estimate_error",
         "repeat_error",
-        "sharing",
     ]
     assert report["objective"] == "latency"
     assert [stage["until"] for stage in report["chains"][0]["stages"]] == [4, 9, None]
@@ -290,6 +289,12 @@ NOBODY = "127.0.0.1:1,127.0.0.1:2"
         (["--pin", "5=127.0.0.1:1"], ["5=127.0.0.1:1 cannot be met: there are 2 parts at most"]),
         (["--chains", "3"], ["3 chains need 3 boards, and 2 boards may be used"]),
         (["--chains", "2", "--objective", "latency"], ["2 chains side by side are for throughput only"]),
+        (["--stages", "2", "--group-size", "2"], ["2 stages of groups of 2 boards need 4 boards, and 2 boards may be"]),
+        (["--stages", "auto", "--objective", "energy"], ["groups of boards are planned for throughput or latency"]),
+        (
+            ["--group-size", "auto", "--chains", "2", "--pin", "0=127.0.0.1:1", "--cut-at", "3"],
+            ["--cut-at and --chains and --pin cannot be used with --group-size", "Drop one or the other"],
+        ),
         (["--boards", "127.0.0.1:1,127.0.0.1:1"], ["127.0.0.1:1 is named twice"]),
         (["--boards", "127.0.0.1:1,nonsense"], ["'nonsense' is not HOST:PORT"]),
         (["--insecure", "--credentials", "nowhere"], ["--credentials and plaintext exclude each other"]),
@@ -319,6 +324,10 @@ def test_wishes_and_boards_that_make_no_sense_are_refused_by_both_commands(
         (["--parts", "2", "--objective", "latency"], ["--objective cannot be used without --boards"]),
         (["--parts", "2", "--pin", "0=pi1", "--fresh"], ["--pin and --fresh cannot be used without --boards"]),
         (["--cut-at", "3", "--max-boards", "1", "--chains", "1"], ["--max-boards and --chains cannot be used without"]),
+        (
+            ["--parts", "2", "--stages", "2", "--group-size", "auto"],
+            ["--stages and --group-size cannot be used without"],
+        ),
         (["--plan", "missing.yaml"], ["missing.yaml does not exist. Write one"]),
         (["--boards", "missing.yaml"], ["missing.yaml does not exist. Write one"]),
     ],
@@ -420,3 +429,48 @@ def test_model_of_several_inputs_is_planned_and_run(
     with Dispatcher(bundle, str(boards_file)) as dispatcher:
         answer = dispatcher.infer(x)
     assert np.array_equal(single(answer), next(iter(expected.values())))
+
+
+@pytest.mark.parametrize("value", ["0", "two", "-1", "1.5", ""])
+@pytest.mark.parametrize("option", ["--stages", "--group-size"])
+def test_number_of_stages_or_boards_that_is_none_is_refused(
+    convert: Convert, model: Path, option: str, value: str
+) -> None:
+    done = convert("plan", model, "--boards", NOBODY, option, value)
+    assert (done.code, done.out) == (2, "")
+    said = " ".join(done.err.replace("│", " ").split())
+    assert f"Invalid value for '{option}'" in said
+    assert f"'{value}' is neither a number of 1 or more nor auto." in said
+
+
+def test_more_stages_than_the_model_has_places_are_refused(convert: Convert, tmp_path: Path) -> None:
+    (tmp_path / "dense.tflite").write_bytes(dense_file())
+    nobody = ",".join(f"127.0.0.1:{port}" for port in range(1, 10))
+    done = convert("plan", tmp_path / "dense.tflite", "--boards", nobody, "--stages", "9", "--insecure")
+    refused(done, "9 stages need 8 cuts, and dense has ", "Ask for ", " stages at most")
+
+
+def test_groups_in_a_chain_are_planned_split_explained_and_run(
+    convert: Convert, boards: LocalBoards, tmp_path: Path
+) -> None:
+    out, three = tmp_path / "parts", write_boards(tmp_path / "boards.yaml", boards, 3, group="alike")
+    file = zoo_file("residual", "int8")
+    wishes = ("--boards", three, "--stages", "2", "--group-size", "auto", *QUICK)
+    done = convert("plan", file, *wishes, "--explain", "--out", tmp_path / "plan.yaml")
+    assert (done.code, done.err) == (0, "")
+    assert "the best that was found of groups of boards in this order" in done.out
+    assert "with one chain of single boards at best " in done.out
+    assert " chains side by side at best " in done.out
+    assert "with one group of boards for the whole model" in done.out
+    (chain,) = read_plan(tmp_path / "plan.yaml").chains
+    assert len(chain.stages) == 2
+
+    done = convert("split", file, *wishes, "--objective", "latency", "--out", out)
+    assert (done.code, done.err) == (0, "")
+    bundle = open_bundle(out)
+    plan = bundle.plan()
+    assert plan is not None
+    assert len(plan.chains[0].stages) == 2
+    x = random_inputs(bundle, 0)
+    with Dispatcher(bundle, str(three)) as dispatcher:
+        assert named(dispatcher, dispatcher.infer(x)) == run_whole(bundle, x)

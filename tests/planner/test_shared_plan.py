@@ -164,10 +164,15 @@ def test_report_says_what_sharing_gains_or_that_it_gains_nothing(
     print_plan(report, explain=True)
     said = capsys.readouterr().out
     if slowness < 1:
-        assert (plan, report.sharing) == (found.plan, None)
+        assert (plan, report.chains) == (found.plan, as_slow.chains)
         assert "with operators shared by boards: no plan fits" in said
     else:
-        assert report.sharing is not None
+        (stage,) = report.stages
+        assert stage.sharing is not None
+        assert stage.label == " + ".join(plan.board_names)
+        assert [share.board for share in stage.sharing.boards] == list(plan.board_names)
+        assert report.rate_per_s == pytest.approx(1 / stage.stage_s)
+        assert report.chains[0].latency_s == report.latency_s
         assert len(plan.board_names) == 2
         assert len(report.left_out) == 1
         assert report.latency_s < as_slow.latency_s
@@ -207,10 +212,11 @@ def test_plan_with_a_group_is_checked_as_the_planner_counts_it(
     report = found.report
     assert found.plan == chosen.plan
     assert report.proof is Proof.GIVEN
-    assert report.sharing is not None
-    assert tuple(share.board for share in report.sharing.boards) == chosen.plan.board_names
     assert 1 / report.rate_per_s == pytest.approx(chosen.latency_s, rel=1e-3)
     (chain,) = report.chains
+    shared = chain.stages[0].sharing
+    assert shared is not None
+    assert tuple(share.board for share in shared.boards) == chosen.plan.board_names
     ways_s = chain.stages[0].link_s + chain.answer_link_s
     assert report.latency_s == pytest.approx(chosen.latency_s + ways_s, rel=1e-3)
     # More for one board than for the others is slower, and is said to be.

@@ -11,7 +11,7 @@ from partitioning import Graph
 from partitioning.planning import Objective, PlanningError, Wishes
 from planner.errors import WishError
 from planner.model import PlannerModel
-from planner.wishes import OBJECTIVES, PlanWishes, require_sensors, resolve_wishes
+from planner.wishes import OBJECTIVES, GroupWish, PlanWishes, require_cuts, require_sensors, resolve_wishes
 from tests.partitioning import sample_models
 from tests.planner.made_up import record
 from transport.address import Address
@@ -40,6 +40,21 @@ def test_boards_become_indices() -> None:
         (PlanWishes(cuts=[3, 5], max_boards=2), "3 parts need 3 boards, and 2 of the 3 boards may be used."),
         (PlanWishes(n_chains=4), "4 chains need 4 boards, and 3 boards may be used."),
         (PlanWishes(n_chains=2, cuts=[3]), "2 chains of 2 parts need 4 boards, and 3 boards may be used."),
+        (
+            PlanWishes(groups=GroupWish(2, 2)),
+            "2 stages of groups of 2 boards need 4 boards, and 3 boards may be used. Ask for less, or add boards.",
+        ),
+        (PlanWishes(groups=GroupWish(4)), "4 stages need 4 boards, and 3 boards may be used."),
+        (
+            PlanWishes("latency", 2, groups=GroupWish(None, 3)),
+            "groups of 3 boards need 3 boards, and 2 of the 3 boards may be used.",
+        ),
+        (PlanWishes("energy", groups=GroupWish()), "planned for throughput or latency, not for energy. Ask for one of"),
+        (
+            PlanWishes(pins={0: "pi1"}, cuts=[3], groups=GroupWish(2)),
+            "cuts and pins cannot be wished together with groups of boards",
+        ),
+        (PlanWishes(n_chains=1, groups=GroupWish()), "a number of chains cannot be wished together with groups"),
     ],
 )
 def test_wish_that_cannot_be_met_is_refused(wishes: PlanWishes, says: str) -> None:
@@ -61,6 +76,8 @@ def test_all_faults_are_named() -> None:
         PlanWishes(max_boards=1),
         PlanWishes(pins={2: "pi1"}),
         PlanWishes(max_boards=7),
+        PlanWishes(groups=GroupWish(3, 1)),
+        PlanWishes("latency", groups=GroupWish(1, 3)),
     ],
 )
 def test_wish_that_just_can_be_met_is_left_to_the_search(wishes: PlanWishes) -> None:
@@ -102,3 +119,12 @@ def test_energy_without_sensors_is_refused_naming_the_boards(joules: Mapping[str
 def test_energy_is_planned_where_every_board_has_a_sensor() -> None:
     model = PlannerModel("m", Graph.from_bytes(sample_models.relu_chain(["x", "y", "z"]).build()), (0, 1, 2))
     require_sensors(PlanWishes("energy"), {n: record(n, model, 0.01, joules=0.5) for n in "ab"})
+
+
+def test_more_stages_than_places_to_cut_are_refused_with_the_places() -> None:
+    model = PlannerModel("m", Graph.from_bytes(sample_models.relu_chain(["w", "x", "y", "z"]).build()), (0, 1, 2, 3))
+    require_cuts(PlanWishes(groups=GroupWish(3)), model)
+    require_cuts(PlanWishes(groups=GroupWish()), model)
+    require_cuts(PlanWishes(), model)
+    with pytest.raises(WishError, match=r"4 stages need 3 cuts, and m has 2 .*: 1, 2. Ask for 3 stages at most"):
+        require_cuts(PlanWishes(groups=GroupWish(4)), model)

@@ -6,35 +6,17 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from partitioning import Graph
+from partitioning import Graph, list_cuts
 from partitioning.strips import SharedAxis, SharedSegment, plan_group, segment_obstacles
-from partitioning.strips.costs import BoardTimes, GroupLinks, SpanTimes, time_group
-from partitioning.strips.search import plan_shared
+from partitioning.strips.bounds import least_compute_s, least_needed
+from partitioning.strips.costs import SpanTimes, time_group
+from partitioning.strips.search import SegmentSearch, plan_shared
 from tests import zoo
 from tests.partitioning.composition import differing, model_inputs, run_whole
 from tests.partitioning.strips.cluster import run_group
-
-FIXED_S, PER_ELEMENT_S = 1e-6, 1e-8
-
-
-def board(graph: Graph, speed: float = 1.0, strip_s: float = 1e-5) -> BoardTimes:
-    """Operators take a fixed time and one for each element of their result."""
-    elements = [graph.tensors[op.outputs[0]].size_bytes for op in graph.operators]
-    whole_s = np.array([(FIXED_S + PER_ELEMENT_S * n) / speed for n in elements])
-    shared = {}
-    for op, seconds in zip(graph.operators, whole_s):
-        for axis in SharedAxis:
-            extent = axis.extent(graph.tensors[op.outputs[0]])
-            points = np.array([0.0, extent]), np.array([FIXED_S / speed, seconds])
-            shared[axis, op.op_index] = SpanTimes(*points)
-    return BoardTimes(whole_s, shared, strip_s / speed)
-
-
-def links(n: int, latency_s: float, bytes_per_s: float) -> GroupLinks:
-    return GroupLinks(np.full((n, n), latency_s), np.full((n, n), 1 / bytes_per_s))
+from tests.partitioning.strips.made_up_times import FIXED_S, PER_ELEMENT_S, board, links
 
 
 def graph_of(name: str, mode: str = "float32") -> Graph:
@@ -83,7 +65,7 @@ def test_no_other_segments_and_ways_take_less(gathered: bool) -> None:
     graph = graph_of("chain")
     places = [0, 4, 8, 11, 15]
     boards, between = [board(graph)] * 2, links(2, 0.0, 3e7)
-    plan = plan_shared(graph, boards, between, places[1:-1], gathered)
+    plan = plan_shared(graph, boards, between, places[1:-1], gathered=gathered)
     least_s = min(
         time_group(graph, plan_group(graph, segments), boards, between).latency_s
         for segments in all_plans(graph, places, gathered)
@@ -91,7 +73,7 @@ def test_no_other_segments_and_ways_take_less(gathered: bool) -> None:
     assert plan.time.latency_s == pytest.approx(least_s, rel=0.05)
 
 
-def all_plans(graph: Graph, places: Sequence[int], gathered: bool) -> list[list[SharedSegment]]:
+def all_plans(graph: Graph, places: Sequence[int], gathered: bool = False) -> list[list[SharedSegment]]:
     obstacles = {axis: segment_obstacles(graph, axis) for axis in SharedAxis}
     found = []
     for n_inner in range(len(places) - 1):
@@ -131,3 +113,64 @@ def test_clock_counts_exchange_and_waiting() -> None:
     rest_s = boards[0].whole_s[1:].sum()
     assert time.latency_s == pytest.approx(to_s + 0.5 + half_s + back_s + 0.5 + rest_s)
     assert time.compute_s[1] == pytest.approx(half_s)
+
+
+@pytest.mark.parametrize("ops", [(0, 8), (4, 15), (4, 11)])
+def test_run_of_operators_is_planned_like_a_model(ops: tuple[int, int]) -> None:
+    graph = graph_of("chain")
+    places = [place for place in (0, 4, 8, 11, 15) if ops[0] <= place <= ops[1]]
+    boards, between = [board(graph)] * 2, links(2, 0.0, 3e7)
+    plan = plan_shared(graph, boards, between, [0, 4, 8, 11, 15], ops)
+    assert (plan.segments[0].start_op, plan.segments[-1].stop_op) == ops
+    least_s = min(
+        time_group(graph, plan_group(graph, segments), boards, between).latency_s
+        for segments in all_plans(graph, places)
+    )
+    assert plan.time.latency_s == pytest.approx(least_s, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["residual", "yolo_neck", "squeeze_excite"])
+@pytest.mark.parametrize("bytes_per_s", [1e6, 1e9])
+def test_every_run_costs_what_a_search_of_its_own_says_and_no_less_than_its_bound(
+    name: str, bytes_per_s: float
+) -> None:
+    graph = graph_of(name)
+    boards, between, speeds = [board(graph), board(graph, 0.5)], links(2, 1e-6, bytes_per_s), [1.0, 0.5]
+    places = [0, *(cut.cut_index for cut in list_cuts(graph) if cut.obstacle is None), len(graph.operators)]
+    of_all, bound_s = SegmentSearch(graph, boards, between, places), least_compute_s(graph, boards)
+    compared = 0
+    for first, stop in itertools.combinations(places[:: max(1, len(places) // 6)], 2):
+        inside = [place for place in places if first <= place <= stop]
+        (least_s,) = SegmentSearch(graph, boards, between, inside).least_s(speeds, first, [stop])
+        assert of_all.least_s(speeds, first, [stop]) == [pytest.approx(least_s)]
+        assert least_s >= bound_s[first:stop].sum()
+        assert least_s <= boards[0].whole_s[first:stop].sum() + boards[0].strip_s + 1e-12
+        compared += 1
+    assert compared >= 10
+
+
+def test_bound_is_met_by_boards_whose_time_is_their_rows() -> None:
+    graph = graph_of("chain")
+    both = [replace(board(graph, speed), strip_s=0.0) for speed in (1.0, 0.5)]
+    proportional = [
+        replace(
+            b, shared={k: SpanTimes(t.counts, t.counts / t.counts[-1] * t.seconds[-1]) for k, t in b.shared.items()}
+        )
+        for b in both
+    ]
+    assert least_compute_s(graph, proportional) == pytest.approx(both[0].whole_s / 1.5)
+    alone = [replace(b, shared={}) for b in both]
+    assert least_compute_s(graph, alone) == pytest.approx(both[0].whole_s)
+
+
+def test_rows_that_strides_leave_over_are_the_only_ones_that_no_board_computes() -> None:
+    """Operator 11 adds 12 rows; 12 and 13 read every other one: of two boards the first needs seven, the second three."""
+    graph = graph_of("residual", "int8")
+    share = least_needed(graph, 2)
+    plan = plan_group(graph, [SharedSegment(11, 14, SharedAxis.ROWS, (2, 1))])
+    (sum_11,) = graph.operators[11].outputs
+    computed = [strip.spans[sum_11].count for step in plan.steps for strip in step.strips if strip is not None]
+    assert computed == [7, 3]
+    assert share[11] == pytest.approx(10 / 12)
+    assert share[12] == share[13] == 1
+    assert (least_needed(graph_of("chain"), 4) == 1).all()
