@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +75,31 @@ def test_unit_is_sound_and_tight(tmp_path: Path, settings: dict[str, object]) ->
         said = ended.stdout + ended.stderr
         assert ended.returncode == 0, said
         assert arguments != ("verify",) or not said
+
+
+@pytest.mark.parametrize(
+    ("restarts", "at_last_start", "waits"),
+    [(0, "", ""), (1, "0", ""), (2, "", "4"), (2, "0", "4"), (5, "2", "8"), (9, "2", "60"), (7, "7", ""), (0, "7", "")],
+)
+def test_failed_starts_wait_longer_and_longer(tmp_path: Path, restarts: int, at_last_start: str, waits: str) -> None:
+    """The unit's own line, with systemd's count of restarts and `sleep` played."""
+    (line,) = re.findall(r"^ExecStartPre=\+(/bin/sh .*?[^\\])$", unit(tmp_path).read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "boardline-node").mkdir()
+    if at_last_start:
+        (tmp_path / "boardline-node" / "restarts").write_text(f"{at_last_start}\n")
+    for name, does in (("systemctl", f"echo {restarts}"), ("sleep", 'echo "$1"')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    for specifier, value in (
+        ("%n", "boardline-node.service"),
+        ("%t", str(tmp_path)),
+        ("%N", "boardline-node"),
+        ("$$", "$"),
+    ):
+        line = line.replace(specifier, value)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    ended = subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=60, env=environment)
+    assert (ended.stderr, ended.stdout.strip()) == ("", waits)
 
 
 def test_service_takes_the_unit_s_arguments(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 import urllib.parse
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -129,6 +130,20 @@ def test_board_whose_power_was_cut_serves_again_and_nothing_is_lost(site: Site, 
     assert ended["error"] == ""
     assert ended["answered"] == ended["sent"]
     assert ended["wrong"] == 0
+
+
+def test_service_that_cannot_start_is_tried_again_ever_more_rarely(site: Site) -> None:
+    name = next(iter(site.boards))
+    board, venv = site.boards[name], f"/opt/boardline/{releases(site)[name]}/venv"
+    board.run(f"sudo mv {venv} {venv}-away && sudo systemctl restart --no-block boardline-node")
+
+    def waits(seconds: int) -> bool:
+        return board.run(f"pgrep -xf 'sleep {seconds}'", check=False).returncode == 0
+
+    for seconds in (4, 8):
+        assert comes_true(partial(waits, seconds), SOON_S, every_s=0.5)
+    board.run(f"sudo mv {venv}-away {venv} && sudo systemctl restart boardline-node", timeout_s=120)
+    assert comes_true(serves(site, name), SOON_S, every_s=2)
 
 
 def releases(site: Site) -> dict[str, str]:
