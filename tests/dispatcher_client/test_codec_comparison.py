@@ -106,7 +106,7 @@ def test_codec_that_a_board_lacks_is_said_to_be_not_compared(
             zfp, half = chain.compare_codecs([random_inputs(bundle, 0)])
             chain.infer(random_inputs(bundle, 0))
         assert (zfp.inputs, zfp.outputs) == (0, ())
-        assert "without-zfp has none of the codecs zfp" in zfp.refusal
+        assert "without-zfp: has none of the codecs zfp" in zfp.refusal
         assert str(zfp).startswith("codec zfp:0.001 is not compared: board without-zfp")
         assert half.inputs == 1
         with pytest.raises(BoardRefusedError, match="none of the codecs zfp"):
