@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from bundle.plan import Plan, PlannedChain, PlannedSegment
 from bundle.plan_file import render_plan
 from converter.errors import OptionError
+from converter.smaller_groups import smaller_groups
 from converter.split_model import LoadedModel
 from converter.splitting_writer import Groups
 from fleet.event_loop import run_in_loop
@@ -25,7 +26,8 @@ from planner.wishes import PlanWishes, resolve_wishes
 
 @dataclass(frozen=True)
 class PlannedSplit:
-    """The cut indices of each different chain of a plan, and the plan as the bundle keeps it."""
+    """The cut indices of each different chain of a plan, then those of chains with smaller groups, for when a board is gone; and
+    the plan as the bundle keeps it."""
 
     cut_lists: tuple[tuple[str, ...], ...]
     plan_text: str
@@ -39,6 +41,9 @@ class PlannedSplit:
         Raises: WishError: a stage that boards share, and not how. OptionError: two that boards could not tell apart.
         """
         by_form = {(chain.cuts, chain.group_sizes): chain for chain in plan.chains}
+        for chain in plan.chains:
+            for smaller in smaller_groups(chain):
+                by_form.setdefault((smaller.cuts, smaller.group_sizes), smaller)
         different = by_form.values()
         for chain in plan.chains:
             if _segments_of(chain) != _segments_of(by_form[chain.cuts, chain.group_sizes]):

@@ -38,6 +38,12 @@ class ChainPlacement:
     splitting: BundleSplitting
     stages: tuple[StagePlacement, ...]
 
+    @classmethod
+    def on(cls, splitting: BundleSplitting, chain_index: int, boards: Sequence[Board]) -> ChainPlacement:
+        """Each partition on its board, in order."""
+        stages = tuple(StagePlacement(chain_index, index, board) for index, board in enumerate(boards))
+        return cls(splitting, stages)
+
     @property
     def route(self) -> str:
         """The boards for people: `pi1 -> pi2`, `pi1 + pi2 -> pi3` where two share a stage."""
@@ -92,7 +98,7 @@ def place_in_order(bundle: Bundle, boards: Sequence[Board]) -> ChainPlacement:
             f"{bundle.path} has {n_partitions} partitions and there are {len(boards)} boards. Add boards, name one twice "
             f"to hold several partitions, or split with --parts {len(boards)}."
         )
-    return _on_boards(splitting, 0, boards[:n_partitions])
+    return ChainPlacement.on(splitting, 0, boards[:n_partitions])
 
 
 def _place_by_plan(bundle: Bundle, boards: Sequence[Board], plan: Plan) -> tuple[ChainPlacement, ...]:
@@ -102,7 +108,7 @@ def _place_by_plan(bundle: Bundle, boards: Sequence[Board], plan: Plan) -> tuple
     by_name = {board.name: board for board in boards}
     by_form = _by_form(bundle)
     return tuple(
-        _on_boards(by_form[_wanted(chain)], index, [by_name[b] for stage in chain.stages for b in stage.boards])
+        ChainPlacement.on(by_form[_wanted(chain)], index, [by_name[b] for stage in chain.stages for b in stage.boards])
         for index, chain in enumerate(plan.chains)
     )
 
@@ -145,11 +151,6 @@ def _other_shares(splitting: BundleSplitting, chain: PlannedChain, chain_index: 
 
 def _by_form(bundle: Bundle) -> dict[_Form, BundleSplitting]:
     return {_form(splitting): splitting for splitting in bundle.splittings}
-
-
-def _on_boards(splitting: BundleSplitting, chain_index: int, boards: Sequence[Board]) -> ChainPlacement:
-    stages = tuple(StagePlacement(chain_index, index, board) for index, board in enumerate(boards))
-    return ChainPlacement(splitting, stages)
 
 
 def _form(splitting: BundleSplitting) -> _Form:

@@ -22,7 +22,7 @@ from dispatcher_client.incidents import Incident, Incidents
 from dispatcher_client.lane import Lane, LaneState
 from dispatcher_client.loop_work import LoopWork, WorkInterrupted
 from dispatcher_client.placement import ChainPlacement, StagePlacement
-from dispatcher_client.remedies import Room, find_remedy, merit, needed_bytes, weight
+from dispatcher_client.remedies import Room, best_remedy, in_smaller_groups, merit, needed_bytes, weight
 from fleet.board_control import BoardControl
 from fleet.errors import BoardError, BoardRefusedError, BoardUnavailableError
 from fleet.event_loop import run_in_loop
@@ -130,7 +130,7 @@ class Recovery:
         """
         self._book.failed(error.board, str(error))
         for index, lane in enumerate(self._lanes):
-            found = find_remedy(self._planned[index], self._book.gone, self._room(lane))
+            found = self._best(lane, self._planned[index], self._book.gone)
             if found is None or error.board not in self._boards:
                 raise error
             self._lanes[index] = self._lane(found)
@@ -267,7 +267,7 @@ class Recovery:
     def _remedy(self, lane: Lane, trials: _Trials) -> ChainPlacement | None:
         """The chain without boards that are gone; if there is none, with those of them that answer now, each once."""
         planned, gone = self._planned[self._lanes.index(lane)], set(self._book.gone)
-        found = find_remedy(planned, gone, self._room(lane))
+        found = self._best(lane, planned, gone)
         if found is not None:
             return found
         if self._clock() < self._unproved_at_s:
@@ -277,7 +277,15 @@ class Recovery:
         for name in again:
             self._book.answered(name)
         trials.unproved |= again
-        return find_remedy(planned, gone - again, self._room(lane, again)) if again else None
+        return self._best(lane, planned, gone - again, again) if again else None
+
+    def _best(
+        self, lane: Lane, planned: ChainPlacement, gone: Collection[str], unproved: Collection[str] = ()
+    ) -> ChainPlacement | None:
+        """As planned, or in smaller groups."""
+        spares, left_bytes = self._spares(lane, unproved), self._holdings.left_bytes()
+        ways = [planned, *in_smaller_groups(planned, self._bundle.splittings, gone)]
+        return best_remedy([(way, Room(spares, left_bytes, self._holdings.of(way))) for way in ways], gone)
 
     def _answer(self, names: Sequence[str], *, gives_way: bool = False) -> dict[str, bool]:
         """Whether each of these boards answers now that it is ready to serve; all are asked at once."""
@@ -320,9 +328,6 @@ class Recovery:
             self._holdings.hold(placement, [stage.placement])
             self._holdings.heard(name, stage.description.memory_available_bytes)
             self.runtimes.compare(name, stage.description.runtime)
-
-    def _room(self, lane: Lane, unproved: Collection[str] = ()) -> Room:
-        return Room(self._spares(lane, unproved), self._holdings.left_bytes(), self._holdings.of(lane.placement))
 
     def _spares(self, lane: Lane | None = None, unproved: Collection[str] = ()) -> list[Board]:
         """Boards that no plan wants, nor a lane that is open; but for this one's own."""
@@ -383,10 +388,10 @@ class Recovery:
         """Opens a better chain, now that boards have proved well: the planned one at last, or any where there is none."""
         if lane.state is LaneState.CLOSED or self._clock() < self._improve_at_s:
             return
-        better = find_remedy(planned, self._book.gone, self._room(lane))
+        better = self._best(lane, planned, self._book.gone)
         if better is None and lane.state is not LaneState.OPEN and self._clock() >= self._unproved_at_s:
             unproved = self._book.proving
-            better = find_remedy(planned, set(self._book.gone) - set(unproved), self._room(lane, unproved))
+            better = self._best(lane, planned, set(self._book.gone) - set(unproved), unproved)
             self._unproved_at_s = self._clock() + _UNPROVED_AGAIN_S
         if better is None or (
             lane.state is LaneState.OPEN and merit(better, planned) <= merit(lane.placement, planned)

@@ -1,10 +1,12 @@
-"""Which boards serve a chain when some of its own are gone: spares first, else the boards that are left take more stages."""
+"""Which boards serve a chain when some of its own are gone: spares first, else the boards that are left take more stages, or share
+a stage among fewer."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from bundle import BundleSplitting
 from bundle.partition_files import partition_bytes, partition_s
 from dispatcher_client.placement import ChainPlacement, StagePlacement
 from fleet.inventory import Board
@@ -25,6 +27,39 @@ class Room:
     spares: Sequence[Board]
     memory_bytes: Mapping[str, float]
     held: Collection[tuple[str, int]] = ()
+
+
+def best_remedy(ways: Sequence[tuple[ChainPlacement, Room]], gone: Collection[str]) -> ChainPlacement | None:
+    """The planned chain, if as many boards as planned can serve it; else the way on which the busiest board has the least to do.
+
+    Args: ways: the planned chain, and others that give the same answers, each with the room for it.
+    Returns: None if there is room for none.
+    """
+    (planned, room), *others = ways
+    found = [find_remedy(planned, gone, room)]
+    if found[0] is not None and _n_boards(found[0]) == _n_boards(planned):
+        return found[0]
+    for way, room in others:
+        remedy = find_remedy(way, gone, room)
+        found.append(remedy if remedy is not None and _is_room_for_all(remedy, room) else None)
+    return min((remedy for remedy in found if remedy is not None), key=_busiest, default=None)
+
+
+def in_smaller_groups(
+    planned: ChainPlacement, splittings: Sequence[BundleSplitting], gone: Collection[str]
+) -> Iterator[ChainPlacement]:
+    """The chain where fewer boards share stages, if it was split like that as well; boards that are left come first."""
+    own = planned.splitting
+    for splitting in splittings:
+        pairs = list(zip(splitting.group_sizes, own.group_sizes))
+        is_smaller = splitting.group_sizes != own.group_sizes and all(size <= of_plan for size, of_plan in pairs)
+        if splitting.cut_indices == own.cut_indices and is_smaller:
+            kept = [
+                stage.board
+                for size, group in zip(splitting.group_sizes, planned.groups)
+                for stage in sorted(group, key=lambda stage: stage.board.name in gone)[:size]
+            ]
+            yield ChainPlacement.on(splitting, planned.stages[0].chain_index, kept)
 
 
 def find_remedy(placement: ChainPlacement, gone: Collection[str], room: Room) -> ChainPlacement | None:
@@ -67,6 +102,29 @@ def find_remedy(placement: ChainPlacement, gone: Collection[str], room: Room) ->
     return replace(placement, stages=tuple(stages))
 
 
+def _is_room_for_all(placement: ChainPlacement, room: Room) -> bool:
+    """Nothing of another splitting is loaded yet, even where boards stay."""
+    left_bytes = dict(room.memory_bytes)
+    for stage in placement.stages:
+        if (stage.board.name, stage.stage_index) not in room.held and stage.board.name in left_bytes:
+            left_bytes[stage.board.name] -= needed_bytes(placement.splitting.partitions[stage.stage_index])
+    return min(left_bytes.values(), default=0.0) >= 0.0
+
+
+def _n_boards(placement: ChainPlacement) -> int:
+    return len({stage.board.name for stage in placement.stages})
+
+
+def _busiest(placement: ChainPlacement) -> tuple[float, int]:
+    """What the busiest board has to do; of ways that are alike, the one of fewer places comes first."""
+    busy: dict[str, float] = {}
+    for stage in placement.stages:
+        busy[stage.board.name] = busy.get(stage.board.name, 0.0) + weight(
+            placement.splitting.partitions[stage.stage_index]
+        )
+    return max(busy.values()), len(placement.stages)
+
+
 def weight(partition: Partition) -> float:
     """What it takes to compute, for comparison: seconds if they were measured, else its size."""
     return partition_s(partition) or float(partition_bytes(partition))
@@ -81,4 +139,4 @@ def needed_bytes(partition: Partition) -> float:
 def merit(placement: ChainPlacement, planned: ChainPlacement) -> tuple[int, int]:
     """Chains to compare: how many stages are where the plan wants them, and how many boards share the work."""
     boards = [stage.board.name for stage in placement.stages]
-    return sum(name == stage.board.name for name, stage in zip(boards, planned.stages)), len(set(boards))
+    return sum(name == stage.board.name for name, stage in zip(boards, planned.stages)), _n_boards(placement)

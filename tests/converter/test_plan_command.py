@@ -218,6 +218,8 @@ def test_plan_with_a_group_is_checked_and_split(
     assert f"to split like this: python -m converter split MODEL --out BUNDLE --plan {again}" in checked.out
     split = convert("split", model, "--plan", again, "--out", out)
     assert (split.code, split.err) == (0, "")
+    # And for when one of them is gone.
+    assert [splitting.group_sizes for splitting in open_bundle(out).splittings] == [(2,), (1,)]
     known = convert("plan", out, "--boards", boards_file, "--check", plan, *QUICK)
     assert f"{out} is split and planned like this already" in known.out
     uneven = [PlannedSegment(s.by, s.shares[::-1], s.until) for s in segments]

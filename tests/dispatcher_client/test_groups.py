@@ -251,6 +251,18 @@ def test_boards_that_are_left_share_what_the_lost_one_did(store_root: Path, bund
             assert "board2" not in chain.route
 
 
+def test_group_goes_on_with_fewer_boards_where_its_bundle_has_that(store_root: Path, tmp_path: Path) -> None:
+    graph = load_zoo_model("residual", "float32").graph
+    three, two = share_all(graph, (2, 1, 1), 5), share_all(graph, (2, 1), 5)
+    bundle = make_bundle(tmp_path / "parts", "residual", "float32", cut_lists=[[], []], groups=[{0: three}, {0: two}])
+    expected = Expected(bundle)
+    with LocalBoards(3, store_root) as running:
+        plan = group_plan(bundle, "board1", "board2", "board3")
+        with Dispatcher(bundle, running.named, plan=plan, credentials=OPERATOR) as chain:
+            expected.check(chain, expected.source(running.boards[0].process.kill))
+            assert chain.route == "board2 + board3"
+
+
 def test_lost_board_is_named(store_root: Path, bundle: Bundle) -> None:
     x = random_inputs(bundle, 0)
     with LocalBoards(3, store_root) as running:

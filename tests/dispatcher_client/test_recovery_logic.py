@@ -28,6 +28,7 @@ from transport.address import Address
 
 MB = 10**6
 SOON_S = 5.0
+NO_OTHERS: Any = SimpleNamespace(splittings=())  # a bundle, as far as mending looks at it
 
 
 class Fleet:
@@ -115,7 +116,7 @@ class Served:
         self.incidents = Incidents()
         settings = RecoverySettings(credentials=None, open_timeout_s=5, incidents=self.incidents, **how)
         clock = lambda: 8 * time.monotonic()  # noqa: E731 - boards prove themselves in a quarter of a second
-        self.recovery = Recovery(None, boards, fleet.make_chain, settings, clock)  # type: ignore[arg-type]
+        self.recovery = Recovery(NO_OTHERS, boards, fleet.make_chain, settings, clock)  # type: ignore[arg-type]
         self.lanes = self.recovery.serve(placements)
         self.recovery.start()
 
@@ -168,7 +169,7 @@ def test_spare_takes_over_and_the_board_serves_again_once_it_has_proved_well(fle
 
 def test_chain_that_breaks_before_the_recovery_starts_is_mended(fleet: Fleet, serve: Serve) -> None:
     settings = RecoverySettings(credentials=None, open_timeout_s=5)
-    recovery = Recovery(None, [board("a"), board("s")], fleet.make_chain, settings)  # type: ignore[arg-type]
+    recovery = Recovery(NO_OTHERS, [board("a"), board("s")], fleet.make_chain, settings)  # type: ignore[arg-type]
     (lane,) = recovery.serve([placed("a")])
     request = post(lane, 1)
     fleet.silent.add("a")
@@ -389,7 +390,7 @@ def test_spare_is_warmed_with_the_heaviest_stages_that_it_has_room_for(fleet: Fl
 def test_defect_ends_what_waits(fleet: Fleet, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     (lane,) = serve("as", placed("a")).lanes
     request = post(lane, 1, stays=True)
-    monkeypatch.setattr(recovery_module, "find_remedy", lambda *what: 1 // 0)
+    monkeypatch.setattr(recovery_module, "best_remedy", lambda *what: 1 // 0)
     fleet.silent.add("a")
     fleet.chains[0].break_(gone("a"))
     with pytest.raises(DispatcherError, match="a defect in the dispatcher"):

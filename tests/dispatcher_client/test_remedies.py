@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from bundle import BundleSplitting
 from dispatcher_client.placement import ChainPlacement, StagePlacement
-from dispatcher_client.remedies import Room, find_remedy
+from dispatcher_client.remedies import Room, best_remedy, find_remedy, in_smaller_groups
 from fleet.inventory import Board
-from protos.v1.manifest_pb2 import ModelFile, Partition
+from protos.v1.manifest_pb2 import ModelFile, Partition, Share, ShareAction, Strip
 from transport.address import Address
 
 MB = 10**6
@@ -94,3 +94,62 @@ def test_what_is_found_uses_no_board_that_is_gone_and_no_more_room_than_there_is
     for name, mb in free_mb.items():
         moved = sum(b.board.name != name and a.board.name == name for b, a in zip(placement.stages, found.stages))
         assert moved * 10 <= mb
+
+
+def splitting_in_groups(*groups: Sequence[float], mb: float = 10, cut: int = 1) -> BundleSplitting:
+    """Partitions one after the other; those of a group by the time that each board's share takes."""
+    partitions = []
+    for place, times_s in enumerate(groups):
+        for member, time_s in enumerate(times_s):
+            file = ModelFile(sha256=f"{place} {member}", size_bytes=int(mb * MB), time_s=time_s)
+            about = Partition(stop_op=cut + place)
+            if len(times_s) == 1:
+                about.file.CopyFrom(file)
+            else:
+                action = ShareAction(compute=Strip(file=file))
+                about.share.CopyFrom(Share(member=member, members=len(times_s), actions=[action]))
+            partitions.append(about)
+    return BundleSplitting(0, str(groups), tuple(partitions))
+
+
+def on(splitting: BundleSplitting, names: str) -> ChainPlacement:
+    return ChainPlacement.on(splitting, 0, [board(name) for name in names])
+
+
+def mended(planned: ChainPlacement, others: Sequence[BundleSplitting], gone: str, room: Room) -> str | None:
+    ways = [planned, *in_smaller_groups(planned, others, set(gone))]
+    return route(best_remedy([(way, room) for way in ways], set(gone)))
+
+
+def test_group_goes_on_smaller_where_the_bundle_has_that() -> None:
+    planned = on(splitting_in_groups((3, 3, 3)), "abc")
+    two, one = splitting_in_groups((4, 4)), splitting_in_groups((8,))
+    for gone, expected in (("", "a + b + c"), ("b", "a + c"), ("a", "b + c"), ("ab", "c")):
+        assert mended(planned, [planned.splitting, two, one], gone, Room([], {})) == expected
+    assert mended(planned, [], "b", Room([], {})) in ("a + a + c", "a + c + c")
+    # Two shares on one board take less than all of the model on it.
+    assert mended(planned, [one], "b", Room([], {})) in ("a + a + c", "a + c + c")
+
+
+def test_spare_comes_before_a_smaller_group() -> None:
+    planned = on(splitting_in_groups((3, 3)), "ab")
+    assert mended(planned, [splitting_in_groups((1,))], "b", Room([board("s")], {})) == "a + s"
+
+
+def test_smaller_group_needs_room_for_what_it_does() -> None:
+    planned = on(splitting_in_groups((3, 3)), "ab")
+    alone = [splitting_in_groups((5,), mb=30)]
+    assert mended(planned, alone, "b", Room([], {"a": 40 * MB}, {("a", 0)})) == "a"
+    assert mended(planned, alone, "b", Room([], {"a": 20 * MB}, set())) == "a + a"
+
+
+def test_groups_of_other_cuts_or_more_boards_are_no_way_out() -> None:
+    planned = on(splitting_in_groups((3, 3), (2,)), "abc")
+    others = [
+        splitting_in_groups((1,), (1,), cut=7),
+        splitting_in_groups((1,), (1, 1)),
+        splitting_in_groups((1, 1, 1), (1,)),
+    ]
+    assert mended(planned, others, "b", Room([], {})) in ("a + a -> c", "a + c -> c")
+    smaller = splitting_in_groups((4,), (2,))
+    assert mended(planned, [*others, smaller], "b", Room([], {})) == "a -> c"
