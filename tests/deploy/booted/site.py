@@ -42,14 +42,17 @@ class Played:
 
 
 class Site:
-    """Boards, and `camera`, the last host with a PC's processor, from which frames come and where Prometheus runs."""
+    """Boards, and `camera`, the last host with a PC's processor, from which frames come and where Prometheus runs; a board itself
+    only if there is no other host of that kind."""
 
     def __init__(self, fleet: VirtualFleet, directory: Path, n_amd64: int) -> None:
         self.fleet = fleet
         self.directory = directory
         self.inventory = directory / "inventory.yml"
         self.camera = fleet.boards[n_amd64 - 1]
-        self.boards: dict[str, VirtualBoard] = {b.spec.name: b for b in fleet.boards if b is not self.camera}
+        self.boards: dict[str, VirtualBoard] = {
+            b.spec.name: b for b in fleet.boards if b is not self.camera or n_amd64 == 1
+        }
         (mitogen,) = TOOLS.parent.glob("lib/python*/site-packages/ansible_mitogen/plugins/strategy")
         strategy = {"ANSIBLE_STRATEGY_PLUGINS": str(mitogen), "ANSIBLE_STRATEGY": "mitogen_linear"}
         plain = {**os.environ, "PATH": f"{TOOLS}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
