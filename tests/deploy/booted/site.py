@@ -61,7 +61,8 @@ class Site:
     @property
     def credentials(self) -> Path:
         """Those of the camera, made by the playbook."""
-        return self.directory / "fleet" / self.camera.spec.name
+        name = self.camera.spec.name
+        return self.directory / "fleet" / (f"{name}-client" if name in self.boards else name)
 
     def make_wheels(self) -> None:
         """As `make wheelhouse` does."""
