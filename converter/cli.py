@@ -109,14 +109,14 @@ def split(
     Example: python -m converter split model.h5 --boards boards.yaml --quantize int8 --calibration images/ --out parts/
     """
     _require_one_way(boards, parts, cut_at, plan_file)
+    wished = options.WishOptions(objective, max_boards, chains, pin, stages, group_size)
     if boards is None:
-        wished = options.given_wishes(objective, max_boards, chains, pin, stages, group_size)
         options.refuse_ignored(
-            "without --boards", "they say what is wished of a plan", {**wished, "--fresh": fresh or None}
+            "without --boards", "they say what is wished of a plan", {**wished.given, "--fresh": fresh or None}
         )
     credentials = None if boards is None else choose_credentials(credentials_dir, insecure)
     settings = ProfileSettings(confidence, budget_s, credentials, timeout_s, fresh)
-    wishes = options.plan_wishes(objective, max_boards, chains, pin, stages, group_size, cut_at)
+    wishes = wished.wishes(cut_at)
     fleet = None if boards is None else reachable_boards(boards, wishes, settings)
     given = None if plan_file is None else read_plan(plan_file)
     tflite_runtime = load_runtime(runtime)

@@ -63,16 +63,16 @@ def plan(
 
     Example: python -m converter plan parts/ --boards boards.yaml --explain --plot plan.svg
     """
-    wished = options.given_wishes(objective, max_boards, chains, pin, stages, group_size)
+    wished = options.WishOptions(objective, max_boards, chains, pin, stages, group_size)
     if check is not None:
-        options.refuse_ignored("with --check", "it says what the given plan does", {**wished, "--cut-at": cut_at})
+        options.refuse_ignored("with --check", "it says what the given plan does", {**wished.given, "--cut-at": cut_at})
     if plot is not None:
         require_format(plot)
     for path in (plot, out):
         _require_writable(path)
     credentials = choose_credentials(credentials_dir, insecure)
     settings = ProfileSettings(confidence, budget_s, credentials, timeout_s, fresh)
-    wishes = options.plan_wishes(objective, max_boards, chains, pin, stages, group_size, cut_at)
+    wishes = wished.wishes(cut_at)
     inventory = load_inventory(parse_boards(boards)).without_spares
     resolve_wishes(wishes, inventory)
     model = open_model(source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Optional
 
 import typer
@@ -50,49 +51,45 @@ PLOT = typer.Option(None, metavar="FILE", help=".svg, .png or .pdf to draw the p
 EXPLAIN = typer.Option(False, "--explain", help="Say why: what limits it, the next best plans, how it was measured.")
 
 
-def given_wishes(
-    objective: str,
-    max_boards: int | None,
-    chains: int | None,
-    pins: Sequence[str] | None,
-    stages: str | None,
-    group_size: str | None,
-) -> dict[str, Any]:
-    """The options that say what is wished of a plan: name -> value, None where nothing was said."""
-    return {
-        "--objective": None if objective == _USUAL_OBJECTIVE else objective,
-        "--max-boards": max_boards,
-        "--chains": chains,
-        "--pin": pins or None,
-        "--stages": stages,
-        "--group-size": group_size,
-    }
+@dataclass(frozen=True)
+class WishOptions:
+    """What was said of the plan that is wished for, as the options above take it."""
 
+    objective: str
+    max_boards: int | None
+    chains: int | None
+    pins: Sequence[str] | None
+    stages: str | None
+    group_size: str | None
 
-def plan_wishes(
-    objective: str,
-    max_boards: int | None,
-    chains: int | None,
-    pins: Sequence[str] | None,
-    stages: str | None,
-    group_size: str | None,
-    cut_at: str | None,
-) -> PlanWishes:
-    """What the options say, but for the cuts, whose names only a model can tell.
+    @property
+    def given(self) -> dict[str, Any]:
+        """By the options' names; None where nothing was said."""
+        return {
+            "--objective": None if self.objective == _USUAL_OBJECTIVE else self.objective,
+            "--max-boards": self.max_boards,
+            "--chains": self.chains,
+            "--pin": self.pins or None,
+            "--stages": self.stages,
+            "--group-size": self.group_size,
+        }
 
-    Raises: OptionError: a pin that is none, or options that exclude one another.
-    """
-    groups = {"--stages": stages, "--group-size": group_size}
-    given = [name for name, value in groups.items() if value is not None]
-    if not given:
-        return PlanWishes(objective, max_boards, parse_pins(pins or []), None, chains)
-    refuse_ignored(
-        f"with {' and '.join(given)}",
-        "for groups of boards the planner chooses the cuts and boards of one chain",
-        {"--cut-at": cut_at, "--chains": chains, "--pin": pins or None},
-    )
-    n_stages, size = (None if value is None or value == _AUTO else int(value) for value in groups.values())
-    return PlanWishes(objective, max_boards, groups=GroupWish(n_stages, size))
+    def wishes(self, cut_at: str | None) -> PlanWishes:
+        """What they say, but for the cuts, whose names only a model can tell.
+
+        Raises: OptionError: a pin that is none, or options that exclude one another.
+        """
+        groups = {"--stages": self.stages, "--group-size": self.group_size}
+        given = [name for name, value in groups.items() if value is not None]
+        if not given:
+            return PlanWishes(self.objective, self.max_boards, parse_pins(self.pins or []), None, self.chains)
+        refuse_ignored(
+            f"with {' and '.join(given)}",
+            "for groups of boards the planner chooses the cuts and boards of one chain",
+            {"--cut-at": cut_at, "--chains": self.chains, "--pin": self.pins or None},
+        )
+        n_stages, size = (None if value is None or value == _AUTO else int(value) for value in groups.values())
+        return PlanWishes(self.objective, self.max_boards, groups=GroupWish(n_stages, size))
 
 
 def refuse_ignored(because: str, reason: str, options: Mapping[str, Any]) -> None:
