@@ -143,7 +143,19 @@ def _compare(report: PlanReport, other: Alternative) -> str:
 
 def _left_out(report: PlanReport) -> Iterator[str]:
     if report.left_out and report.proof is not Proof.GIVEN:
-        yield f"left out: {', '.join(report.left_out)}; no plan with them that was found is better"
+        # Where groups of a number and size were wished, plans of another kind may be.
+        among = " of such groups" if any(_is_better(other, report) for other in report.alternatives) else ""
+        yield f"left out: {', '.join(report.left_out)}; no plan{among} with them that was found is better"
+
+
+def _is_better(other: Alternative, report: PlanReport) -> bool:
+    if other.rate_per_s is None or other.latency_s is None:
+        return False
+    if report.objective == "latency":
+        return other.latency_s < report.latency_s
+    if report.objective == "energy":
+        return other.energy_j is not None and report.energy_j is not None and other.energy_j < report.energy_j
+    return other.rate_per_s > report.rate_per_s
 
 
 def _revision(report: PlanReport) -> Iterator[str]:

@@ -137,6 +137,25 @@ def test_figures_are_those_of_the_objective(
     assert says in shown(replace(report, **changes), capsys)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("changes", "among"),
+    [
+        ({"rate_per_s": 20.0}, ""),
+        ({"rate_per_s": 5.0}, " of such groups"),
+        ({"objective": "latency", "latency_s": 0.020}, ""),
+        ({"objective": "latency", "latency_s": 0.050}, " of such groups"),
+        ({"objective": "energy", "energy_j": 0.5}, ""),
+        ({"objective": "energy", "energy_j": 1.0}, " of such groups"),
+    ],
+)
+def test_boards_left_out_are_not_said_to_be_useless_where_another_plan_is_better(
+    report: PlanReport, capsys: pytest.CaptureFixture[str], changes: dict[str, object], among: str
+) -> None:
+    others = (Alternative("one chain", 10.0, 0.040, "pi1", 0.75), Alternative("2 chains", None, None, ""))
+    out = shown(replace(report, left_out=("pi9",), alternatives=others, **changes), capsys)  # type: ignore[arg-type]
+    assert f"left out: pi9; no plan{among} with them that was found is better" in out
+
+
 def test_plan_that_was_given_says_nothing_of_searching(report: PlanReport, capsys: pytest.CaptureFixture[str]) -> None:
     out = shown(replace(report, proof=Proof.GIVEN, rounds=0, alternatives=(), left_out=("pi3",)), capsys)
     assert "left out" not in out
