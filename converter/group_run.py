@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bundle.shares import Pieces, ShareProgram
+from bundle.shares import ShareProgram
 from converter.errors import ConverterError
 from protos.v1.manifest_pb2 import Partition
 from runtime import TfliteRuntime
@@ -31,7 +31,7 @@ class _Passing:
             raise ConverterError(f"nobody sent transfer {transfer} of a group.") from None
 
     def send(self, _peer: int, transfer: int, pieces: Sequence[Array]) -> None:
-        self._of(transfer).put(pieces)
+        self._of(transfer).put([piece.copy() for piece in pieces])
 
     def _of(self, transfer: int) -> queue.SimpleQueue[Sequence[Array]]:
         with self._lock:
@@ -52,20 +52,22 @@ def run_group(
     Raises: ShareError: a share that cannot be followed. ModelLoadError, ComputeError.
     """
     programs = [ShareProgram(partition.share, files, runtime, threads) for partition in group]
-    passing, leaders = _Passing(), Pieces()
-    for place, value in zip(programs[0].places(group[0].inputs), inputs):
-        leaders.add(place, value)
+    passing, answers = _Passing(), queue.SimpleQueue[list[Array]]()
+    arriving = list(zip(programs[0].places(group[0].inputs), inputs))
+    leaving = programs[0].places(group[0].outputs)
     failures: list[BaseException] = []
 
-    def follow(program: ShareProgram, pieces: Pieces) -> None:
+    def follow(member: int, program: ShareProgram) -> None:
         try:
-            program.follow(pieces, passing)
+            if member:
+                program.follow(passing)
+            else:
+                answers.put(program.follow(passing, arriving, leaving)[0])
         except BaseException as error:
             failures.append(error)
 
     workers = [
-        threading.Thread(target=follow, args=(program, leaders if member == 0 else Pieces()), daemon=True)
-        for member, program in enumerate(programs)
+        threading.Thread(target=follow, args=(member, program), daemon=True) for member, program in enumerate(programs)
     ]
     for worker in workers:
         worker.start()
@@ -74,4 +76,4 @@ def run_group(
             worker.join(0.1)
     if failures:
         raise failures[0]
-    return [leaders.get(place) for place in programs[0].places(group[0].outputs)]
+    return answers.get_nowait()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,25 +86,62 @@ class Runner:
             # Above all the byte order: the runtime takes a big-endian array's bytes as they are. Strings have many dtypes.
             if value.dtype != port.dtype and port.dtype.kind != "S":
                 raise ComputeError(f"input {port.name} has dtype {value.dtype.str}, expected {port.dtype.str}.")
+        self._renew()
+        with self._failing_once():
+            self._fit_shapes([v.shape for v in values])
+            for detail, value in zip(self._input_details, values):
+                self._interpreter.set_tensor(detail["index"], value)
+            self._invoke()
+            outputs = [self._interpreter.get_tensor(index) for index in self._output_indices]
+        self._is_fresh = not self._changes_resources
+        return outputs
+
+    def run_in_place(self, fill: Callable[[Sequence[np.ndarray[Any, Any]]], None]) -> list[np.ndarray[Any, Any]]:
+        """As `run`, without its copies: for tensors of megabytes, in the file's shapes.
+
+        Args: fill: writes the frame into the arrays that it gets, which are the runtime's own, in the file's order.
+        Returns: the runtime's own arrays: the next run overwrites them.
+        Raises: as `run`, and what `fill` raises.
+        """
+        self._renew()
+        with self._failing_once():
+            self._fit_shapes(self._file_shapes)
+            inputs = [self._memory_of(detail["index"]) for detail in self._input_details]
+        fill(inputs)
+        with self._failing_once():
+            self._invoke()
+            outputs = [self._memory_of(index) for index in self._output_indices]
+        self._is_fresh = not self._changes_resources
+        return outputs
+
+    def _renew(self) -> None:
+        """Has an interpreter that knows of no frame, nor of a failure."""
         if not self._is_fresh:
             self._interpreter = None  # before the next one: memory for one model, not two
             self._interpreter = self._open()
             self._current_shapes = self._file_shapes
-        # After a failure the interpreter is thrown away: it keeps what it allocated, and repeats old messages in new ones.
         self._is_fresh = False
+
+    @contextmanager
+    def _failing_once(self) -> Iterator[None]:
+        """After a failure the interpreter is thrown away: it keeps what it allocated, and repeats old messages in new ones."""
         try:
-            self._fit_shapes(values)
-            for detail, value in zip(self._input_details, values):
-                self._interpreter.set_tensor(detail["index"], value)
-            self._interpreter.reset_all_variables()
-            begun_ns = self._cpu_ns()
-            self._interpreter.invoke()
-            self.invoke_cpu_ns = self._cpu_ns() - begun_ns
-            outputs = [self._interpreter.get_tensor(index) for index in self._output_indices]
+            yield
         except (ValueError, RuntimeError, MemoryError) as error:
             raise ComputeError(f"the runtime refused the frame: {_one_line(error)}") from error
-        self._is_fresh = not self._changes_resources
-        return outputs
+
+    def _invoke(self) -> None:
+        self._interpreter.reset_all_variables()
+        begun_ns = self._cpu_ns()
+        self._interpreter.invoke()
+        self.invoke_cpu_ns = self._cpu_ns() - begun_ns
+
+    def _memory_of(self, index: int) -> np.ndarray[Any, Any]:
+        """A tensor where the runtime has it. Not the runtime's own view: while one is left, it refuses to run."""
+        view = self._interpreter.tensor(index)()
+        memory = (ctypes.c_char * view.nbytes).from_address(view.__array_interface__["data"][0])
+        memory.interpreter = self._interpreter  # lives as long as the array does
+        return np.ndarray(view.shape, view.dtype, memory)
 
     def _open(self) -> Any:
         try:
@@ -122,8 +160,7 @@ class Runner:
         path = self._options.get("model_path")
         return text.replace(path, Path(path).name) if isinstance(path, str) else text
 
-    def _fit_shapes(self, values: Sequence[np.ndarray[Any, Any]]) -> None:
-        shapes = [v.shape for v in values]
+    def _fit_shapes(self, shapes: list[tuple[int, ...]]) -> None:
         if shapes == self._current_shapes:
             return
         for detail, shape in zip(self._input_details, shapes):

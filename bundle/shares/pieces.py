@@ -95,19 +95,41 @@ class Pieces:
         self._values: dict[int, list[Array]] = {}
 
     def add(self, place: Place, values: Array) -> None:
-        """Args: values: of the place's shape; must not change until the frame is done."""
+        """Args: values: of the place's shape; must not change until the frame is done, or `own` has them copied.
+
+        Raises: ShareError: they have another shape.
+        """
+        if values.shape != place.shape:
+            raise ShareError(f"a piece has shape {list(values.shape)}, expected {list(place.shape)}.")
         self._places.setdefault(place.tensor, []).append(place)
         self._values.setdefault(place.tensor, []).append(values)
+
+    def own(self, given: Sequence[Array]) -> None:
+        """Copies these arrays, which were added: whoever has their memory wants it for another frame."""
+        for values in self._values.values():
+            values[:] = [value.copy() if any(value is one for one in given) else value for value in values]
 
     def get(self, wanted: Place) -> Array:
         """A view of a piece where all of it came as one, else a copy that joins those it came in.
 
         Raises: ShareError: not all of it is there.
         """
+        made, found = self._found(wanted)
+        return _cut(found[0] if len(found) == 1 else np.concatenate(found, axis=made.dimension), *made.rest)
+
+    def copy_to(self, wanted: Place, target: Array) -> None:
+        """Writes a piece into an array of its shape. Raises: ShareError: not all of it is there."""
+        made, found = self._found(wanted)
+        if len(found) == 1 or made.rest[0] is not None:
+            np.copyto(target, self.get(wanted))
+        else:
+            np.concatenate(found, axis=made.dimension, out=target)
+
+    def _found(self, wanted: Place) -> tuple[Assembly, list[Array]]:
+        """How it comes together, and the parts that are to be joined."""
         made = Assembly.of(self._places.get(wanted.tensor, []), wanted)
         values = self._values[wanted.tensor]
-        found = [_cut(values[index], made.dimension, start, stop) for index, start, stop in made.cuts]
-        return _cut(found[0] if len(found) == 1 else np.concatenate(found, axis=made.dimension), *made.rest)
+        return made, [_cut(values[index], made.dimension, start, stop) for index, start, stop in made.cuts]
 
 
 def _side_by_side(parts: Sequence[Place], dimension: int, start: int, stop: int) -> list[tuple[int, int, int]]:

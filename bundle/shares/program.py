@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Union
+
+import numpy as np
 
 from bundle.shares.pieces import Assembly, Pieces, Place, ShareError
 from protos.v1.manifest_pb2 import Passing, Piece, Share, Strip
@@ -30,7 +33,7 @@ class Exchange(Protocol):
         """Waits for the pieces of a message."""
 
     def send(self, peer: int, transfer: int, pieces: Sequence[Array]) -> None:
-        """Hands a message over; waits at most while an earlier one is on its way."""
+        """Hands a message over, whose arrays may change afterwards; waits at most while an earlier one is on its way."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,35 @@ class _Send(_Passed):
     pass
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Compute:
     runner: Runner
     watched: Watched
     inputs: Sequence[Place]
     outputs: Sequence[Place]
+    # The frame that reads what the last run gave, which lies in the runner's memory, and those arrays.
+    holder: Pieces | None = None
+    held: Sequence[Array] = ()
+
+    def run(self, pieces: Pieces) -> None:
+        """Adds to a frame what follows from its pieces."""
+        if self.holder is not None and self.holder is not pieces:
+            self.holder.own(self.held)
+
+        def fill(targets: Sequence[Array]) -> None:
+            for place, target in zip(self.inputs, targets):
+                pieces.copy_to(place, target)
+
+        with self.watched():
+            self.held = self.runner.run_in_place(fill)
+        self.holder = pieces
+        for place, values in zip(self.outputs, self.held):
+            pieces.add(place, values)
+
+    def release(self, pieces: Pieces) -> None:
+        """The frame is over."""
+        if self.holder is pieces:
+            self.holder, self.held = None, ()
 
 
 @dataclass
@@ -73,7 +99,7 @@ class ShareWork:
 
 
 class ShareProgram:
-    """Not thread-safe: one frame at a time.
+    """Thread-safe. Frames of several threads take turns at every step, as each waits for other boards in between.
 
     Attributes:
         expected: what other boards send, by transfer: from whom, and which pieces.
@@ -99,6 +125,7 @@ class ShareProgram:
                 f"{MOST_MEMBERS} boards and {_MOST_ACTIONS} actions are taken."
             )
         self._specs = list(share.tensors)
+        self._turn = threading.Lock()
         self.expected: dict[int, tuple[int, tuple[Place, ...]]] = {}
         self._actions: list[Union[_Receive, _Send, _Compute]] = []
         for action in share.actions:
@@ -120,6 +147,7 @@ class ShareProgram:
             raise ShareError(
                 f"board {share.member} of a group of {share.members} receives nothing and so never begins a frame. Plan without it."
             )
+        self._strips = [action for action in self._actions if isinstance(action, _Compute)]
         self.peers = {a.peer for a in self._actions if not isinstance(a, _Compute)}
 
     def places(self, specs: Sequence[TensorSpec]) -> list[Place]:
@@ -139,32 +167,46 @@ class ShareProgram:
             for place in gives:
                 there.setdefault(place.tensor, []).append(place)
 
-    def follow(self, pieces: Pieces, exchange: Exchange) -> ShareWork:
-        """One frame, on the calling thread. Args: pieces: what has arrived; afterwards all that the board has.
+    def follow(
+        self, exchange: Exchange, arriving: Sequence[tuple[Place, Array]] = (), leaving: Sequence[Place] = ()
+    ) -> tuple[list[Array], ShareWork]:
+        """One frame, on the calling thread. Args: arriving: what the group is given. leaving: what is wanted of the board.
 
-        Raises: ComputeError: the runtime refuses the tensors; and what the exchange raises.
+        Raises: ComputeError: the runtime refuses the tensors. ShareError: something else arrives than was planned for; and what
+            the exchange raises.
         """
-        work = ShareWork()
-        for action in self._actions:
-            begun_ns = time.perf_counter_ns()
-            if isinstance(action, _Receive):
-                for place, values in zip(action.places, exchange.receive(action.transfer)):
-                    pieces.add(place, values)
-                work.received_bytes += action.n_bytes
-                work.wait_ns += time.perf_counter_ns() - begun_ns
-            elif isinstance(action, _Send):
+        pieces, work = Pieces(), ShareWork()
+        for place, values in arriving:
+            pieces.add(place, values)
+        try:
+            for action in self._actions:
+                self._do(action, pieces, exchange, work)
+            with self._turn:
+                return [np.array(pieces.get(place)) for place in leaving], work
+        finally:
+            with self._turn:
+                for strip in self._strips:
+                    strip.release(pieces)
+
+    def _do(
+        self, action: Union[_Receive, _Send, _Compute], pieces: Pieces, exchange: Exchange, work: ShareWork
+    ) -> None:
+        begun_ns = time.perf_counter_ns()
+        if isinstance(action, _Receive):
+            for place, values in zip(action.places, exchange.receive(action.transfer)):
+                pieces.add(place, values)
+            work.received_bytes += action.n_bytes
+            work.wait_ns += time.perf_counter_ns() - begun_ns
+            return
+        with self._turn:
+            if isinstance(action, _Send):
                 exchange.send(action.peer, action.transfer, [pieces.get(place) for place in action.places])
                 work.sent_bytes += action.n_bytes
                 work.send_ns += time.perf_counter_ns() - begun_ns
             else:
-                inputs = [pieces.get(place) for place in action.inputs]
-                with action.watched():
-                    outputs = action.runner.run(inputs)
-                for place, output in zip(action.outputs, outputs):
-                    pieces.add(place, output)
+                action.run(pieces)
                 work.compute_ns += time.perf_counter_ns() - begun_ns
                 work.invoke_cpu_ns += action.runner.invoke_cpu_ns
-        return work
 
     def _passed(self, passed: Passing, share: Share) -> tuple[int, int, tuple[Place, ...]]:
         if passed.peer == share.member or passed.peer >= share.members:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from bundle.shares import Pieces
 from node_service.errors import BadRequestError, NotLoadedError, PeerUnavailableError, StalledError
 from node_service.frame_work import FrameWork, StageOverError
 from node_service.group.open_together import open_together
@@ -119,16 +118,13 @@ class Leader:
                     f"a group takes tensors of the size it was planned for, {list(place.shape)}; got {list(value.shape)}."
                 )
         begun_ns = time.perf_counter_ns()
-        pieces = Pieces()
-        for place, value in zip(self._stage.arriving, values):
-            pieces.add(place, value)
+        arrived = list(zip(self._stage.arriving, values))
         try:
             self._stage.require_open()
             try:
                 self._session.begin_frame()
-                work = self._stage.program.follow(pieces, self._session)
+                outputs, work = self._stage.program.follow(self._session, arrived, self._stage.leaving)
                 timings = self._session.await_timings(range(1, len(self._hops)))
-                outputs = [pieces.get(place) for place in self._stage.leaving]
             except ComputeError as error:  # of this frame, perhaps; the others in the window must not end with it
                 raise PeerUnavailableError(self._hops[0].board, f"cannot compute its share: {error}") from error
         except NotLoadedError:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from bundle.shares import Pieces, ShareWork
+from bundle.shares import ShareWork
 from node_service.errors import (
     BadRequestError,
     PeerUnavailableError,
@@ -180,7 +180,7 @@ class Member:
         arrived_ns = time.perf_counter_ns()
         try:
             self._stage.require_open()
-            work = self._stage.program.follow(Pieces(), self._session)
+            _, work = self._stage.program.follow(self._session)
         except ComputeError as error:  # of this frame, perhaps; the others in the window must not end with it
             self._stage.count_frame(failed=True)
             raise PeerUnavailableError(self._board, f"cannot compute its share: {error}") from error

@@ -130,7 +130,7 @@ class GroupSession:
             return self._pieces.pop(key)
 
     def send(self, peer: int, transfer: int, pieces: Sequence[Array]) -> None:
-        """Sends pieces of the frame in work, which must not change any more. Raises: PeerUnavailableError."""
+        """Sends pieces of the frame in work; they may change afterwards. Raises: PeerUnavailableError."""
         self._post(
             peer, Header(request_id=self._frame, transfer=transfer), [encode_tensor(values) for values in pieces]
         )
@@ -186,7 +186,7 @@ class GroupSession:
 
     def _post(self, peer: int, header: Header, tensors: Sequence[EncodedTensor]) -> None:
         try:
-            self._streams[peer].post(frame_parts(header, tensors), _PIECE_TIMEOUT_S)
+            self._streams[peer].post(frame_parts(header, tensors), _PIECE_TIMEOUT_S, copies_rest=True)
         except (StreamBrokenError, StreamStalledError) as error:
             with self._changed:
                 self._require_well()  # the reason for it may be known

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bundle.partition_files import partition_bytes
@@ -53,11 +50,10 @@ class ShareStage(Stage):
     ) -> ShareStage:
         """Loads stored strips. Args: files: by hash. Raises: as `ShareProgram`."""
         watches: list[RunWatch] = []
-        turn = threading.Lock()
 
         def watch() -> Watched:
             watches.append(RunWatch())
-            return partial(_alone, turn, watches[-1])
+            return watches[-1].run
 
         program = ShareProgram(request.partition.share, files, runtime, threads, watch)
         return cls(request, program, watches, threads, max_frame_bytes)
@@ -82,10 +78,3 @@ class ShareStage(Stage):
         """The largest message that another board of the group sends."""
         sizes = (sum(p.n_bytes + ALIGNMENT_BYTES for p in places) for _, places in self.program.expected.values())
         return HEADER_ROOM_BYTES + max(sizes, default=0)
-
-
-@contextmanager
-def _alone(turn: threading.Lock, watch: RunWatch) -> Iterator[None]:
-    """One run. A frame has the runtime only while it computes: of two that wait for other boards, neither holds up the other."""
-    with turn, watch.run():
-        yield

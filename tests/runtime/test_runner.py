@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,56 @@ def test_outputs_own_their_data() -> None:
     runner.run([np.array([[3.0, 4.0]], np.float32)])
     assert first.tolist() == [[1.0, 2.0]]
     assert first.flags.owndata
+
+
+def _copied_from(frame: list[Array]) -> Callable[[Sequence[Array]], None]:
+    def fill(inputs: Sequence[Array]) -> None:
+        for target, value in zip(inputs, frame):
+            np.copyto(target, value)
+
+    return fill
+
+
+@pytest.mark.parametrize("mode", ["float32", "int8"])
+@pytest.mark.parametrize("name", ["yolo_neck", "two_inputs", "lstm"])
+def test_frames_in_the_runtimes_own_memory_have_the_same_answers(name: str, mode: str) -> None:
+    data = zoo.load(name, mode)
+    runner, copying = Runner(RUNTIME, data), Runner(RUNTIME, data)
+    for seed in range(3):
+        frame = _sample(runner, seed)
+        assert _bytes(runner.run_in_place(_copied_from(frame))) == _bytes(copying.run(frame))
+
+
+def test_answers_in_the_runtimes_own_memory_last_until_the_next_run() -> None:
+    runner = Runner(RUNTIME, sample_models.relu_chain(["x", "y"]).build())
+    (first,) = runner.run_in_place(_copied_from([np.array([[1.0, 2.0]], np.float32)]))
+    assert first.tolist() == [[1.0, 2.0]]
+    (second,) = runner.run_in_place(_copied_from([np.array([[3.0, 4.0]], np.float32)]))
+    assert first.tolist() == second.tolist() == [[3.0, 4.0]]
+    del runner, first
+    gc.collect()
+    assert second.tolist() == [[3.0, 4.0]], "the memory lives as long as the array"
+
+
+def test_frame_that_cannot_be_filled_in_leaves_no_trace() -> None:
+    runner = Runner(RUNTIME, sample_models.relu_chain(["x", "y"]).build())
+
+    def fails(inputs: Sequence[Array]) -> None:
+        inputs[0][:] = 7.0
+        raise KeyError("no such piece")
+
+    with pytest.raises(KeyError, match="no such piece"):
+        runner.run_in_place(fails)
+    frame = [np.array([[-1.0, 2.0]], np.float32)]
+    assert runner.run_in_place(_copied_from(frame))[0].tolist() == runner.run(frame)[0].tolist() == [[0.0, 2.0]]
+
+
+def test_own_memory_has_the_files_shapes_whatever_came_before() -> None:
+    builder = sample_models.relu_chain(["x", "y"])
+    builder.main.raw.tensors[0].shapeSignature = np.array([-1, 2], np.int32)
+    runner = Runner(RUNTIME, builder.build())
+    assert runner.run([np.ones((3, 2), np.float32)])[0].shape == (3, 2)
+    assert runner.run_in_place(_copied_from([np.ones((1, 2), np.float32)]))[0].shape == (1, 2)
 
 
 def test_runner_takes_read_only_and_strided_arrays() -> None:

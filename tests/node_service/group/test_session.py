@@ -32,7 +32,8 @@ class Stream:
         self.taken_bytes = 0
         self.is_broken = False
 
-    def post(self, parts: Any, _timeout_s: float) -> None:
+    def post(self, parts: Any, _timeout_s: float, *, copies_rest: bool) -> None:
+        assert copies_rest, "pieces may change once they are sent"
         if self.is_broken:
             raise StreamBrokenError("it closed the connection")
         self.sent.append(b"".join(parts))
