@@ -17,7 +17,7 @@ from partitioning.strips.costs import BoardTimes
 from partitioning.strips.search import SegmentSearch, SharedPlan, plan_shared
 from planner.costs import FleetCosts
 from planner.model import PlannerModel
-from planner.shared_plan import group_links
+from planner.shared_plan import group_links, message_cost
 from planner.strip_times import StripModel
 
 
@@ -40,10 +40,13 @@ class MeasuredGroups:
         self.problem: ChainProblem = build_problem(costs.model, costs.boards, costs.links)
         self._model, self._strips = model, strips
         n = self.problem.n_boards
-        message_s = [board.frame_cpu_s / 2 / board.cores for board in costs.boards]
+        messages = [
+            message_cost(board.frame_cpu_s, board.receive_cpu_s_per_byte, board.send_cpu_s_per_byte, board.cores)
+            for board in costs.boards
+        ]
         assert costs.links.delay_s is not None
-        self._links = group_links(costs.links.delay_s[:n, :n], costs.links.bytes_per_s[:n, :n], message_s)
-        self._times = [replace(of_board, message_s=s) for of_board, s in zip(times, message_s)]
+        self._links = group_links(costs.links.delay_s[:n, :n], costs.links.bytes_per_s[:n, :n], messages)
+        self._times = [replace(of_board, message=message) for of_board, message in zip(times, messages)]
         self._moving_s = _moving_s(costs)
         self._fits = np.array([stage_bytes(costs.model, board) <= board.memory_bytes for board in costs.boards])
         # Of boards alike one stands for all: groups of the same kinds in the same order take the same.
@@ -124,4 +127,4 @@ def _moving_s(costs: FleetCosts) -> FloatArray:
 def _kind(times: BoardTimes) -> Any:
     """Equal for boards that take the same."""
     shared = tuple((key, of_op.seconds.tobytes()) for key, of_op in times.shared.items())
-    return times.whole_s.tobytes(), shared, times.strip_s, times.message_s
+    return times.whole_s.tobytes(), shared, times.strip_s, times.message

@@ -9,7 +9,7 @@ import numpy as np
 
 from bundle.plan import Plan, PlannedChain, PlannedSegment, PlannedStage
 from partitioning.strips import SharedAxis, SharedSegment, plan_group
-from partitioning.strips.costs import BoardTimes, FloatArray, GroupLinks
+from partitioning.strips.costs import BoardTimes, FloatArray, GroupLinks, MessageCost
 from partitioning.strips.search import SharedPlan, plan_shared, time_segments
 from planner.board_profiles import BoardRecord
 from planner.errors import WishError
@@ -47,9 +47,9 @@ def group_costs(
     records: Mapping[str, BoardRecord], times: Sequence[BoardTimes], links: MeasuredLinks
 ) -> tuple[list[BoardTimes], GroupLinks]:
     """What boards and links take, with what messages cost the boards. Args: as of `choose_sharing`."""
-    message_s = [_message_s(record, links) for record in records.values()]
-    costs = [replace(of_board, message_s=s) for of_board, s in zip(times, message_s)]
-    return costs, group_links(*_delays_and_speeds(list(records), links), message_s)
+    messages = [_message_cost(record, links) for record in records.values()]
+    costs = [replace(of_board, message=message) for of_board, message in zip(times, messages)]
+    return costs, group_links(*_delays_and_speeds(list(records), links), messages)
 
 
 def plan_of(name: str, boards: Sequence[str], found: SharedPlan) -> Plan:
@@ -128,10 +128,19 @@ def planned_segments(segments: Sequence[SharedSegment], boards: Sequence[int]) -
     )
 
 
-def _message_s(record: BoardRecord, links: MeasuredLinks) -> float:
-    """A frame of a probe is a message that comes and one that goes."""
-    transport = links.transport.get(record.board.name)
-    return 0.0 if transport is None else transport.frame_cpu_s / 2 / record.description.usable_cores
+def message_cost(
+    frame_cpu_s: float, receive_cpu_s_per_byte: float, send_cpu_s_per_byte: float, cores: float
+) -> MessageCost:
+    """Of a board's processor seconds: a frame of a probe is a message that comes and one that goes."""
+    return MessageCost(frame_cpu_s / 2 / cores, receive_cpu_s_per_byte / cores, send_cpu_s_per_byte / cores)
+
+
+def _message_cost(record: BoardRecord, links: MeasuredLinks) -> MessageCost:
+    cost = links.transport.get(record.board.name)
+    if cost is None:
+        return MessageCost()
+    cores = record.description.usable_cores
+    return message_cost(cost.frame_cpu_s, cost.receive_cpu_s_per_byte, cost.send_cpu_s_per_byte, cores)
 
 
 def _delays_and_speeds(names: Sequence[str], links: MeasuredLinks) -> tuple[FloatArray, FloatArray]:
@@ -146,11 +155,12 @@ def _delays_and_speeds(names: Sequence[str], links: MeasuredLinks) -> tuple[Floa
     return delay_s, bytes_per_s
 
 
-def group_links(delay_s: FloatArray, bytes_per_s: FloatArray, message_s: Sequence[float]) -> GroupLinks:
+def group_links(delay_s: FloatArray, bytes_per_s: FloatArray, messages: Sequence[MessageCost]) -> GroupLinks:
     """What pieces between boards take, without what the boards are busy with each message.
 
     Args:
         delay_s, bytes_per_s: (n, n) of each link, by sender and receiver.
-        message_s: (n,) what each board is busy with a message.
+        messages: (n,) what each board is busy with a message.
     """
-    return GroupLinks(np.maximum(0.0, delay_s - np.add.outer(message_s, message_s)), 1 / bytes_per_s)
+    fixed_s = [message.fixed_s for message in messages]
+    return GroupLinks(np.maximum(0.0, delay_s - np.add.outer(fixed_s, fixed_s)), 1 / bytes_per_s)

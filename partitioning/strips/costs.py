@@ -34,6 +34,15 @@ class SpanTimes:
 
 
 @dataclass(frozen=True)
+class MessageCost:
+    """Seconds that a board is busy with a message, computing nothing: whatever is in it, and per byte that comes or goes."""
+
+    fixed_s: float = 0.0
+    receive_s_per_byte: float = 0.0
+    send_s_per_byte: float = 0.0
+
+
+@dataclass(frozen=True)
 class BoardTimes:
     """What one board takes.
 
@@ -41,13 +50,13 @@ class BoardTimes:
         whole_s: (n_ops,) seconds of each operator for all of its result.
         shared: of operators that can be shared, by axis and op index.
         strip_s: seconds of each strip beside its operators: filling its inputs, starting the runtime.
-        message_s: seconds that the board is busy with each message that it sends or receives, whatever is in it.
+        message: what sending and receiving costs it.
     """
 
     whole_s: FloatArray
     shared: Mapping[tuple[SharedAxis, int], SpanTimes]
     strip_s: float = 0.0
-    message_s: float = 0.0
+    message: MessageCost = MessageCost()
 
     def strip_time_s(self, graph: Graph, strip: StripSpec) -> float:
         """Seconds of one strip."""
@@ -109,7 +118,8 @@ def time_group(graph: Graph, plan: GroupPlan, boards: Sequence[BoardTimes], link
     def send(made: int) -> None:
         for m in messages:
             if m.made == made:
-                done_s[m.source] += boards[m.source].message_s
+                cost = boards[m.source].message
+                done_s[m.source] += cost.fixed_s + cost.send_s_per_byte * message_bytes[m]
                 busy_s = float(links.s_per_byte[m.source, m.target]) * message_bytes[m]
                 start_s = max(done_s[m.source], out_s[m.source], in_s[m.target])
                 out_s[m.source] = in_s[m.target] = start_s + busy_s
@@ -118,7 +128,9 @@ def time_group(graph: Graph, plan: GroupPlan, boards: Sequence[BoardTimes], link
     def receive(needed: int) -> None:
         for m in messages:
             if m.needed == needed:
-                done_s[m.target] = max(done_s[m.target], arrived_s[m]) + boards[m.target].message_s
+                cost = boards[m.target].message
+                busy_s = cost.fixed_s + cost.receive_s_per_byte * message_bytes[m]
+                done_s[m.target] = max(done_s[m.target], arrived_s[m]) + busy_s
 
     send(-1)
     for index, step in enumerate(plan.steps):

@@ -263,7 +263,12 @@ class SegmentSearch:
             return 0.0
         busy_s = sent * self._links.s_per_byte
         n_messages = (sent > 0).sum(0) + (sent > 0).sum(1)
-        handling_s = max(n * board.message_s for n, board in zip(n_messages, self._boards))
+        handling_s = max(
+            n * cost.fixed_s + received * cost.receive_s_per_byte + given * cost.send_s_per_byte
+            for n, received, given, cost in zip(
+                n_messages, sent.sum(0), sent.sum(1), [board.message for board in self._boards]
+            )
+        )
         slowest_s = max(busy_s.sum(0).max(), busy_s.sum(1).max())
         return float(slowest_s + handling_s + self._links.latency_s[sent > 0].max())
 

@@ -11,7 +11,7 @@ import pytest
 from partitioning import Graph, list_cuts
 from partitioning.strips import SharedAxis, SharedSegment, plan_group, segment_obstacles
 from partitioning.strips.bounds import least_compute_s, least_needed
-from partitioning.strips.costs import SpanTimes, time_group
+from partitioning.strips.costs import MessageCost, SpanTimes, time_group
 from partitioning.strips.search import SegmentSearch, plan_shared
 from tests import zoo
 from tests.partitioning.composition import differing, model_inputs, run_whole
@@ -174,3 +174,17 @@ def test_rows_that_strides_leave_over_are_the_only_ones_that_no_board_computes()
     assert share[11] == pytest.approx(10 / 12)
     assert share[12] == share[13] == 1
     assert (least_needed(graph_of("chain"), 4) == 1).all()
+
+
+def test_boards_are_busy_with_messages_and_what_is_in_them() -> None:
+    """The first board has the other one do all: one message there, one back."""
+    graph = graph_of("residual")
+    cost = MessageCost(fixed_s=1e-5, receive_s_per_byte=2e-9, send_s_per_byte=1e-9)
+    plan = plan_group(graph, [SharedSegment(0, len(graph.operators), None, (0, 1))])
+    boards, between = [board(graph)] * 2, links(2, 0.0, 1e15)
+    free_s = time_group(graph, plan, boards, between).latency_s
+    busy = time_group(graph, plan, [replace(of_board, message=cost) for of_board in boards], between)
+    (source,), (answer,) = graph.inputs, graph.outputs
+    n_bytes = graph.tensors[source].size_bytes + graph.tensors[answer].size_bytes
+    per_byte_s = cost.send_s_per_byte + cost.receive_s_per_byte
+    assert busy.latency_s - free_s == pytest.approx(4 * cost.fixed_s + n_bytes * per_byte_s, rel=1e-3)
