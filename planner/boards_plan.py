@@ -144,7 +144,7 @@ async def plan_on_boards(
     elif may_share(wishes, report):
         listeners.on_step("measuring operators in parts")
         plan, report = await share_if_sooner(
-            model, plan, report, measured.records, measured.links, wishes, settings, listeners.on_profile
+            model, plan, report, measured.records, measured.links, limit, wishes, settings, listeners.on_profile
         )
     return BoardsPlan(plan, report)
 
@@ -159,7 +159,7 @@ async def check_plan(
 ) -> BoardsPlan:
     """What a plan made elsewhere, by hand for instance, is expected to do on these boards; its cuts must be indices.
 
-    Raises: WishError: a board or cut that does not exist, segments that cannot be, or a group that is not all of the plan.
+    Raises: WishError: a board or cut that does not exist, or segments that cannot be.
         SegmentError: operators that cannot be shared as the plan says. InfeasiblePlanError: a stage does not fit its board's
         memory.
     """
@@ -173,7 +173,7 @@ async def check_plan(
             f"the plan uses {', '.join(unknown)}, which the boards do not name. They are: {', '.join(names)}."
         )
     if any(stage.shared_with for chain in plan.chains for stage in chain.stages):
-        return await _check_group(model, plan, inventory, settings, listeners, measured)
+        return await _check_groups(model, plan, inventory, settings, listeners, measured)
     measured = await _measured(model, inventory, settings, listeners, measured)
     chains = tuple(
         Chain(
@@ -211,7 +211,7 @@ async def check_plan(
     return BoardsPlan(plan, report)
 
 
-async def _check_group(
+async def _check_groups(
     model: PlannerModel,
     plan: Plan,
     inventory: Inventory,
@@ -219,20 +219,23 @@ async def _check_group(
     listeners: Listeners,
     measured: FleetMeasurements | None,
 ) -> BoardsPlan:
-    """What a group that has the whole model does, against its leader alone."""
-    stages = [stage for chain in plan.chains for stage in chain.stages]
-    if len(stages) > 1:
-        raise WishError(
-            "a stage that boards share is checked where it is all of the plan, and this plan has "
-            f"{len(stages)} stages. Measure it at work: python -m dispatcher_client bench."
-        )
-    segments = given_segments(StripModel(model.graph), stages[0])  # before minutes of measuring
+    """What a plan does in which boards share stages, against the leaders of its groups alone."""
+    strips = StripModel(model.graph)
+    segments = {}
+    for chain in plan.chains:  # before minutes of measuring
+        edges = [0, *_indices(chain), len(model.graph.operators)]
+        for stage, ops in zip(chain.stages, zip(edges, edges[1:])):
+            if stage.shared_with:
+                segments[stage.board] = given_segments(strips, stage, ops)
     measured = await _measured(model, inventory, settings, listeners, measured)
-    leader = replace(plan, chains=(PlannedChain((PlannedStage(stages[0].board),)),))
-    alone = await check_plan(model, leader, inventory, settings, listeners, measured)
+    leaders = [
+        PlannedChain(tuple(PlannedStage(stage.board, stage.until) for stage in chain.stages)) for chain in plan.chains
+    ]
+    alone = await check_plan(model, replace(plan, chains=tuple(leaders)), inventory, settings, listeners, measured)
     listeners.on_step("measuring operators in parts")
+    limit = _dispatcher_limit(model, measured)
     report = await check_sharing(
-        model, plan, segments, alone.report, measured.records, measured.links, settings, listeners.on_profile
+        model, plan, segments, alone.report, measured.records, measured.links, limit, settings, listeners.on_profile
     )
     return BoardsPlan(plan, report)
 

@@ -74,12 +74,12 @@ def time_sharing(
     return time_segments(model.graph, costs, between, segments)
 
 
-def given_segments(model: StripModel, stage: PlannedStage) -> list[SharedSegment]:
-    """The segments of a plan's stage, which is the whole model.
+def given_segments(model: StripModel, stage: PlannedStage, ops: tuple[int, int]) -> list[SharedSegment]:
+    """The segments of a plan's stage, which is operators [start, stop).
 
     Raises: WishError: they leave operators out, or begin where nothing is measured. SegmentError: operators cannot be shared so.
     """
-    segments = shared_segments(stage, 0, len(model.graph.operators))
+    segments = shared_segments(stage, *ops)
     inside = [segment.start_op for segment in segments if segment.start_op not in model.places]
     if inside:
         raise WishError(

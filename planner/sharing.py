@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bundle.plan import Plan
 from partitioning.planning import Objective
@@ -11,6 +11,7 @@ from partitioning.strips import SharedSegment
 from partitioning.strips.search import SharedPlan
 from planner.board_profiles import BoardRecord, OnProfile, ProfileSettings
 from planner.costs import memory_bytes
+from planner.dispatcher_capacity import DispatcherLimit
 from planner.links import MeasuredLinks
 from planner.model import PlannerModel
 from planner.report import Alternative, BoardShare, ChainReport, PlanReport, Proof, SharingReport, StageReport
@@ -37,6 +38,7 @@ async def share_if_sooner(
     report: PlanReport,
     records: Mapping[str, BoardRecord],
     links: MeasuredLinks,
+    limit: DispatcherLimit,
     wishes: PlanWishes,
     settings: ProfileSettings,
     on_profile: OnProfile,
@@ -56,7 +58,8 @@ async def share_if_sooner(
         kept = [0, *sorted(quickest[: wishes.max_boards - 1])]
         names, times = [names[b] for b in kept], [times[b] for b in kept]
     choice = choose_sharing(model.name, strips, {name: records[name] for name in names}, times, links)
-    shown = _as_shared(report, choice.plan, choice.shared, busy_boards(choice.shared), records)
+    work = {leader: _Shared(choice.shared, choice.plan.board_names, busy_boards(choice.shared))}
+    shown = replace(_in_groups(report, choice.plan, work, records, limit), proof=Proof.SHARED)
     if len(choice.plan.board_names) == 1 or shown.latency_s > (1 - LEAST_GAIN) * report.latency_s:
         boards = " + ".join(choice.plan.board_names)
         other = Alternative("operators shared by boards", shown.rate_per_s, shown.latency_s, boards)
@@ -69,28 +72,36 @@ async def share_if_sooner(
 async def check_sharing(
     model: PlannerModel,
     plan: Plan,
-    segments: Sequence[SharedSegment],
-    report: PlanReport,
+    segments: Mapping[str, Sequence[SharedSegment]],
+    alone: PlanReport,
     records: Mapping[str, BoardRecord],
     links: MeasuredLinks,
+    limit: DispatcherLimit,
     settings: ProfileSettings,
     on_profile: OnProfile,
 ) -> PlanReport:
-    """Measures strips, and says what a plan does that is one stage, which boards share.
+    """Measures strips, and says what a plan does in which boards share stages.
 
-    Args: segments: the stage's. report: of the stage's leader alone.
+    Args: segments: of each such stage, by its leader. alone: of the plan in which leaders do their stages alone.
     Raises: BoardError.
     """
-    of_group = {name: records[name] for name in plan.board_names}
+    groups = {stage.board: stage.boards for chain in plan.chains for stage in chain.stages if stage.shared_with}
+    sharing = [name for names in groups.values() for name in names]
     strips = StripModel(model.graph)
-    times = await measure_strips(strips, of_group, settings.rough, on_profile)
-    shared = time_sharing(strips, segments, of_group, times, links)
-    short = [name for name, record in of_group.items() if memory_bytes(record) < _needed_bytes(model)]
-    notes = (
-        [f"{', '.join(short)} may be short of memory: boards that share rows each have all weights."] if short else []
-    )
-    shown = _as_shared(report, plan, shared, range(len(of_group)), records)
-    return replace(shown, proof=Proof.GIVEN, notes=(*shown.notes, *notes))
+    measured = await measure_strips(strips, {name: records[name] for name in sharing}, settings.rough, on_profile)
+    times = dict(zip(sharing, measured))
+
+    work = {}
+    for leader, names in groups.items():
+        of_group = {name: records[name] for name in names}
+        shared = time_sharing(strips, segments[leader], of_group, [times[name] for name in names], links)
+        work[leader] = _Shared(shared, names, range(len(names)))
+    shown = _in_groups(alone, plan, work, records, limit)
+    short = [name for name in sharing if memory_bytes(records[name]) < _needed_bytes(model)]
+    if not short:
+        return shown
+    note = f"{', '.join(short)} may be short of memory: boards that share rows each have all weights."
+    return replace(shown, notes=(*shown.notes, note))
 
 
 def shared_stage(
@@ -117,26 +128,46 @@ def _needed_bytes(model: PlannerModel) -> int:
     return _PACKED * len(model.segment((0, len(model.graph.operators))).data)
 
 
-def _as_shared(
-    alone: PlanReport, plan: Plan, shared: SharedPlan, places: Sequence[int], records: Mapping[str, BoardRecord]
+@dataclass(frozen=True)
+class _Shared:
+    """What a group does for a stage. Attributes: names, places: see `shared_stage`."""
+
+    plan: SharedPlan
+    names: Sequence[str]
+    places: Sequence[int]
+
+
+def _in_groups(
+    alone: PlanReport,
+    plan: Plan,
+    work: Mapping[str, _Shared],
+    records: Mapping[str, BoardRecord],
+    limit: DispatcherLimit,
 ) -> PlanReport:
-    """The report of a group. Args: alone: of its leader. places: of the plan's boards among those that were timed."""
-    names, stage_s = plan.board_names, shared.time.latency_s
-    (chain,) = alone.chains
-    latency_s = (
-        stage_s + chain.stages[0].link_s + chain.answer_link_s
-    )  # and a frame's way to the leader, and its answer's
-    leader = Alternative(f"{names[0]} alone", alone.rate_per_s, alone.latency_s, names[0])
-    stage = shared_stage(chain.stages[0], names, places, shared, stage_s)
+    """The report of a plan with groups. Args: alone: of their leaders alone. work: of the groups, by leader."""
+
+    def shared(stage: StageReport) -> StageReport:
+        group = work.get(stage.board)
+        if group is None:
+            return stage
+        moving_s = stage.stage_s - stage.compute_s  # frames to the leader and on cost it the same
+        return shared_stage(stage, group.names, group.places, group.plan, group.plan.time.latency_s + moving_s)
+
+    chains = []
+    for chain in alone.chains:
+        stages = [shared(stage) for stage in chain.stages]
+        latency_s = chain.latency_s + sum(one.stage_s - other.stage_s for one, other in zip(stages, chain.stages))
+        chains.append(ChainReport.of_stages(stages, chain.answer_bytes, chain.answer_link_s, latency_s))
+    leaders = " | ".join(" > ".join(chain.boards) for chain in alone.chains)
+    by_leaders = Alternative(f"{leaders} alone", alone.rate_per_s, alone.latency_s, leaders)
     return replace(
         alone,
-        chains=(ChainReport.of_stages([stage], chain.answer_bytes, chain.answer_link_s, latency_s),),
-        rate_per_s=1 / stage_s,
-        latency_s=latency_s,
+        chains=tuple(chains),
+        rate_per_s=limit.of(sum(1 / chain.bottleneck_s for chain in chains)),
+        latency_s=min(chain.latency_s for chain in chains),
         energy_j=None,
-        proof=Proof.SHARED,
         lower_bound=None,
         certified_gap=None,
-        left_out=tuple(name for name in records if name not in names),
-        alternatives=(leader, *alone.alternatives),
+        left_out=tuple(name for name in records if name not in plan.board_names),
+        alternatives=(by_leaders, *alone.alternatives),
     )

@@ -18,17 +18,18 @@ from dispatcher_client import Dispatcher
 from examples.local_boards import LocalBoards
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory
-from partitioning.strips import SegmentError, SharedAxis
+from partitioning.strips import SegmentError, SharedAxis, SharedSegment
 from partitioning.strips.costs import BoardTimes
 from planner import sharing
 from planner.board_profiles import ProfileSettings, describe_boards
 from planner.boards_plan import Listeners, PlanWishes, check_plan, measure_fleet, plan_on_boards
+from planner.dispatcher_capacity import DispatcherLimit
 from planner.errors import WishError
 from planner.explain import print_plan
 from planner.links import LinkSpeed, MeasuredLinks
 from planner.model import PlannerModel
 from planner.report import Proof
-from planner.shared_plan import choose_sharing, given_segments
+from planner.shared_plan import choose_sharing, given_segments, time_sharing
 from planner.sharing import may_share, share_if_sooner
 from planner.strip_times import StripModel, measure_strips
 from runtime import load_runtime
@@ -158,7 +159,15 @@ def test_report_says_what_sharing_gains_or_that_it_gains_nothing(
     fast = links([*measured.records, "dispatcher"], 1e12)
     plan, report = run_in_loop(
         share_if_sooner(
-            model, found.plan, as_slow, measured.records, fast, PlanWishes("latency", max_boards=2), SETTINGS, nobody
+            model,
+            found.plan,
+            as_slow,
+            measured.records,
+            fast,
+            DispatcherLimit(np.inf, "nothing"),
+            PlanWishes("latency", max_boards=2),
+            SETTINGS,
+            nobody,
         )
     )
     print_plan(report, explain=True)
@@ -212,13 +221,19 @@ def test_plan_with_a_group_is_checked_as_the_planner_counts_it(
     report = found.report
     assert found.plan == chosen.plan
     assert report.proof is Proof.GIVEN
-    assert 1 / report.rate_per_s == pytest.approx(chosen.latency_s, rel=1e-3)
     (chain,) = report.chains
     shared = chain.stages[0].sharing
     assert shared is not None
     assert tuple(share.board for share in shared.boards) == chosen.plan.board_names
+    # And the leader moves the frame, as a board alone does.
+    leader = replace(chosen.plan, chains=(PlannedChain((PlannedStage(chosen.plan.board_names[0]),)),))
+    alone = run_in_loop(check_plan(whole, leader, inventory, SETTINGS, Listeners(), measured)).report
+    (of_leader,) = alone.stages
+    moving_s = of_leader.stage_s - of_leader.compute_s
+    assert moving_s > 0
+    assert 1 / report.rate_per_s == pytest.approx(chosen.latency_s + moving_s, rel=1e-2)
     ways_s = chain.stages[0].link_s + chain.answer_link_s
-    assert report.latency_s == pytest.approx(chosen.latency_s + ways_s, rel=1e-3)
+    assert report.latency_s == pytest.approx(chosen.latency_s + moving_s + ways_s, rel=1e-2)
     # More for one board than for the others is slower, and is said to be.
     (stage,) = chosen.plan.chains[0].stages
     uneven = [replace(s, shares=(9 * s.shares[0], *s.shares[1:])) for s in stage.segments]
@@ -229,15 +244,51 @@ def test_plan_with_a_group_is_checked_as_the_planner_counts_it(
     assert f"times as soon as {stage.board} alone" in capsys.readouterr().out
 
 
+def test_group_in_a_chain_is_checked(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    times: list[BoardTimes],
+    model: StripModel,
+    boards: LocalBoards,
+) -> None:
+    whole = PlannerModel.from_graph("residual-int8", model.graph)
+    inventory = Inventory(tuple(boards.named))
+    measured = run_in_loop(measure_fleet(whole, inventory, SETTINGS, Listeners()))
+    slow = [in_proportion(t) for t in times]
+
+    async def measure(_model: StripModel, records: Sized, *_: object) -> list[BoardTimes]:
+        return slow[: len(records)]
+
+    monkeypatch.setattr(sharing, "measure_strips", measure)
+    cut = whole.positions[len(whole.positions) // 2]
+    plan = group_of(PlannedSegment("rows", (1, 1)), until=cut)
+    report = run_in_loop(check_plan(whole, plan, inventory, SETTINGS, Listeners(), measured)).report
+    assert report.proof is Proof.GIVEN
+    (chain,) = report.chains
+    group, last = chain.stages
+    assert last.sharing is None
+    assert group.sharing is not None
+    assert [share.board for share in group.sharing.boards] == ["board1", "board2"]
+    assert group.stop_op == last.start_op == cut
+    segments = [SharedSegment(0, cut, SharedAxis.ROWS, (1, 1))]
+    names = {name: measured.records[name] for name in ("board1", "board2")}
+    shared = time_sharing(model, segments, names, slow[:2], measured.links)
+    assert group.stage_s >= shared.time.latency_s
+    assert report.latency_s >= group.stage_s + last.stage_s
+    assert report.rate_per_s == pytest.approx(1 / max(group.stage_s, last.stage_s, group.link_s, last.link_s), rel=1e-3)
+    print_plan(report)
+    assert "board1 > board3 alone" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("plan", "error", "words"),
     [
-        (
-            group_of(until=9),
-            WishError,
-            "checked where it is all of the plan, and this plan has 2 stages.*dispatcher_client bench",
-        ),
         (group_of(), WishError, "does not say how"),
+        (
+            group_of(PlannedSegment("", (1, 0), 12), until=9),
+            WishError,
+            "end at 12; expected rising numbers from 0 to 9",
+        ),
         (group_of(PlannedSegment("rows", (1, 1), 5)), WishError, "end at 5; expected rising numbers"),
         (group_of(PlannedSegment("rows", (1, 1))), SegmentError, "ends a segment: its result .* has no rows"),
         (group_of(PlannedSegment("rows", (1, 1), 1), PlannedSegment("", (0, 0))), SegmentError, "not all of them 0"),
@@ -257,10 +308,11 @@ def test_segments_begin_where_the_model_can_be_cut(model: StripModel) -> None:
     """What lies between two cuts is measured as one."""
     uncut = StripModel(model.graph)
     uncut.places = [place for place in model.places if place != 3]
+    whole = 0, len(model.graph.operators)
     (stage,) = group_of(PlannedSegment("rows", (1, 1), 3), PlannedSegment("", (1, 0))).chains[0].stages
     with pytest.raises(WishError, match="segments of board board1 begin at 3, where the model cannot be cut"):
-        given_segments(uncut, stage)
-    assert [segment.start_op for segment in given_segments(model, stage)] == [0, 3]
+        given_segments(uncut, stage, whole)
+    assert [segment.start_op for segment in given_segments(model, stage, whole)] == [0, 3]
 
 
 def nobody(_board: str, _done: int, _total: int) -> None:
