@@ -37,10 +37,10 @@ from runtime import load_runtime
 from terminal import command_app, print_table, progress, run
 
 _WARM_UP_FRAMES = 3
-_ALIKE = "alike"
+_OF_THE_WHOLE = ProfileSettings(budget_s=15.0, timeout_s=120.0)  # a run of it may take seconds
 _COLUMNS = (
     "model", "dtype", "case", "boards", "segments", "ms", "speed-up", "planned ms", "planned speed-up", "kB exchanged",
-    "computes ms", "waits ms",
+    "computes ms", "waits ms", "CPU ms", "of these in the runtime",
 )  # fmt: skip
 
 
@@ -50,7 +50,8 @@ class Row:
 
     `cores_per_board` of the first board, `speeds` of each one as shares of that. `predicted_speedup` is the plan's;
     `bytes_exchanged` what boards of the group send one another for an image.
-    `compute_ms`, `wait_ms` of the board that computes longest and of the one that waits longest.
+    `compute_ms`, `wait_ms` of the board that computes longest and of the one that waits longest; `service_cpu_ms` and
+    `invoke_cpu_ms`: processor time for a frame of the busiest board in all, and inside the runtime.
     """
 
     case: str
@@ -68,6 +69,8 @@ class Row:
     segments: int
     compute_ms: float
     wait_ms: float
+    service_cpu_ms: float
+    invoke_cpu_ms: float
     processor: str
     day: str
 
@@ -117,6 +120,8 @@ class _Run:
     bytes_exchanged: float
     compute_ms: float
     wait_ms: float
+    service_cpu_ms: float
+    invoke_cpu_ms: float
 
 
 app = command_app("Measures what boards gain by sharing a model.")
@@ -137,8 +142,8 @@ def strips(
         help="Measure also what others do: a leader that gathers and scatters, shares for equal boards, layer by layer.",
     ),
     link_mbit_s: float = typer.Option(1000.0, help="Each board's link."),
-    frames: int = typer.Option(15, min=3, help="Frames of each run."),
-    runs: int = typer.Option(3, min=1, help="Runs of each group, in turn with the one board."),
+    frames: int = typer.Option(8, min=3, help="Frames of each run."),
+    runs: int = typer.Option(5, min=1, help="Runs of each group, in turn with the one board."),
     as_json: bool = typer.Option(False, "--json", help="Print rows as JSON."),
 ) -> None:
     """Compare groups of boards with one board: latency of one image at a time, measured and as planned.
@@ -200,6 +205,8 @@ def _rows(
                 segments=1 if case is None else len(case.shared.segments),
                 compute_ms=statistics.median(run.compute_ms for run in of_plan),
                 wait_ms=statistics.median(run.wait_ms for run in of_plan),
+                service_cpu_ms=statistics.median(run.service_cpu_ms for run in of_plan),
+                invoke_cpu_ms=statistics.median(run.invoke_cpu_ms for run in of_plan),
                 processor=this_machine().processor,
                 day=this_machine().day,
             )
@@ -226,7 +233,7 @@ def _choose(file: Path, boards: Sequence[Board], sizes: Sequence[int], against: 
         links = await measure_links(Inventory(tuple(boards)), credentials=None)
         async with BoardControl(boards[0], credentials=None, timeout_s=settings.timeout_s) as control:
             sha256 = hashlib.sha256(model.data).hexdigest()
-            alone = await profile_file(control, sha256, model.data, read_runtime_floor(model.graph), settings)
+            alone = await profile_file(control, sha256, model.data, read_runtime_floor(model.graph), _OF_THE_WHOLE)
         cases: list[_Case] = []
         for size in sizes:
             costs, between = group_costs(dict(list(records.items())[:size]), times[:size], links)
@@ -295,11 +302,14 @@ def _measure(bundle: Path, boards: Sequence[Board], plan: Plan, frames: int) -> 
             chain.infer(values, timeout_s=300.0)
             latencies_ms.append((time.perf_counter() - begun_s) * 1e3)
     timings = [report.timings for report in reports[-frames:]]
+    first, last = timings[0], timings[-1]
     return _Run(
         latencies_ms[_WARM_UP_FRAMES:],
         statistics.median(sum(t.pieces_sent_bytes for t in of_frame) for of_frame in timings),
         statistics.median(max(t.compute_ns for t in of_frame) for of_frame in timings) / 1e6,
         statistics.median(max(t.pieces_wait_ns for t in of_frame) for of_frame in timings) / 1e6,
+        max(b.service_cpu_ns - a.service_cpu_ns for a, b in zip(first, last)) / (frames - 1) / 1e6,
+        statistics.median(max(t.invoke_cpu_ns for t in of_frame) for of_frame in timings) / 1e6,
     )
 
 
@@ -311,7 +321,7 @@ def _print(rows: Sequence[Row]) -> None:
             (
                 r.model, r.dtype, r.case, r.boards, r.segments, f"{r.latency_ms:.1f}", f"{r.speedup_vs_one_board:.2f} x",
                 f"{r.predicted_ms:.1f}", f"{r.predicted_speedup:.2f} x", f"{r.bytes_exchanged / 1e3:.0f}",
-                f"{r.compute_ms:.1f}", f"{r.wait_ms:.1f}",
+                f"{r.compute_ms:.1f}", f"{r.wait_ms:.1f}", f"{r.service_cpu_ms:.1f}", f"{r.invoke_cpu_ms:.1f}",
             )
             for r in rows
         ),

@@ -35,6 +35,8 @@ def test_rows_have_the_names_that_others_read(capsys: pytest.CaptureFixture[str]
         segments=7,
         compute_ms=11.0,
         wait_ms=6.0,
+        service_cpu_ms=13.0,
+        invoke_cpu_ms=10.0,
         processor="one",
         day="a day",
     )
