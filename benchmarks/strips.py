@@ -25,7 +25,7 @@ from fleet.board_control import BoardControl
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Inventory
 from partitioning.runtime_floor import read_runtime_floor
-from partitioning.strips.costs import BoardTimes, GroupLinks
+from partitioning.strips.costs import BoardTimes, GroupLinks, time_group
 from partitioning.strips.group import SharedSegment
 from partitioning.strips.search import SharedPlan, plan_shared, time_segments
 from planner.board_profiles import ProfileSettings, describe_boards, profile_file
@@ -39,8 +39,8 @@ from terminal import command_app, print_table, progress, run
 _WARM_UP_FRAMES = 3
 _OF_THE_WHOLE = ProfileSettings(budget_s=15.0, timeout_s=120.0)  # a run of it may take seconds
 _COLUMNS = (
-    "model", "dtype", "case", "boards", "segments", "ms", "speed-up", "planned ms", "planned speed-up", "kB exchanged",
-    "computes ms", "waits ms", "CPU ms", "of these in the runtime",
+    "model", "dtype", "case", "boards", "segments", "ms", "speed-up", "planned ms", "planned speed-up", "on the wire ms",
+    "kB exchanged", "computes ms", "waits ms", "CPU ms", "of these in the runtime",
 )  # fmt: skip
 
 
@@ -49,7 +49,8 @@ class Row:
     """A model on a group of boards, asked for one image at a time; medians over the frames of all runs.
 
     `cores_per_board` of the first board, `speeds` of each one as shares of that. `predicted_speedup` is the plan's;
-    `bytes_exchanged` what boards of the group send one another for an image.
+    `predicted_wire_ms` of the planned latency what would be gone if pieces arrived at once: the most that can be gained by
+    computing first what neighbours wait for. `bytes_exchanged` what boards of the group send one another for an image.
     `compute_ms`, `wait_ms` of the board that computes longest and of the one that waits longest; `service_cpu_ms` and
     `invoke_cpu_ms`: processor time for a frame of the busiest board in all, and inside the runtime.
     """
@@ -65,6 +66,7 @@ class Row:
     speedup_vs_one_board: float
     predicted_ms: float
     predicted_speedup: float
+    predicted_wire_ms: float
     bytes_exchanged: float
     segments: int
     compute_ms: float
@@ -98,12 +100,13 @@ class _Cluster:
 
 @dataclass(frozen=True)
 class _Case:
-    """A way to share the model, and how long a frame is planned to take."""
+    """A way to share the model, how long a frame is planned to take, and of that while pieces are on their way."""
 
     name: str
     plan: Plan
     shared: SharedPlan
     planned_s: float
+    wire_s: float
 
     @property
     def segments(self) -> list[SharedSegment]:
@@ -201,6 +204,7 @@ def _rows(
                 speedup_vs_one_board=one_ms / _latency_ms(of_plan),
                 predicted_ms=planned_s * 1e3,
                 predicted_speedup=alone_s / planned_s,
+                predicted_wire_ms=0.0 if case is None else case.wire_s * 1e3,
                 bytes_exchanged=of_plan[0].bytes_exchanged,
                 segments=1 if case is None else len(case.shared.segments),
                 compute_ms=statistics.median(run.compute_ms for run in of_plan),
@@ -238,8 +242,11 @@ def _choose(file: Path, boards: Sequence[Board], sizes: Sequence[int], against: 
         for size in sizes:
             costs, between = group_costs(dict(list(records.items())[:size]), times[:size], links)
             names = [board.name for board in boards[:size]]
+            at_once = GroupLinks(0 * between.latency_s, 0 * between.s_per_byte)
             for case, shared in _ways(strip_model, costs, between, against):
-                cases.append(_Case(case, plan_of(file.stem, names, shared), shared, shared.time.latency_s))
+                planned_s = shared.time.latency_s
+                wire_s = planned_s - time_group(strip_model.graph, shared.group, costs, at_once).latency_s
+                cases.append(_Case(case, plan_of(file.stem, names, shared), shared, planned_s, wire_s))
         # The sum of its operators says too much of the whole: each was a run of its own.
         return alone.run_s, cases
 
@@ -320,8 +327,9 @@ def _print(rows: Sequence[Row]) -> None:
         (
             (
                 r.model, r.dtype, r.case, r.boards, r.segments, f"{r.latency_ms:.1f}", f"{r.speedup_vs_one_board:.2f} x",
-                f"{r.predicted_ms:.1f}", f"{r.predicted_speedup:.2f} x", f"{r.bytes_exchanged / 1e3:.0f}",
-                f"{r.compute_ms:.1f}", f"{r.wait_ms:.1f}", f"{r.service_cpu_ms:.1f}", f"{r.invoke_cpu_ms:.1f}",
+                f"{r.predicted_ms:.1f}", f"{r.predicted_speedup:.2f} x", f"{r.predicted_wire_ms:.1f}",
+                f"{r.bytes_exchanged / 1e3:.0f}", f"{r.compute_ms:.1f}", f"{r.wait_ms:.1f}",
+                f"{r.service_cpu_ms:.1f}", f"{r.invoke_cpu_ms:.1f}",
             )
             for r in rows
         ),

@@ -31,6 +31,7 @@ def test_rows_have_the_names_that_others_read(capsys: pytest.CaptureFixture[str]
         speedup_vs_one_board=2.0,
         predicted_ms=28.0,
         predicted_speedup=2.1,
+        predicted_wire_ms=1.5,
         bytes_exchanged=1000.0,
         segments=7,
         compute_ms=11.0,
