@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from benchmarks import strips_table
 from benchmarks.chain.plot import plot_rows
 from benchmarks.chain.table import COST, THROUGHPUT, cells
 from benchmarks.rows import FlatRow, RowsError, read_rows
@@ -61,6 +62,18 @@ _SOAKED = """\
 What a node service keeps resident beyond runtime and partition; the slope is over the second half of the run.
 """
 
+_STRIPS = """\
+## Models that boards share
+
+One image at a time, on emulated boards (`benchmarks/boards`), against the first board alone, in turns in one run; medians over the
+frames of all runs. Speed-ups hold for boards whose operators take as long against their messages as here.
+
+- plan: how much longer it says that a frame takes than was measured; on the wire: what of the plan's time would be gone if pieces
+  arrived at once, and so the most that could be gained by computing first what neighbours wait for
+- waits: of the board that waits longest; CPU: a frame's on the busiest board, in all and inside the runtime. Divided by the
+  board's cores that is what no order of work and messages goes below
+"""
+
 
 class ReportError(Exception):
     """Nothing to report."""
@@ -113,7 +126,11 @@ def _sections(files: dict[str, list[FlatRow]]) -> Iterator[str]:
         yield _machines(soaks)
         yield _table([name for name, _ in _SOAK], [[_soak_cell(row, name) for _, name in _SOAK] for row in soaks])
         yield _reproduce(files, "soak", "python -m benchmarks.soak --json-file FILE", soaks)
-    others = sorted({str(row["benchmark"]) for rows in files.values() for row in rows} - {"chain", "soak"})
+    if shared := _of(files, "strips"):
+        yield _STRIPS
+        yield _table([name for name, _ in strips_table.COLUMNS], [strips_table.cells(row) for row in shared])
+        yield _reproduce(files, "strips", "python -m benchmarks.strips --json > FILE", shared)
+    others = sorted({str(row["benchmark"]) for rows in files.values() for row in rows} - {"chain", "soak", "strips"})
     for benchmark in others:
         rows = _of(files, benchmark)
         yield f"## {benchmark}\n"

@@ -6,7 +6,7 @@ import hashlib
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,21 +16,23 @@ import typer
 from benchmarks.boards import BoardSpec, EmulatedBoards, EmulationError
 from benchmarks.keras_models import tflite_file
 from benchmarks.machine import this_machine
-from benchmarks.rows import print_rows
+from benchmarks.rows import flat_rows, print_rows
+from benchmarks.strips_table import COLUMNS, cells
 from bundle import Bundle, BundleWriter, Plan, PlannedChain, PlannedStage, open_bundle
 from converter.convert import convert_to_tflite
 from converter.split_model import LoadedModel, SplitRequest, split_model
 from dispatcher_client import Board, Dispatcher, ReplyReport
 from fleet.board_control import BoardControl
 from fleet.event_loop import run_in_loop
-from fleet.inventory import Inventory
+from fleet.inventory import DISPATCHER, Inventory
+from partitioning import Graph
 from partitioning.runtime_floor import read_runtime_floor
 from partitioning.strips.costs import BoardTimes, GroupLinks, time_group
 from partitioning.strips.group import SharedSegment
 from partitioning.strips.search import SharedPlan, plan_shared, time_segments
-from planner.board_profiles import ProfileSettings, describe_boards, profile_file
+from planner.board_profiles import BoardRecord, ProfileSettings, describe_boards, profile_file
 from planner.errors import PlannerError
-from planner.links import measure_links
+from planner.links import MeasuredLinks, measure_links
 from planner.shared_plan import busy_boards, group_costs, plan_of
 from planner.strip_times import StripModel, measure_strips
 from runtime import load_runtime
@@ -38,10 +40,6 @@ from terminal import command_app, print_table, progress, run
 
 _WARM_UP_FRAMES = 3
 _OF_THE_WHOLE = ProfileSettings(budget_s=15.0, timeout_s=120.0)  # a run of it may take seconds
-_COLUMNS = (
-    "model", "dtype", "case", "boards", "segments", "ms", "speed-up", "planned ms", "planned speed-up", "on the wire ms",
-    "kB exchanged", "computes ms", "waits ms", "CPU ms", "of these in the runtime",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -238,6 +236,7 @@ def _choose(file: Path, boards: Sequence[Board], sizes: Sequence[int], against: 
         async with BoardControl(boards[0], credentials=None, timeout_s=settings.timeout_s) as control:
             sha256 = hashlib.sha256(model.data).hexdigest()
             alone = await profile_file(control, sha256, model.data, read_runtime_floor(model.graph), _OF_THE_WHOLE)
+        moving_s = _moving_s(strip_model.graph, boards[0].name, records, times, links)
         cases: list[_Case] = []
         for size in sizes:
             costs, between = group_costs(dict(list(records.items())[:size]), times[:size], links)
@@ -246,11 +245,27 @@ def _choose(file: Path, boards: Sequence[Board], sizes: Sequence[int], against: 
             for case, shared in _ways(strip_model, costs, between, against):
                 planned_s = shared.time.latency_s
                 wire_s = planned_s - time_group(strip_model.graph, shared.group, costs, at_once).latency_s
-                cases.append(_Case(case, plan_of(file.stem, names, shared), shared, planned_s, wire_s))
+                cases.append(_Case(case, plan_of(file.stem, names, shared), shared, planned_s + moving_s, wire_s))
         # The sum of its operators says too much of the whole: each was a run of its own.
-        return alone.run_s, cases
+        return alone.run_s + moving_s, cases
 
     return run_in_loop(measure())
+
+
+def _moving_s(
+    graph: Graph,
+    leader: str,
+    records: Mapping[str, BoardRecord],
+    times: Sequence[BoardTimes],
+    links: MeasuredLinks,
+) -> float:
+    """What a frame takes from here to the first board, and its answer back."""
+    ((of_leader, *_), _) = group_costs(records, times, links)
+    there, back = links.speeds[DISPATCHER, leader], links.speeds[leader, DISPATCHER]
+    n_in, n_out = (sum(graph.tensors[t].size_bytes for t in tensors) for tensors in (graph.inputs, graph.outputs))
+    cost = of_leader.message
+    busy_s = n_in * cost.receive_s_per_byte + n_out * cost.send_s_per_byte
+    return busy_s + n_in / there.bytes_per_s + n_out / back.bytes_per_s + there.round_trip_s
 
 
 def _ways(
@@ -321,20 +336,8 @@ def _measure(bundle: Path, boards: Sequence[Board], plan: Plan, frames: int) -> 
 
 
 def _print(rows: Sequence[Row]) -> None:
-    print_table(
-        f"one image at a time, boards of {rows[0].cores_per_board:g} core, {rows[0].link_mbit_s:g} Mbit/s",
-        _COLUMNS,
-        (
-            (
-                r.model, r.dtype, r.case, r.boards, r.segments, f"{r.latency_ms:.1f}", f"{r.speedup_vs_one_board:.2f} x",
-                f"{r.predicted_ms:.1f}", f"{r.predicted_speedup:.2f} x", f"{r.predicted_wire_ms:.1f}",
-                f"{r.bytes_exchanged / 1e3:.0f}", f"{r.compute_ms:.1f}", f"{r.wait_ms:.1f}",
-                f"{r.service_cpu_ms:.1f}", f"{r.invoke_cpu_ms:.1f}",
-            )
-            for r in rows
-        ),
-        text_columns=3,
-    )  # fmt: skip
+    shown = [cells(row) for row in flat_rows("strips", rows)]
+    print_table("one image at a time", [name for name, _ in COLUMNS], shown, text_columns=3)
 
 
 def _ignore(_what: str, _share: float | None) -> None:
