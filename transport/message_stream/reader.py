@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import math
+import select
 import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
 
 from transport.errors import StreamBrokenError
+from transport.message_stream import tcp_info
 from transport.message_stream.tls import TlsSession
 
 _AHEAD_BYTES = 2**13
+# Fewer bytes come at once.
+_LATE_BYTES = 2**14
+_LATE_PARTS = 4
 # Systems of 32 bits whose clocks count in 64 give the option another number, and its value that size.
 _TIMEVAL = struct.Struct("qq" if socket.SO_RCVTIMEO == 66 else "ll")
 
@@ -39,6 +44,11 @@ class SocketReader:
         self._buffer = memoryview(bytearray(_AHEAD_BYTES))
         self._start = self._stop = 0
         self._timeout_s = 0.0  # of the socket
+        self._low_water_bytes = 1  # of the socket
+        self._arrival = select.poll()
+        self._arrival.register(sock, select.POLLIN)
+        # What TLS wants next is not what the caller wants.
+        self._can_wake_late = tls is None and sock.family in (socket.AF_INET, socket.AF_INET6)
 
     @contextlib.contextmanager
     def within(self, seconds: float, *, asks: bool = False) -> Iterator[None]:
@@ -91,29 +101,45 @@ class SocketReader:
         filled = min(len(target), self._stop - self._start)
         target[:filled] = self._buffer[self._start : self._start + filled]
         self._start += filled
+        is_large = self._can_wake_late and len(target) - filled >= _LATE_BYTES
         while filled < len(target):
-            got = self._receive(target[filled:], socket.MSG_WAITALL)
+            # Of what the other side may send unread a part: for all of it this end might wait, and the other one for room.
+            late_bytes = tcp_info.receive_window_bytes(self._socket) // _LATE_PARTS if is_large else 0
+            late_bytes = min(len(target) - filled, late_bytes)
+            got = self._receive(target[filled:], socket.MSG_WAITALL, late_bytes)
             if not got:
                 raise StreamBrokenError("it closed the connection in the midst of a message")
             filled += got
             if filled < len(target) and time.monotonic() > due_s:
                 raise StreamBrokenError("it sends a message too slowly")
 
-    def _receive(self, target: memoryview, flags: int) -> int:
+    def _receive(self, target: memoryview, flags: int, late_bytes: int = 0) -> int:
+        """Args: late_bytes: the system wakes the thread once so much has come, or no more will, and not for each packet."""
         silences = 0
         while True:
             left_s = self._silence_s if self._deadline_s is None else self._deadline_s - time.monotonic()
             if left_s <= 0:
                 raise TimeoutError
             is_silence = self._asks and left_s >= self._silence_s
+            wait_s = self._silence_s if is_silence else left_s
             try:
-                self._set_timeout(self._silence_s if is_silence else left_s)
+                self._wake_after(late_bytes or 1)
+                if late_bytes:
+                    # Not by `recv`: once that has taken some, it waits for as much again.
+                    self._arrival.poll(wait_s * 1e3)
+                    return self._source.recv_into(target, 0, socket.MSG_DONTWAIT)
+                self._set_timeout(wait_s)
                 return self._source.recv_into(target, 0, flags)
             except BlockingIOError:
                 if is_silence:
                     silences = silences + 1 if self._on_silence(silences + 1) else 0
             except OSError as error:
                 raise StreamBrokenError(f"the connection broke: {error.strerror or error}") from error
+
+    def _wake_after(self, n_bytes: int) -> None:
+        if n_bytes != self._low_water_bytes:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, n_bytes)
+            self._low_water_bytes = n_bytes
 
     def _set_timeout(self, seconds: float) -> None:
         """For the system, so that the socket stays a blocking one, which waits for all that is asked of it."""

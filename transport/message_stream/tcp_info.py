@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 _INFO_BYTES = 256
 # Offsets in struct tcp_info, <linux/tcp.h>; the fields come at its end, older systems give less of it.
+_RECEIVE_THRESHOLD = 64  # u32
 _BYTES_ACKED = 120  # u64, Linux 4.1
 _BYTES_RECEIVED = 128  # u64, Linux 4.1
 _BUSY_US = 168  # u64, Linux 4.10: time with data that the other side has not acknowledged
@@ -51,6 +52,12 @@ def given_bytes(sock: socket.socket) -> int | None:
 def received_bytes(sock: socket.socket) -> int | None:
     """Bytes that the other side has sent, read or not; None where the system does not say."""
     return _read(_info(sock), _BYTES_RECEIVED)
+
+
+def receive_window_bytes(sock: socket.socket) -> int:
+    """The most that the other side may send before any of it is read; 0 where the system does not say."""
+    info = _info(sock)
+    return int(struct.unpack_from("I", info, _RECEIVE_THRESHOLD)[0]) if len(info) >= _RECEIVE_THRESHOLD + 4 else 0
 
 
 def link_usage(sock: socket.socket) -> LinkUsage | None:

@@ -101,20 +101,19 @@ class Peer:
         self.socket.close()
 
 
-def tcp_pair(buffer_bytes: int | None = None) -> tuple[socket.socket, socket.socket]:
-    """Two ends of a TCP connection."""
-    with socket.socket() as listening:
-        if buffer_bytes:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
+def tcp_pair(buffer_bytes: int | None = None, segment_bytes: int | None = None) -> tuple[socket.socket, socket.socket]:
+    """Two ends of a TCP connection. Args: segment_bytes: as large as packets of a network are; a loopback's are 64 KiB."""
+    with socket.socket() as listening, socket.socket() as here:
+        for sock in (listening, here):
+            if buffer_bytes:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
+            if segment_bytes:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment_bytes)
         listening.bind(("127.0.0.1", 0))
         listening.listen(1)
-        here = socket.socket()
-        if buffer_bytes:
-            here.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-            here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
         here.connect(listening.getsockname())
-        return here, listening.accept()[0]
+        return here.dup(), listening.accept()[0]
 
 
 LIMITS = StreamLimits(2**24)

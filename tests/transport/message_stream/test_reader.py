@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +15,9 @@ from hypothesis import strategies as st
 from tests.transport.message_stream.by_hand import ended, in_thread, tcp_pair
 from transport.errors import StreamBrokenError
 from transport.message_stream.reader import SocketReader
+
+_BIT_BYTES = 2**12
+_ETHERNET_BYTES = 1448
 
 
 @pytest.fixture
@@ -112,3 +118,55 @@ def test_end_within_reaches_a_wait_that_has_begun(pair: tuple[socket.socket, soc
     with pytest.raises(TimeoutError):
         reader.exactly(1)
     assert silences == [1]
+
+
+def test_large_message_that_comes_bit_by_bit_wakes_its_reader_seldom() -> None:
+    here, there = tcp_pair(segment_bytes=_ETHERNET_BYTES)
+    reader, target = SocketReader(here, 10, no_silence), bytearray(2**20)
+    sent, rest = os.urandom(len(target)), bytearray()
+    woken: list[int] = []
+
+    def read() -> None:
+        target[:4] = reader.exactly(4)
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        reader.into(memoryview(target)[4:])
+        woken.append(resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before)
+        rest.extend(reader.exactly(3))
+
+    with here, there:
+        reading = in_thread(read)
+        for start in range(0, len(sent), _BIT_BYTES):
+            there.sendall(sent[start : start + _BIT_BYTES])
+            time.sleep(0.001)
+        there.sendall(b"end")  # few bytes are had at once again
+        assert ended(reading)
+    assert (bytes(target), bytes(rest)) == (sent, b"end")
+    assert woken[0] < len(sent) / _BIT_BYTES / 2, "it slept and woke up for most of what came"
+
+
+@pytest.mark.parametrize("buffer_bytes", [None, 2**12, 2**16, 2**20])
+@pytest.mark.parametrize("write_bytes", [100, 1000, 2**14, 2**20])
+@pytest.mark.parametrize("segment_bytes", [None, _ETHERNET_BYTES])
+def test_reader_never_waits_for_more_than_the_other_side_may_send(
+    buffer_bytes: int | None, segment_bytes: int | None, write_bytes: int
+) -> None:
+    here, there = tcp_pair(buffer_bytes, segment_bytes)
+    with here, there:
+        reader_timeout_s = 20.0
+        reader = SocketReader(here, reader_timeout_s, no_silence)
+        sent, messages, longest_s = os.urandom(2**20 + 4321), [], [0.0]
+
+        def read() -> None:
+            for _ in range(4):
+                messages.append(bytearray(len(sent)))
+                begun_s = time.monotonic()
+                reader.into(memoryview(messages[-1]))
+                longest_s.append(time.monotonic() - begun_s)
+
+        reading = in_thread(read)
+        for _ in range(4):
+            for start in range(0, len(sent), write_bytes):
+                there.sendall(sent[start : start + write_bytes])
+        reading.join(2 * reader_timeout_s)
+        assert all(message == sent for message in messages)
+        assert max(longest_s) < reader_timeout_s, "it had to be woken by the time-out"

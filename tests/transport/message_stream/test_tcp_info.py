@@ -123,3 +123,12 @@ def test_older_systems_tell_less(
     assert (acked_bytes(here) >= 100) is knows_acked
     assert (given_bytes(here) is not None) is knows_acked
     assert link_usage(here) is None
+
+
+def test_receive_window_is_what_a_peer_may_send_unread() -> None:
+    here, there = tcp_pair(2**16)
+    with here, there:
+        window_bytes = tcp_info.receive_window_bytes(here)
+        assert 2**12 < window_bytes <= 2**18
+        here.close()
+        assert tcp_info.receive_window_bytes(here) == 0
