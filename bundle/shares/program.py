@@ -193,10 +193,12 @@ class ShareProgram:
     ) -> None:
         begun_ns = time.perf_counter_ns()
         if isinstance(action, _Receive):
-            for place, values in zip(action.places, exchange.receive(action.transfer)):
-                pieces.add(place, values)
+            received = exchange.receive(action.transfer)
             work.received_bytes += action.n_bytes
             work.wait_ns += time.perf_counter_ns() - begun_ns
+            with self._turn:  # another frame may be having this one's results copied
+                for place, values in zip(action.places, received):
+                    pieces.add(place, values)
             return
         with self._turn:
             if isinstance(action, _Send):
