@@ -155,9 +155,7 @@ def _follow(model: PlannerModel, groups: MeasuredGroups, found: GroupChain) -> G
                 described = shared_stage(stage, names, busy, shared, stage_s)
         stages.append(planned)
         reports.append(described)
-    latency_s = alone.latency_s + sum(one.stage_s - other.stage_s for one, other in zip(reports, alone.stages))
-    chain = ChainReport.of_stages(reports, alone.answer_bytes, alone.answer_link_s, latency_s)
-    return GroupPlan(PlannedChain(tuple(stages)), chain)
+    return GroupPlan(PlannedChain(tuple(stages)), alone.with_stages(reports))
 
 
 def _quickest(costs: FleetCosts, most: int | None) -> list[int]:

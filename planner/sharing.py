@@ -14,7 +14,7 @@ from planner.costs import memory_bytes
 from planner.dispatcher_capacity import DispatcherLimit
 from planner.links import MeasuredLinks
 from planner.model import PlannerModel
-from planner.report import Alternative, BoardShare, ChainReport, PlanReport, Proof, SharingReport, StageReport
+from planner.report import Alternative, BoardShare, PlanReport, Proof, SharingReport, StageReport
 from planner.shared_plan import busy_boards, choose_sharing, time_sharing
 from planner.strip_times import StripModel, measure_strips
 from planner.wishes import PlanWishes
@@ -90,7 +90,6 @@ async def check_sharing(
     strips = StripModel(model.graph)
     measured = await measure_strips(strips, {name: records[name] for name in sharing}, settings.rough, on_profile)
     times = dict(zip(sharing, measured))
-
     work = {}
     for leader, names in groups.items():
         of_group = {name: records[name] for name in names}
@@ -153,16 +152,12 @@ def _in_groups(
         moving_s = stage.stage_s - stage.compute_s  # frames to the leader and on cost it the same
         return shared_stage(stage, group.names, group.places, group.plan, group.plan.time.latency_s + moving_s)
 
-    chains = []
-    for chain in alone.chains:
-        stages = [shared(stage) for stage in chain.stages]
-        latency_s = chain.latency_s + sum(one.stage_s - other.stage_s for one, other in zip(stages, chain.stages))
-        chains.append(ChainReport.of_stages(stages, chain.answer_bytes, chain.answer_link_s, latency_s))
+    chains = tuple(chain.with_stages([shared(stage) for stage in chain.stages]) for chain in alone.chains)
     leaders = " | ".join(" > ".join(chain.boards) for chain in alone.chains)
     by_leaders = Alternative(f"{leaders} alone", alone.rate_per_s, alone.latency_s, leaders)
     return replace(
         alone,
-        chains=tuple(chains),
+        chains=chains,
         rate_per_s=limit.of(sum(1 / chain.bottleneck_s for chain in chains)),
         latency_s=min(chain.latency_s for chain in chains),
         energy_j=None,

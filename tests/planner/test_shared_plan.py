@@ -22,7 +22,7 @@ from partitioning.strips import SegmentError, SharedAxis, SharedSegment
 from partitioning.strips.costs import BoardTimes
 from planner import sharing
 from planner.board_profiles import ProfileSettings, describe_boards
-from planner.boards_plan import Listeners, PlanWishes, check_plan, measure_fleet, plan_on_boards
+from planner.boards_plan import FleetMeasurements, Listeners, PlanWishes, check_plan, measure_fleet, plan_on_boards
 from planner.dispatcher_capacity import DispatcherLimit
 from planner.errors import WishError
 from planner.explain import print_plan
@@ -199,13 +199,15 @@ def group_of(*segments: PlannedSegment, until: int | None = None) -> Plan:
     return Plan("residual-int8", "latency", (PlannedChain(tuple(stages)),))
 
 
-def test_plan_with_a_group_is_checked_as_the_planner_counts_it(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    times: list[BoardTimes],
-    model: StripModel,
-    boards: LocalBoards,
-) -> None:
+# A model, boards, what was measured of both, and how long parts of operators are said to take.
+SlowBoards = tuple[PlannerModel, Inventory, FleetMeasurements, list[BoardTimes]]
+
+
+@pytest.fixture
+def slow_boards(
+    monkeypatch: pytest.MonkeyPatch, times: list[BoardTimes], model: StripModel, boards: LocalBoards
+) -> SlowBoards:
+    """Boards that say that half of an operator takes half as long, whatever is measured."""
     whole = PlannerModel.from_graph("residual-int8", model.graph)
     inventory = Inventory(tuple(boards.named))
     measured = run_in_loop(measure_fleet(whole, inventory, SETTINGS, Listeners()))
@@ -215,6 +217,13 @@ def test_plan_with_a_group_is_checked_as_the_planner_counts_it(
         return slow[: len(records)]
 
     monkeypatch.setattr(sharing, "measure_strips", measure)
+    return whole, inventory, measured, slow
+
+
+def test_plan_with_a_group_is_checked_as_the_planner_counts_it(
+    capsys: pytest.CaptureFixture[str], model: StripModel, slow_boards: SlowBoards
+) -> None:
+    whole, inventory, measured, slow = slow_boards
     chosen = choose_sharing("residual-int8", model, measured.records, slow, measured.links)
     assert len(chosen.plan.board_names) > 1
     found = run_in_loop(check_plan(whole, chosen.plan, inventory, SETTINGS, Listeners(), measured))
@@ -245,21 +254,9 @@ def test_plan_with_a_group_is_checked_as_the_planner_counts_it(
 
 
 def test_group_in_a_chain_is_checked(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    times: list[BoardTimes],
-    model: StripModel,
-    boards: LocalBoards,
+    capsys: pytest.CaptureFixture[str], model: StripModel, slow_boards: SlowBoards
 ) -> None:
-    whole = PlannerModel.from_graph("residual-int8", model.graph)
-    inventory = Inventory(tuple(boards.named))
-    measured = run_in_loop(measure_fleet(whole, inventory, SETTINGS, Listeners()))
-    slow = [in_proportion(t) for t in times]
-
-    async def measure(_model: StripModel, records: Sized, *_: object) -> list[BoardTimes]:
-        return slow[: len(records)]
-
-    monkeypatch.setattr(sharing, "measure_strips", measure)
+    whole, inventory, measured, slow = slow_boards
     cut = whole.positions[len(whole.positions) // 2]
     plan = group_of(PlannedSegment("rows", (1, 1)), until=cut)
     report = run_in_loop(check_plan(whole, plan, inventory, SETTINGS, Listeners(), measured)).report
