@@ -128,6 +128,8 @@ def _sections(files: dict[str, list[FlatRow]]) -> Iterator[str]:
         yield _reproduce(files, "soak", "python -m benchmarks.soak --json-file FILE", soaks)
     if shared := _of(files, "strips"):
         yield _STRIPS
+        machines = dict.fromkeys(f"{row['processor']}, {row['day']}" for row in shared)
+        yield f"Measured on {'; '.join(machines)}.\n"
         yield _table([name for name, _ in strips_table.COLUMNS], [strips_table.cells(row) for row in shared])
         yield _reproduce(files, "strips", "python -m benchmarks.strips --json > FILE", shared)
     others = sorted({str(row["benchmark"]) for rows in files.values() for row in rows} - {"chain", "soak", "strips"})
