@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,24 +21,21 @@ from bundle import Bundle, BundleWriter, Plan, PlannedChain, PlannedStage, open_
 from converter.convert import convert_to_tflite
 from converter.split_model import LoadedModel, SplitRequest, split_model
 from dispatcher_client import Board, Dispatcher, ReplyReport
-from fleet.board_control import BoardControl
 from fleet.event_loop import run_in_loop
-from fleet.inventory import DISPATCHER, Inventory
-from partitioning import Graph
-from partitioning.runtime_floor import read_runtime_floor
+from fleet.inventory import Inventory
 from partitioning.strips.costs import BoardTimes, GroupLinks, time_group
 from partitioning.strips.group import SharedSegment
 from partitioning.strips.search import SharedPlan, plan_shared, time_segments
-from planner.board_profiles import BoardRecord, ProfileSettings, describe_boards, profile_file
+from planner.board_profiles import ProfileSettings, describe_boards
 from planner.errors import PlannerError
-from planner.links import MeasuredLinks, measure_links
-from planner.shared_plan import busy_boards, group_costs, plan_of
+from planner.group_trial import SharingTrials, try_sharings
+from planner.links import measure_links
+from planner.shared_plan import busy_segments, group_costs, moving_s, plan_of
 from planner.strip_times import StripModel, measure_strips
 from runtime import load_runtime
 from terminal import command_app, print_table, progress, run
 
 _WARM_UP_FRAMES = 3
-_OF_THE_WHOLE = ProfileSettings(budget_s=15.0, timeout_s=120.0)  # a run of it may take seconds
 
 
 @dataclass(frozen=True)
@@ -98,19 +94,16 @@ class _Cluster:
 
 @dataclass(frozen=True)
 class _Case:
-    """A way to share the model, how long a frame is planned to take, and of that while pieces are on their way."""
+    """A way to share the model, how long a frame is said to take, and of that while pieces are on their way.
+
+    Of our own plan it is what a trial of it took, as users are told; of others it is planned from the same measurements.
+    """
 
     name: str
     plan: Plan
     shared: SharedPlan
     planned_s: float
     wire_s: float
-
-    @property
-    def segments(self) -> list[SharedSegment]:
-        """Of the boards that have work."""
-        busy = busy_boards(self.shared)
-        return [replace(s, shares=tuple(s.shares[b] for b in busy)) for s in self.shared.segments]
 
 
 @dataclass(frozen=True)
@@ -233,53 +226,41 @@ def _choose(file: Path, boards: Sequence[Board], sizes: Sequence[int], against: 
         records = await describe_boards(boards, settings)
         times = await measure_strips(strip_model, records, settings)
         links = await measure_links(Inventory(tuple(boards)), credentials=None)
-        async with BoardControl(boards[0], credentials=None, timeout_s=settings.timeout_s) as control:
-            sha256 = hashlib.sha256(model.data).hexdigest()
-            alone = await profile_file(control, sha256, model.data, read_runtime_floor(model.graph), _OF_THE_WHOLE)
-        moving_s = _moving_s(strip_model.graph, boards[0].name, records, times, links)
         cases: list[_Case] = []
+        alone_s: list[float] = []
         for size in sizes:
             costs, between = group_costs(dict(list(records.items())[:size]), times[:size], links)
             names = [board.name for board in boards[:size]]
+            to_leader_s = moving_s(strip_model.graph, names[0], costs[0].message, links)
             at_once = GroupLinks(0 * between.latency_s, 0 * between.s_per_byte)
-            for case, shared in _ways(strip_model, costs, between, against):
+            trials = await try_sharings(strip_model, boards[:size], costs, between, to_leader_s, ProfileSettings())
+            alone_s.append(trials.alone_s)
+            for case, shared, tried_s in _ways(strip_model, costs, between, trials, against):
                 planned_s = shared.time.latency_s
                 wire_s = planned_s - time_group(strip_model.graph, shared.group, costs, at_once).latency_s
-                cases.append(_Case(case, plan_of(file.stem, names, shared), shared, planned_s + moving_s, wire_s))
-        # The sum of its operators says too much of the whole: each was a run of its own.
-        return alone.run_s + moving_s, cases
+                said_s = planned_s + to_leader_s if tried_s is None else tried_s
+                cases.append(_Case(case, plan_of(file.stem, names, shared), shared, said_s, wire_s))
+        return statistics.median(alone_s), cases
 
     return run_in_loop(measure())
 
 
-def _moving_s(
-    graph: Graph,
-    leader: str,
-    records: Mapping[str, BoardRecord],
-    times: Sequence[BoardTimes],
-    links: MeasuredLinks,
-) -> float:
-    """What a frame takes from here to the first board, and its answer back."""
-    ((of_leader, *_), _) = group_costs(records, times, links)
-    there, back = links.speeds[DISPATCHER, leader], links.speeds[leader, DISPATCHER]
-    n_in, n_out = (sum(graph.tensors[t].size_bytes for t in tensors) for tensors in (graph.inputs, graph.outputs))
-    cost = of_leader.message
-    busy_s = n_in * cost.receive_s_per_byte + n_out * cost.send_s_per_byte
-    return busy_s + n_in / there.bytes_per_s + n_out / back.bytes_per_s + there.round_trip_s
-
-
 def _ways(
-    model: StripModel, boards: Sequence[BoardTimes], links: GroupLinks, against: bool
-) -> Iterator[tuple[str, SharedPlan]]:
-    """The plan that boardline makes; and what others make of the same measurements, timed as the boards are."""
+    model: StripModel, boards: Sequence[BoardTimes], links: GroupLinks, trials: SharingTrials, against: bool
+) -> Iterator[tuple[str, SharedPlan, float | None]]:
+    """The plan that boardline makes, with what it took; and what others make of the same measurements, timed as the boards are."""
     places = model.places[1:-1]
-    best = plan_shared(model.graph, boards, links, places)
-    yield "shared", best
-    if not against or len(busy_boards(best)) == 1:
+    timed = partial(time_segments, model.graph, boards, links)
+    if trials.is_gain:
+        yield "shared", trials.tried[0].shared, trials.tried[0].latency_s
+    else:
+        leader = tuple(float(board == 0) for board in range(len(boards)))
+        yield "shared", timed([SharedSegment(0, len(model.graph.operators), None, leader)]), trials.alone_s
+    if not against or not trials.tried:
         return
 
-    timed = partial(time_segments, model.graph, boards, links)
-    yield "leader gathers and scatters", plan_shared(model.graph, boards, links, places, gathered=True)
+    best = trials.tried[0].shared
+    yield "leader gathers and scatters", plan_shared(model.graph, boards, links, places, gathered=True), None
     yield (
         "layer by layer",
         timed(
@@ -289,10 +270,11 @@ def _ways(
                 for op in range(segment.start_op, segment.stop_op)
             ]
         ),
+        None,
     )
     if len({float(board.whole_s.sum()) for board in boards}) > 1:
         as_first = plan_shared(model.graph, [boards[0]] * len(boards), links, places)
-        yield "equal shares", timed(as_first.segments)
+        yield "equal shares", timed(as_first.segments), None
 
 
 def _plan(model: str, boards: Sequence[str]) -> Plan:
@@ -303,7 +285,7 @@ def _split(file: Path, cases: Sequence[_Case], scratch: Path) -> list[Path]:
     """A bundle of the whole model, then one for each way to share it: they may differ in nothing that a plan names."""
     model = LoadedModel.from_converted(convert_to_tflite(file, work_dir=scratch, on_progress=_ignore))
     bundles: list[Path] = []
-    for groups in ({}, *({0: case.segments} if len(case.plan.board_names) > 1 else {} for case in cases)):
+    for groups in ({}, *({0: busy_segments(case.shared)} if len(case.plan.board_names) > 1 else {} for case in cases)):
         request = SplitRequest(file, "tflite", "as-is", None, [()], groups=[groups])
         with BundleWriter(scratch / str(len(bundles))) as writer:
             bundles.append(split_model(model, request, writer, load_runtime(), None, _ignore).path)

@@ -10,7 +10,7 @@ import numpy as np
 from bundle import BundleWriter
 from bundle.partition_files import partition_files
 from bundle.partition_message import partition_message
-from bundle.shares.message import share_messages
+from bundle.shares.message import group_partitions
 from converter.errors import ConverterError
 from converter.group_run import run_group
 from converter.measurement import median_run_s
@@ -125,13 +125,7 @@ def _write_group(
         file.time_s = median_run_s(runner, [np.zeros(port.shape, port.dtype) for port in runner.inputs])
         return file
 
-    group = [
-        Partition(start_op=spec.start_op, stop_op=spec.stop_op, share=share)
-        for share in share_messages(graph, segments, add_strip)
-    ]
-    described = partition_message(graph, spec, ModelFile())
-    described.ClearField("file")
-    group[0].MergeFrom(described)
+    group = group_partitions(graph, spec, segments, add_strip)
     files = {file.sha256: writer.path_of(file) for partition in group for file in partition_files(partition)}
     outputs = run_group(group, files, runtime, threads, [values[t] for t in spec.inputs])
     values.update(zip(spec.outputs, outputs))

@@ -7,33 +7,19 @@ decides its rate. All stages are tried in one run, so what disturbs one disturbs
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
 
 from bundle.partition_message import partition_message
-from fleet.board_control import BoardControl
-from fleet.errors import BoardError
-from fleet.inventory import Board
 from fleet.together import together
 from partitioning.boundaries import partition_between
 from partitioning.planning import Chain
 from planner.board_profiles import BoardRecord, ProfileSettings, ServiceCost
-from planner.exchange import ExchangeBudget, exchange
 from planner.model import PlannerModel, Range
-from protos.v1.control_plane_pb2 import LoadStageRequest
-from protos.v1.data_plane_pb2 import Hop, OpenStream
-from protos.v1.manifest_pb2 import ModelFile, Partition
-from protos.v1.tensor_pb2 import TensorSpec
-from runtime import Port
-from runtime.random_inputs import random_inputs
-from transport.frame import EncodedTensor
-from transport.tensor_codec import encode_tensor
-from transport.tensor_spec import numpy_dtype
+from planner.service_trial import ServedStage, serve_for_a_moment
+from protos.v1.manifest_pb2 import ModelFile
 
 # Beyond one frame in each stage, so that the slowest one always has work.
 _MORE_IN_FLIGHT = 2
-_FRAMES = 2000
 
 # Board, and the operators that it gets.
 TriedStage = tuple[str, Range]
@@ -69,70 +55,15 @@ async def try_chain(
 ) -> list[ServiceCost]:
     """What each stage costs a frame with the chain in service, in order.
 
-    The partitions stay stored on their boards: if the plan is carried out, they need not be uploaded again.
-    Raises: BoardError: a board cannot load its stage, or breaks. ProbeError: no replies in time.
+    Raises: as of `serve_for_a_moment`.
     """
-    # Two clients may try the same partitions at once: each unloads its own only.
-    deployment_id = f"trial-{secrets.token_hex(8)}"
-    boards = [records[name].board for name, _ in stages]
-    partitions = [_partition(model, ops) for _, ops in stages]
-    async with AsyncExitStack() as served:
-        await together(
-            served.enter_async_context(_served(board, model, ops, partition, deployment_id, index, settings))
-            for index, (board, (_, ops), partition) in enumerate(zip(boards, stages, partitions))
-        )
-        hops = [
-            Hop(board=b.name, address=str(b.address), stage_index=i, certificate_name=b.certificate_name)
-            for i, b in enumerate(boards)
-        ]
-        found = await exchange(
-            boards,
-            OpenStream(deployment_id=deployment_id, hops=hops),
-            _frame(list(partitions[0].arriving)),
-            len(boards) + _MORE_IN_FLIGHT,
-            credentials=settings.credentials,
-            budget=ExchangeBudget(settings.budget_s, _FRAMES, settings.timeout_s),
-        )
+    served = [_served(model, records[name], ops) for name, ops in stages]
+    found = await serve_for_a_moment(served, model.runtime_floor, len(served) + _MORE_IN_FLIGHT, settings)
     return [ServiceCost(cpu_s, invoke_s) for cpu_s, invoke_s in zip(found.cpu_s, found.invoke_cpu_s)]
 
 
-def _partition(model: PlannerModel, ops: Range) -> Partition:
+def _served(model: PlannerModel, record: BoardRecord, ops: Range) -> ServedStage:
     segment = model.segment(ops)
     file = ModelFile(path=f"{segment.sha256}.tflite", sha256=segment.sha256, size_bytes=len(segment.data))
-    return partition_message(model.graph, partition_between(model.graph, *ops), file)
-
-
-@asynccontextmanager
-async def _served(
-    board: Board,
-    model: PlannerModel,
-    ops: Range,
-    partition: Partition,
-    deployment_id: str,
-    stage_index: int,
-    settings: ProfileSettings,
-) -> AsyncIterator[None]:
-    """Has a stage loaded for as long as the block runs: a load that is cancelled half-way may be finished by the board."""
-    async with BoardControl(board, credentials=settings.credentials, timeout_s=settings.timeout_s) as control:
-        if await control.find_missing([partition.file.sha256]):
-            await control.upload(partition.file, model.segment(ops).data)
-        request = LoadStageRequest(
-            deployment_id=deployment_id,
-            stage_index=stage_index,
-            partition=partition,
-            runtime_floor=model.runtime_floor,
-            threads=board.threads or 0,
-        )
-        try:
-            await control.load(request)
-            yield
-        except BaseException:
-            with suppress(BoardError):  # what went wrong first says more
-                await control.unload(deployment_id)
-            raise
-        await control.unload(deployment_id)
-
-
-def _frame(arriving: list[TensorSpec]) -> list[EncodedTensor]:
-    ports = tuple(Port(spec.name, numpy_dtype(spec.dtype), tuple(spec.shape)) for spec in arriving)
-    return [encode_tensor(array) for array in random_inputs(ports)]
+    partition = partition_message(model.graph, partition_between(model.graph, *ops), file)
+    return ServedStage((record.board,), (partition,), lambda _sha256: segment.data)

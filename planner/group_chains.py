@@ -15,8 +15,8 @@ from planner.group_stages import MeasuredGroups
 from planner.model import PlannerModel
 from planner.report import Alternative, ChainReport, PlanReport, Proof, describe_chains
 from planner.revision import plan_if_possible
-from planner.shared_plan import busy_boards, planned_segments
-from planner.sharing import LEAST_GAIN, shared_stage
+from planner.shared_plan import LEAST_GAIN, busy_boards, planned_segments
+from planner.sharing import shared_stage
 from planner.strip_times import StripModel, measure_strips
 from planner.wishes import GroupWish, PlanWishes
 

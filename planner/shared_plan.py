@@ -3,53 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from bundle.plan import Plan, PlannedChain, PlannedSegment, PlannedStage
+from fleet.inventory import DISPATCHER
+from partitioning import Graph
 from partitioning.strips import SharedAxis, SharedSegment, plan_group
 from partitioning.strips.costs import BoardTimes, FloatArray, GroupLinks, MessageCost
-from partitioning.strips.search import SharedPlan, plan_shared, time_segments
+from partitioning.strips.search import SharedPlan, time_segments
 from planner.board_profiles import BoardRecord
 from planner.errors import WishError
 from planner.links import MeasuredLinks
 from planner.strip_times import StripModel
 
-
-@dataclass(frozen=True)
-class SharedChoice:
-    """The best way to share a model, beside the model on one board.
-
-    Attributes:
-        plan: of the boards that have work, the leader first.
-        shared: what they do.
-        latency_s: a frame's, from when the leader has it until it has the answer; alone_s: the same on the leader alone.
-    """
-
-    plan: Plan
-    shared: SharedPlan
-    latency_s: float
-    alone_s: float
-
-
-def choose_sharing(
-    name: str, model: StripModel, records: Mapping[str, BoardRecord], times: Sequence[BoardTimes], links: MeasuredLinks
-) -> SharedChoice:
-    """Args: records: the boards in order, the first is the leader; times: theirs."""
-    costs, between = group_costs(records, times, links)
-    found = plan_shared(model.graph, costs, between, model.places[1:-1])
-    alone_s = times[0].strip_s + float(times[0].whole_s.sum())
-    return SharedChoice(plan_of(name, list(records), found), found, found.time.latency_s, alone_s)
+# What a group gains less than this is not worth its boards, and no more than what measurements vary by.
+LEAST_GAIN = 0.03
 
 
 def group_costs(
     records: Mapping[str, BoardRecord], times: Sequence[BoardTimes], links: MeasuredLinks
 ) -> tuple[list[BoardTimes], GroupLinks]:
-    """What boards and links take, with what messages cost the boards. Args: as of `choose_sharing`."""
+    """What boards and links take, with what messages cost the boards.
+
+    Args: records: the boards in order, the first is the leader; times: theirs.
+    """
     messages = [_message_cost(record, links) for record in records.values()]
     costs = [replace(of_board, message=message) for of_board, message in zip(times, messages)]
     return costs, group_links(*_delays_and_speeds(list(records), links), messages)
+
+
+def moving_s(graph: Graph, leader: str, cost: MessageCost, links: MeasuredLinks) -> float:
+    """What a frame takes from the dispatcher to the leader, and its answer back. Args: cost: the leader's of messages."""
+    there, back = links.speeds[DISPATCHER, leader], links.speeds[leader, DISPATCHER]
+    n_in, n_out = (sum(graph.tensors[t].size_bytes for t in tensors) for tensors in (graph.inputs, graph.outputs))
+    busy_s = n_in * cost.receive_s_per_byte + n_out * cost.send_s_per_byte
+    return busy_s + n_in / there.bytes_per_s + n_out / back.bytes_per_s + there.round_trip_s
 
 
 def plan_of(name: str, boards: Sequence[str], found: SharedPlan) -> Plan:
@@ -69,7 +59,7 @@ def time_sharing(
     times: Sequence[BoardTimes],
     links: MeasuredLinks,
 ) -> SharedPlan:
-    """What boards do that share the model in these segments. Args: records, times: as for `choose_sharing`."""
+    """What boards do that share the model in these segments. Args: records, times: as for `group_costs`."""
     costs, between = group_costs(records, times, links)
     return time_segments(model.graph, costs, between, segments)
 
@@ -113,6 +103,12 @@ def busy_boards(found: SharedPlan) -> list[int]:
     """The leader, and the boards that compute anything: a small share may come to no row at all."""
     steps = found.group.steps
     return [b for b in range(len(steps[0].strips)) if b == 0 or any(step.strips[b] is not None for step in steps)]
+
+
+def busy_segments(found: SharedPlan) -> list[SharedSegment]:
+    """With the shares of the boards that have work."""
+    busy = busy_boards(found)
+    return [replace(segment, shares=tuple(segment.shares[b] for b in busy)) for segment in found.segments]
 
 
 def planned_segments(segments: Sequence[SharedSegment], boards: Sequence[int]) -> tuple[PlannedSegment, ...]:

@@ -6,21 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bundle.plan import Plan
+from fleet.inventory import Board
 from partitioning.planning import Objective
 from partitioning.strips import SharedSegment
 from partitioning.strips.search import SharedPlan
 from planner.board_profiles import BoardRecord, OnProfile, ProfileSettings
 from planner.costs import memory_bytes
 from planner.dispatcher_capacity import DispatcherLimit
+from planner.group_trial import try_sharings, try_stage
 from planner.links import MeasuredLinks
 from planner.model import PlannerModel
 from planner.report import Alternative, BoardShare, PlanReport, Proof, SharingReport, StageReport
-from planner.shared_plan import busy_boards, choose_sharing, time_sharing
+from planner.shared_plan import busy_boards, group_costs, moving_s, plan_of, time_sharing
 from planner.strip_times import StripModel, measure_strips
 from planner.wishes import PlanWishes
 
-# What a group gains less than this is not worth its boards, and no more than what measurements vary by.
-LEAST_GAIN = 0.03
 # The runtime packs weights into a second copy.
 _PACKED = 2
 
@@ -57,16 +57,22 @@ async def share_if_sooner(
         quickest = sorted(range(1, len(names)), key=lambda b: float(times[b].whole_s.sum()))
         kept = [0, *sorted(quickest[: wishes.max_boards - 1])]
         names, times = [names[b] for b in kept], [times[b] for b in kept]
-    choice = choose_sharing(model.name, strips, {name: records[name] for name in names}, times, links)
-    work = {leader: _Shared(choice.shared, choice.plan.board_names, busy_boards(choice.shared))}
-    shown = replace(_in_groups(report, choice.plan, work, records, limit), proof=Proof.SHARED)
-    if len(choice.plan.board_names) == 1 or shown.latency_s > (1 - LEAST_GAIN) * report.latency_s:
-        boards = " + ".join(choice.plan.board_names)
-        other = Alternative("operators shared by boards", shown.rate_per_s, shown.latency_s, boards)
-        if len(choice.plan.board_names) == 1:
-            other = Alternative("operators shared by boards", None, None, "")
+    costs, between = group_costs({name: records[name] for name in names}, times, links)
+    boards = [records[name].board for name in names]
+    to_leader_s = moving_s(strips.graph, leader, costs[0].message, links)
+    trials = await try_sharings(strips, boards, costs, between, to_leader_s, settings)
+    if not trials.tried:
+        other = Alternative("operators shared by boards", None, None, "")
         return plan, replace(report, alternatives=(*report.alternatives, other))
-    return choice.plan, shown
+    best = trials.tried[0]
+    chosen = plan_of(model.name, names, best.shared)
+    work = {leader: _Shared(best.shared, chosen.board_names, busy_boards(best.shared), best.latency_s - trials.alone_s)}
+    shown = replace(_in_groups(report, chosen, work, records, limit), proof=Proof.SHARED)
+    if not trials.is_gain:
+        together = " + ".join(chosen.board_names)
+        other = Alternative("operators shared by boards", shown.rate_per_s, shown.latency_s, together)
+        return plan, replace(report, alternatives=(*report.alternatives, other))
+    return chosen, shown
 
 
 async def check_sharing(
@@ -94,7 +100,8 @@ async def check_sharing(
     for leader, names in groups.items():
         of_group = {name: records[name] for name in names}
         shared = time_sharing(strips, segments[leader], of_group, [times[name] for name in names], links)
-        work[leader] = _Shared(shared, names, range(len(names)))
+        longer_s = await _longer_s(strips, segments[leader], [records[name].board for name in names], shared, settings)
+        work[leader] = _Shared(shared, names, range(len(names)), longer_s)
     shown = _in_groups(alone, plan, work, records, limit)
     short = [name for name in sharing if memory_bytes(records[name]) < _needed_bytes(model)]
     if not short:
@@ -122,6 +129,22 @@ def shared_stage(
     return replace(alone, compute_s=own_s, estimate_s=own_s, is_measured_whole=False, stage_s=stage_s, sharing=sharing)
 
 
+async def _longer_s(
+    strips: StripModel,
+    segments: Sequence[SharedSegment],
+    boards: Sequence[Board],
+    foreseen: SharedPlan,
+    settings: ProfileSettings,
+) -> float:
+    """What a group takes for its segments, less what its leader takes for them alone, both tried in service."""
+    ops = segments[0].start_op, segments[-1].stop_op
+    ways = (segments, boards), ((), boards[:1])
+    group_s, leader_s = [
+        await try_stage(strips.graph, ops, way, by, foreseen.time.latency_s, settings) for way, by in ways
+    ]
+    return group_s - leader_s
+
+
 def _needed_bytes(model: PlannerModel) -> int:
     """Boards that share rows each have all weights."""
     return _PACKED * len(model.segment((0, len(model.graph.operators))).data)
@@ -129,11 +152,12 @@ def _needed_bytes(model: PlannerModel) -> int:
 
 @dataclass(frozen=True)
 class _Shared:
-    """What a group does for a stage. Attributes: names, places: see `shared_stage`."""
+    """What a group does for a stage. Attributes: names, places: see `shared_stage`. longer_s: than its leader alone, as tried."""
 
     plan: SharedPlan
     names: Sequence[str]
     places: Sequence[int]
+    longer_s: float
 
 
 def _in_groups(
@@ -149,8 +173,8 @@ def _in_groups(
         group = work.get(stage.board)
         if group is None:
             return stage
-        moving_s = stage.stage_s - stage.compute_s  # frames to the leader and on cost it the same
-        return shared_stage(stage, group.names, group.places, group.plan, group.plan.time.latency_s + moving_s)
+        stage_s = max(0.0, stage.stage_s + group.longer_s)  # frames to the leader and on cost it the same
+        return shared_stage(stage, group.names, group.places, group.plan, stage_s)
 
     chains = tuple(chain.with_stages([shared(stage) for stage in chain.stages]) for chain in alone.chains)
     leaders = " | ".join(" > ".join(chain.boards) for chain in alone.chains)

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from bundle.partition_message import tensor_spec
+from bundle.partition_message import partition_message, tensor_spec
 from partitioning import Graph
+from partitioning.boundaries import PartitionSpec
 from partitioning.strips import SharedAxis, SharedSegment, Span, StripSpec, plan_group
 from partitioning.strips.programs import Action, Compute, Receive, list_programs
-from protos.v1.manifest_pb2 import ModelFile, Passing, Piece, Share, ShareAction, Strip
+from protos.v1.manifest_pb2 import ModelFile, Partition, Passing, Piece, Share, ShareAction, Strip
 from protos.v1.tensor_pb2 import TensorSpec
 
 
-def share_messages(
-    graph: Graph, segments: Sequence[SharedSegment], add_strip: Callable[[StripSpec], ModelFile]
-) -> list[Share]:
-    """A share for each board of a group.
+def group_partitions(
+    graph: Graph, spec: PartitionSpec, segments: Sequence[SharedSegment], add_strip: Callable[[StripSpec], ModelFile]
+) -> list[Partition]:
+    """What each board of a group does of a partition, its leader's first, which also has the partition's tensors.
 
     Args: add_strip: stores a strip as a file.
     """
+    group = [
+        Partition(start_op=spec.start_op, stop_op=spec.stop_op, share=share)
+        for share in _shares(graph, segments, add_strip)
+    ]
+    described = partition_message(graph, spec, ModelFile())
+    described.ClearField("file")
+    group[0].MergeFrom(described)
+    return group
+
+
+def _shares(
+    graph: Graph, segments: Sequence[SharedSegment], add_strip: Callable[[StripSpec], ModelFile]
+) -> list[Share]:
     programs = list_programs(plan_group(graph, segments))
     shares = [_share(graph, member, len(programs), program, add_strip) for member, program in enumerate(programs)]
     for segment in segments:

@@ -8,6 +8,9 @@ import pytest
 
 from benchmarks.rows import flat_rows
 from benchmarks.strips import Row, _print, _ways
+from partitioning.strips.search import plan_shared
+from planner.group_trial import SharingTrials, TriedSharing
+from planner.shared_plan import busy_boards
 from planner.strip_times import StripModel
 from tests.bundles import load_zoo_model
 from tests.partitioning.strips.made_up_times import board, links
@@ -51,10 +54,21 @@ def test_ways_of_others_are_planned_from_the_same_times() -> None:
     model = StripModel(load_zoo_model("residual", "float32").graph)
     boards = [board(model.graph, speed) for speed in (1.0, 0.5)]
     between = links(2, 1e-5, 1e9)
-    ways = dict(_ways(model, boards, between, against=True))
+    found = plan_shared(model.graph, boards, between, model.places[1:-1])
+    trials = SharingTrials(1.0, (TriedSharing(found, 0.5),))
+    ways = {name: way for name, way, _ in _ways(model, boards, between, trials, against=True)}
     assert list(ways) == ["shared", "leader gathers and scatters", "layer by layer", "equal shares"]
     assert all(ways["shared"].time.latency_s <= other.time.latency_s for other in ways.values())
     assert all(segment.gathered for segment in ways["leader gathers and scatters"].segments)
     assert all(s.stop_op == s.start_op + 1 for s in ways["layer by layer"].segments)
     assert all(len({share for share in s.shares if share}) == 1 for s in ways["equal shares"].segments)
-    assert [name for name, _ in _ways(model, boards, between, against=False)] == ["shared"]
+    assert list(_ways(model, boards, between, trials, against=False)) == [("shared", found, 0.5)]
+
+
+def test_board_alone_is_our_way_where_the_trial_says_so() -> None:
+    model = StripModel(load_zoo_model("residual", "float32").graph)
+    boards, between = [board(model.graph, speed) for speed in (1.0, 0.5)], links(2, 1e-5, 1e9)
+    found = plan_shared(model.graph, boards, between, model.places[1:-1])
+    for tried in ((), (TriedSharing(found, 0.98),)):
+        ((_, alone, said_s),) = _ways(model, boards, between, SharingTrials(1.0, tried), against=False)
+        assert (busy_boards(alone), said_s) == ([0], 1.0)
