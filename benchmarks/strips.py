@@ -16,7 +16,7 @@ from benchmarks.boards import BoardSpec, EmulatedBoards, EmulationError
 from benchmarks.keras_models import tflite_file
 from benchmarks.machine import this_machine
 from benchmarks.rows import flat_rows, print_rows
-from benchmarks.strips_table import COLUMNS, cells
+from benchmarks.strips_table import HEADINGS, cells
 from bundle import Bundle, BundleWriter, Plan, PlannedChain, PlannedStage, open_bundle
 from converter.convert import convert_to_tflite
 from converter.split_model import LoadedModel, SplitRequest, split_model
@@ -318,8 +318,7 @@ def _measure(bundle: Path, boards: Sequence[Board], plan: Plan, frames: int) -> 
 
 
 def _print(rows: Sequence[Row]) -> None:
-    shown = [cells(row) for row in flat_rows("strips", rows)]
-    print_table("one image at a time", [name for name, _ in COLUMNS], shown, text_columns=3)
+    print_table("one image at a time", HEADINGS, cells(flat_rows("strips", rows)), text_columns=3)
 
 
 def _ignore(_what: str, _share: float | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.rows import FlatRow
 
@@ -26,7 +26,7 @@ def _planned_share(row: FlatRow) -> str:
 
 
 # The first three are words.
-COLUMNS: Sequence[Column] = (
+_COLUMNS: Sequence[Column] = (
     ("model", _text("model")),
     ("dtype", _text("dtype")),
     ("case", _text("case")),
@@ -45,6 +45,20 @@ COLUMNS: Sequence[Column] = (
 )  # fmt: skip
 
 
-def cells(row: FlatRow) -> list[str]:
-    """One row's, in the order of the columns."""
-    return [show(row) for _, show in COLUMNS]
+_ALLOWED = "runtime allows"
+HEADINGS = [*(name for name, _ in _COLUMNS), _ALLOWED]
+
+
+def cells(rows: Sequence[FlatRow]) -> Iterator[list[str]]:
+    """Each row's, in the order of the headings. Groups follow the one board that they are compared with."""
+    alone = None
+    for row in rows:
+        alone = row if row["case"] == "one board" else alone
+        yield [*(show(row) for _, show in _COLUMNS), _allowed(row, alone)]
+
+
+def _allowed(row: FlatRow, alone: FlatRow | None) -> str:
+    """The speed-up if boards did nothing but compute their strips: none can be better. Of boards alike only."""
+    if alone is None or row["case"] != "shared" or len(set(str(row["speeds"]).split(","))) > 1:
+        return "-"
+    return f"{float(str(alone['invoke_cpu_ms'])) / float(str(row['invoke_cpu_ms'])):.2f} x"

@@ -31,10 +31,18 @@ from planner.links import MeasuredLinks, OnLink, measure_links
 from planner.model import PlannerModel, Range
 from planner.report import Alternative, PlanReport, Proof, describe_chains
 from planner.revision import AGREEMENT, RevisedPlan, plan_and_revise, unrestricted
-from planner.shared_plan import given_segments
+from planner.shared_plan import LEAST_GAIN, given_segments
 from planner.sharing import check_sharing, may_share, share_if_sooner
 from planner.strip_times import StripModel
-from planner.wishes import OBJECTIVES, PlanWishes, require_cuts, require_distinct, require_sensors, resolve_wishes
+from planner.wishes import (
+    OBJECTIVES,
+    GroupWish,
+    PlanWishes,
+    require_cuts,
+    require_distinct,
+    require_sensors,
+    resolve_wishes,
+)
 
 
 @dataclass(frozen=True)
@@ -138,10 +146,17 @@ async def plan_on_boards(
     report = _report(model, revised, wishes.objective, limit)
     if wishes.groups is not None:
         listeners.on_step("measuring operators in parts")
-        plan, report = await plan_in_groups(
+        in_groups, as_planned = await plan_in_groups(
             model, plan, report, revised.costs, measured.records, limit, wishes, settings, listeners.on_profile
         )
-    elif may_share(wishes, report):
+        if not _has_groups(in_groups):
+            return BoardsPlan(in_groups, as_planned)
+        tried = (await _check_groups(model, in_groups, inventory, settings, listeners, measured)).report
+        as_tried = as_planned.as_tried(tried)
+        if wishes.groups == GroupWish() and as_tried.value > (1 - LEAST_GAIN) * report.value:
+            return BoardsPlan(plan, report.beside("groups of boards, as tried", as_tried))
+        return BoardsPlan(in_groups, as_tried)
+    if may_share(wishes, report):
         listeners.on_step("measuring operators in parts")
         plan, report = await share_if_sooner(
             model, plan, report, measured.records, measured.links, limit, wishes, settings, listeners.on_profile
@@ -172,7 +187,7 @@ async def check_plan(
         raise WishError(
             f"the plan uses {', '.join(unknown)}, which the boards do not name. They are: {', '.join(names)}."
         )
-    if any(stage.shared_with for chain in plan.chains for stage in chain.stages):
+    if _has_groups(plan):
         return await _check_groups(model, plan, inventory, settings, listeners, measured)
     measured = await _measured(model, inventory, settings, listeners, measured)
     chains = tuple(
@@ -238,6 +253,10 @@ async def _check_groups(
         model, plan, segments, alone.report, measured.records, measured.links, limit, settings, listeners.on_profile
     )
     return BoardsPlan(plan, report)
+
+
+def _has_groups(plan: Plan) -> bool:
+    return any(stage.shared_with for chain in plan.chains for stage in chain.stages)
 
 
 def _judge(

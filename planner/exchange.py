@@ -59,6 +59,7 @@ class SteadyState:
     Attributes:
         invoke_cpu_s: of the processor seconds, those inside each hop's runtime; 0 for a hop that only relays.
         half_width_share: half the 95 % interval of `frame_s`, as a share of it; infinite if too few frames tell.
+        median_s: seconds between replies; one disturbed frame does not change it.
     """
 
     frame_s: float
@@ -67,6 +68,7 @@ class SteadyState:
     own_cpu_s: float
     frames: int
     half_width_share: float
+    median_s: float
 
 
 @dataclass(frozen=True)
@@ -268,9 +270,11 @@ def _evaluate(replies: Sequence[_Reply], boards: Sequence[Board]) -> SteadyState
         statistics.fmean(ns) / _NS_PER_S for ns in zip(*(r.invoke_cpu_ns for r in replies[first + 1 :]))
     )
     own_cpu_s = (end.own_cpu_s - begin.own_cpu_s) / frames
-    half_width_share = _half_width_share([reply.at_s for reply in replies[first:]])
+    at_s = [reply.at_s for reply in replies[first:]]
+    half_width_share = _half_width_share(at_s)
+    median_s = statistics.median(after - before for before, after in zip(at_s, at_s[1:]))
     frame_s = (end.at_s - begin.at_s) / frames
-    return SteadyState(frame_s, cpu_s, invoke_cpu_s, own_cpu_s, frames, half_width_share)
+    return SteadyState(frame_s, cpu_s, invoke_cpu_s, own_cpu_s, frames, half_width_share, median_s)
 
 
 def _half_width_share(at_s: Sequence[float]) -> float:

@@ -73,9 +73,8 @@ async def plan_in_groups(
     times = await measure_strips(strips, {name: records[name] for name in fleet.names}, settings.rough, on_profile)
     objective, wish = Objective(wishes.objective), wishes.groups or GroupWish()
     found = find_groups(model, MeasuredGroups(model, strips, fleet, times), objective, wish)
-    alone_value = report.latency_s if objective is Objective.LATENCY else 1 / report.rate_per_s
     is_open = wish == GroupWish()
-    enough = (1 - LEAST_GAIN) * alone_value if is_open else float("inf")
+    enough = (1 - LEAST_GAIN) * report.value if is_open else float("inf")
     wished = [
         one
         for one in found.values()

@@ -96,14 +96,14 @@ async def try_stage(
     foreseen_s: float,
     settings: ProfileSettings,
 ) -> float:
-    """Seconds from sending operators [start, stop) a frame until the answer is here, one at a time.
+    """Seconds from sending operators [start, stop) a frame until the answer is here, one at a time: the median.
 
     Args: segments: none for one board alone. foreseen_s: about how long it takes.
     Raises: BoardError, ProbeError.
     """
     stage = _stage(graph, ops, segments, boards)
     longer = replace(settings, budget_s=max(settings.budget_s, _FRAMES * foreseen_s))
-    return (await serve_for_a_moment([stage], read_runtime_floor(graph), 1, longer)).frame_s
+    return (await serve_for_a_moment([stage], read_runtime_floor(graph), 1, longer)).median_s
 
 
 def _stage(

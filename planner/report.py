@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from partitioning.planning import Chain, ChainProblem, ChainSet, judge_chain, stage_bytes
+from partitioning.planning import Chain, ChainProblem, ChainSet, Objective, judge_chain, stage_bytes
 from planner.costs import FleetCosts
 from planner.model import PlannerModel
 
@@ -160,6 +160,21 @@ class PlanReport:
         """Of all chains."""
         for chain in self.chains:
             yield from chain.stages
+
+    @property
+    def value(self) -> float:
+        """What the objective makes small where boards share stages: seconds for a frame, or between two of them."""
+        return self.latency_s if Objective(self.objective) is Objective.LATENCY else 1 / self.rate_per_s
+
+    def as_tried(self, tried: PlanReport) -> PlanReport:
+        """With the figures that the same plan had in service."""
+        return replace(self, chains=tried.chains, rate_per_s=tried.rate_per_s, latency_s=tried.latency_s)
+
+    def beside(self, what: str, other: PlanReport) -> PlanReport:
+        """With another plan, of one chain, among the alternatives."""
+        boards = " > ".join(stage.label for stage in other.stages)
+        alternative = Alternative(what, other.rate_per_s, other.latency_s, boards)
+        return replace(self, alternatives=(*self.alternatives, alternative))
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain values."""

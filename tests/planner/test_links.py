@@ -106,7 +106,7 @@ def test_slower_links_get_smaller_frames(monkeypatch: pytest.MonkeyPatch, bytes_
     ) -> SteadyState:
         size_bytes = own_bytes + sum(hop.sends_bytes for hop in hops)
         sent.add(size_bytes)
-        return SteadyState(0.001 + size_bytes / bytes_per_s, (0.001,), (0.0,), 0.001, 9, 0.2)
+        return SteadyState(0.001 + size_bytes / bytes_per_s, (0.001,), (0.0,), 0.001, 9, 0.2, 0.001)
 
     monkeypatch.setattr("planner.links.probe", made_up)
     inventory = Inventory((Board("pi1", Address("h", 1)),))
