@@ -251,15 +251,15 @@ def _ways(
     """The plan that boardline makes, with what it took; and what others make of the same measurements, timed as the boards are."""
     places = model.places[1:-1]
     timed = partial(time_segments, model.graph, boards, links)
-    if trials.is_gain:
-        yield "shared", trials.tried[0].shared, trials.tried[0].latency_s
+    if trials.best is not None and trials.is_gain:
+        yield "shared", trials.best.shared, trials.best.latency_s
     else:
         leader = tuple(float(board == 0) for board in range(len(boards)))
         yield "shared", timed([SharedSegment(0, len(model.graph.operators), None, leader)]), trials.alone_s
-    if not against or not trials.tried:
+    if not against or trials.best is None:
         return
 
-    best = trials.tried[0].shared
+    best = trials.best.shared
     yield "leader gathers and scatters", plan_shared(model.graph, boards, links, places, gathered=True), None
     yield (
         "layer by layer",

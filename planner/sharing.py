@@ -61,10 +61,10 @@ async def share_if_sooner(
     boards = [records[name].board for name in names]
     to_leader_s = moving_s(strips.graph, leader, costs[0].message, links)
     trials = await try_sharings(strips, boards, costs, between, to_leader_s, settings)
-    if not trials.tried:
+    best = trials.best
+    if best is None:
         other = Alternative("operators shared by boards", None, None, "")
         return plan, replace(report, alternatives=(*report.alternatives, other))
-    best = trials.tried[0]
     chosen = plan_of(model.name, names, best.shared)
     work = {leader: _Shared(best.shared, chosen.board_names, busy_boards(best.shared), best.latency_s - trials.alone_s)}
     shown = replace(_in_groups(report, chosen, work, records, limit), proof=Proof.SHARED)

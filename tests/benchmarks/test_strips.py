@@ -58,7 +58,7 @@ def test_ways_of_others_are_planned_from_the_same_times() -> None:
     boards = [board(model.graph, speed) for speed in (1.0, 0.5)]
     between = links(2, 1e-5, 1e9)
     found = plan_shared(model.graph, boards, between, model.places[1:-1])
-    trials = SharingTrials(1.0, (TriedSharing(found, 0.5),))
+    trials = SharingTrials(1.0, TriedSharing(found, 0.5))
     ways = {name: way for name, way, _ in _ways(model, boards, between, trials, against=True)}
     assert list(ways) == ["shared", "leader gathers and scatters", "layer by layer", "equal shares"]
     assert all(ways["shared"].time.latency_s <= other.time.latency_s for other in ways.values())
@@ -72,6 +72,6 @@ def test_board_alone_is_our_way_where_the_trial_says_so() -> None:
     model = StripModel(load_zoo_model("residual", "float32").graph)
     boards, between = [board(model.graph, speed) for speed in (1.0, 0.5)], links(2, 1e-5, 1e9)
     found = plan_shared(model.graph, boards, between, model.places[1:-1])
-    for tried in ((), (TriedSharing(found, 0.98),)):
+    for tried in (None, TriedSharing(found, 0.98)):
         ((_, alone, said_s),) = _ways(model, boards, between, SharingTrials(1.0, tried), against=False)
         assert (busy_boards(alone), said_s) == ([0], 1.0)
