@@ -11,5 +11,9 @@ class SignatureError(BundleError):
     """A bundle is not signed, or not by that key; or a key cannot be used."""
 
 
+class PhotographError(BundleError):
+    """An image is missing, damaged, or of a kind that cannot be read."""
+
+
 class PlanError(BundleError):
     """plan.yaml cannot be read or does not follow its schema, or a plan contradicts itself."""

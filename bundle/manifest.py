@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from google.protobuf import json_format
 
 from bundle.errors import BundleError
+from bundle.image_input import check_image_input
+from bundle.labels import check_labels
 from protos.v1.manifest_pb2 import Manifest, Partition
 from protos.v1.tensor_pb2 import TensorSpec
 
@@ -40,6 +42,7 @@ def parse_manifest(text: str) -> Manifest:
         )
     _check_splittings(manifest)
     _check_batch(manifest)
+    _check_pictures(manifest)
     return manifest
 
 
@@ -48,6 +51,15 @@ def _check_batch(manifest: Manifest) -> None:
     odd = [f"{spec.name} {list(spec.shape)}" for spec in specs if not _holds(spec.shape, manifest.batch)]
     if odd:
         raise BundleError(f"the batch is {manifest.batch}, and these do not hold as many: {', '.join(odd)}. {_DAMAGED}")
+
+
+def _check_pictures(manifest: Manifest) -> None:
+    try:
+        if manifest.HasField("image_input"):
+            check_image_input(manifest.image_input, manifest.inputs[0].shape if len(manifest.inputs) == 1 else [])
+        check_labels(manifest.labels, manifest.outputs)
+    except BundleError as error:
+        raise BundleError(f"{error} {_DAMAGED}") from error
 
 
 def _holds(shape: Sequence[int], batch: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from converter.calibration import load_calibration
@@ -15,6 +15,7 @@ from converter.sample import make_sample
 from converter.tflite_signature import read_signature
 from converter.worker_process import OnProgress
 from partitioning import Graph
+from protos.v1.manifest_pb2 import ImageInput
 from runtime import TfliteRuntime
 from transport.tensor_spec import Array
 
@@ -29,7 +30,7 @@ class Conversion:
     quantize: str = "none"
     calibration: Path | None = None
     input_shapes: Mapping[str, Sequence[int]] | None = None
-    pixel_range: tuple[float, float] = (0, 255)
+    image_input: ImageInput = field(default_factory=ImageInput)
 
     def run(self, work_dir: Path, on_progress: OnProgress, batch: int = 1) -> ConvertedModel:
         """Raises: see `convert_to_tflite`."""
@@ -39,7 +40,7 @@ class Conversion:
             calibration=self.calibration,
             batch=batch,
             input_shapes=self.input_shapes,
-            pixel_range=self.pixel_range,
+            image_input=self.image_input,
             work_dir=work_dir,
             on_progress=on_progress,
         )
@@ -125,7 +126,7 @@ def _load_rows(conversion: Conversion, tflite: Path, batch: int) -> dict[str, Ar
     if conversion.calibration is None:
         return None
     inputs = [replace(spec, shape=(batch, *spec.shape[1:])) for spec in read_signature(tflite)[0]]
-    return load_calibration(conversion.calibration, inputs, limit=batch, pixel_range=conversion.pixel_range)[0]
+    return load_calibration(conversion.calibration, inputs, limit=batch, image_input=conversion.image_input)[0]
 
 
 def _with_batch(graph: Graph, batch: int) -> Graph:

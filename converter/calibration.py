@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bundle.image_input import PRESETS
 from converter.calibration_images import load_images
 from converter.errors import CalibrationError
+from protos.v1.manifest_pb2 import ImageInput
 
 Sample = dict[str, npt.NDArray[Any]]
 DEFAULT_LIMIT = 200  # 100 to 500 real samples are the TFLite guide's advice
@@ -48,7 +50,7 @@ def load_calibration(
     inputs: Sequence[InputSpec],
     *,
     limit: int = DEFAULT_LIMIT,
-    pixel_range: tuple[float, float] = (0.0, 255.0),
+    image_input: ImageInput = PRESETS["raw"],
 ) -> list[Sample]:
     """Returns the samples at `path`, each a dict of one array per input, shaped as the input.
 
@@ -61,7 +63,7 @@ def load_calibration(
             directory of images for one input of shape (batch, H, W) or (batch, H, W, 1 or 3).
         inputs: the model's inputs, with static shapes.
         limit: the most rows to use, at least 1.
-        pixel_range: the values that black and white get; for images only.
+        image_input: how images become the input; what is empty is taken from its shape.
 
     Raises:
         CalibrationError: unreadable or empty data; wrong shape or dtype; NaN or infinity;
@@ -70,7 +72,7 @@ def load_calibration(
     check_calibration_path(path)
     if path.is_dir():
         only = _only_input(path, inputs, "a directory of images")
-        images = load_images(path, only.shape[1:], limit, pixel_range)
+        images = load_images(path, only.shape[1:], limit, image_input)
         is_float = np.issubdtype(np.dtype(only.dtype), np.floating)
         rows = {only.name: images if is_float else np.rint(images).astype(np.int64)}
     else:

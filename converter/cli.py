@@ -11,6 +11,9 @@ from typing import Any, Callable, Optional
 import typer
 
 from bundle import Bundle, BundleError, BundleWriter, open_bundle
+from bundle.image_input import PRESETS
+from bundle.image_input_file import read_image_input
+from bundle.labels import read_labels
 from bundle.plan_file import read_plan
 from bundle.signing import sign_bundle, verify_bundle_signature
 from converter import planning_options as options
@@ -33,6 +36,7 @@ from planner.explain import print_plan
 from planner.plot import plot_model, require_format
 from planner.report import PlanReport
 from planner.sources import model_of_bundle
+from protos.v1.manifest_pb2 import ImageInput
 from runtime import TfliteRuntimeError, load_runtime
 from runtime.loading import RUNTIME_CHOICES
 from terminal import command_app, one_of, print_json, print_table, progress, run
@@ -51,8 +55,11 @@ _CALIBRATION = typer.Option(
     metavar="FILE",
     help="Real inputs, for int8 and int16x8: .npy, .npz or a directory of images. The first is the sample.",
 )
-_PIXEL_RANGE = typer.Option(
-    "0,255", metavar="LOW,HIGH", help="What pixel values 0 and 255 of calibration images become."
+_IMAGES = typer.Option(
+    None,
+    metavar="PRESET|FILE",
+    help=f"How images become the input, in calibration and for `infer`: {', '.join(PRESETS)} or a .yaml file; see "
+    "docs/photographs.md. (default: raw, for calibration)",
 )
 _INPUT_SHAPE = typer.Option(
     None,
@@ -84,7 +91,10 @@ def split(
     ),
     quantize: str = _QUANTIZE,
     calibration: Optional[Path] = _CALIBRATION,
-    pixel_range: str = _PIXEL_RANGE,
+    images: Optional[str] = _IMAGES,
+    labels_file: Optional[Path] = typer.Option(
+        None, "--labels", metavar="FILE", help="Text with the model's classes, one on each line, in its output's order."
+    ),
     input_shape: Optional[list[str]] = _INPUT_SHAPE,
     batch: int = _BATCH,
     runtime: str = _RUNTIME,
@@ -121,9 +131,11 @@ def split(
     given = None if plan_file is None else read_plan(plan_file)
     tflite_runtime = load_runtime(runtime)
     names = [] if cut_at is None else [parse_cuts(cut_at)]
+    image_input = None if images is None else read_image_input(images)
+    labels = [] if labels_file is None else read_labels(labels_file)
     with BundleWriter(out, replace=force) as writer:
         with _progress() as on_progress, _work_directory() as work_dir:
-            conversion = _conversion(model, quantize, calibration, pixel_range, input_shape)
+            conversion = _conversion(model, quantize, calibration, image_input, input_shape)
             converted = convert_batched(
                 conversion, batch, work_dir=work_dir, runtime=tflite_runtime, on_progress=on_progress, threads=threads
             )
@@ -145,6 +157,8 @@ def split(
             threads=threads,
             plan_text=None if planned is None else planned.plan_text,
             groups=() if planned is None else planned.groups,
+            image_input=image_input,
+            labels=labels,
         )
         with _progress() as on_progress:
             bundle = split_model(loaded, request, writer, tflite_runtime, sample, on_progress)
@@ -169,7 +183,7 @@ def cuts(
     model: Path = _MODEL,
     quantize: str = _QUANTIZE,
     calibration: Optional[Path] = _CALIBRATION,
-    pixel_range: str = _PIXEL_RANGE,
+    images: Optional[str] = _IMAGES,
     input_shape: Optional[list[str]] = _INPUT_SHAPE,
     batch: int = _BATCH,
     as_json: bool = _JSON,
@@ -178,8 +192,9 @@ def cuts(
 
     Example: python -m converter cuts model.tflite
     """
+    image_input = None if images is None else read_image_input(images)
     with _progress() as on_progress, _work_directory() as work_dir:
-        conversion = _conversion(model, quantize, calibration, pixel_range, input_shape)
+        conversion = _conversion(model, quantize, calibration, image_input, input_shape)
         converted = convert_batched(
             conversion, batch, work_dir=work_dir, runtime=load_runtime(), on_progress=on_progress
         )
@@ -318,9 +333,9 @@ def _work_directory() -> Iterator[Path]:
 
 
 def _conversion(
-    model: Path, quantize: str, calibration: Path | None, pixel_range: str, input_shape: list[str] | None
+    model: Path, quantize: str, calibration: Path | None, image_input: ImageInput | None, input_shape: list[str] | None
 ) -> Conversion:
-    return Conversion(model, quantize, calibration, _parse_shapes(input_shape or []), _parse_range(pixel_range))
+    return Conversion(model, quantize, calibration, _parse_shapes(input_shape or []), image_input or PRESETS["raw"])
 
 
 def _describe_batch(converted: ConvertedModel) -> str:
@@ -381,14 +396,6 @@ def _show_partitions(title: str, rows: list[dict[str, Any]]) -> None:
         ),
         text_columns=2,
     )
-
-
-def _parse_range(text: str) -> tuple[float, float]:
-    try:
-        low, high = (float(number) for number in text.split(","))
-    except ValueError:
-        raise OptionError(f"--pixel-range is {text!r}, expected LOW,HIGH as in 0,1 or -1,1.") from None
-    return low, high
 
 
 def _parse_shapes(options: list[str]) -> dict[str, tuple[int, ...]]:

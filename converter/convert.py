@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bundle.image_input import PRESETS
 from converter.calibration import check_calibration_path, load_calibration
 from converter.errors import CalibrationError, MissingDependencyError, OptionError
 from converter.layer_names import KerasLayer
@@ -25,6 +25,7 @@ from converter.worker_request import (
     TFLITE_FILE,
     WorkerRequest,
 )
+from protos.v1.manifest_pb2 import ImageInput
 
 DEFAULT_TIMEOUT_S = 3600.0  # a ResNet50 takes 20 s on two cores; this only ends what hangs
 
@@ -61,7 +62,7 @@ def convert_to_tflite(
     calibration: Path | None = None,
     batch: int = 1,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
-    pixel_range: tuple[float, float] = (0, 255),
+    image_input: ImageInput = PRESETS["raw"],
     work_dir: Path,
     on_progress: OnProgress,
     timeout_s: float = DEFAULT_TIMEOUT_S,
@@ -79,7 +80,7 @@ def convert_to_tflite(
             modes it only provides `calibration_sample`.
         batch: samples per call, at least 1; fixed in the file.
         input_shapes: per input its shape without the batch, where the source leaves it open.
-        pixel_range: what pixel values 0 and 255 of calibration images become.
+        image_input: how calibration images become the input; by default their pixels as they are.
         work_dir: existing directory for the result, TensorFlow's log and intermediate files.
         on_progress: called with what is being done and, where known, the share done in [0, 1].
         timeout_s: after this long the conversion is ended.
@@ -91,12 +92,11 @@ def convert_to_tflite(
         MissingDependencyError: TensorFlow or tf_keras is needed and not installed.
         ConversionFailedError: TensorFlow failed, crashed or took too long.
     """
-    _check_options(quantize, calibration, batch, pixel_range)
+    _check_options(quantize, calibration, batch)
     source = recognise_model(model)
-    low, high = map(float, pixel_range)
     if source.kind is SourceKind.TFLITE:
         _check_tflite_options(quantize, batch, input_shapes)
-        return _use_as_it_is(model, calibration, (low, high))
+        return _use_as_it_is(model, calibration, image_input)
     _check_calibration_is_given(quantize, calibration)
     _require_libraries(source)
     request = WorkerRequest(
@@ -107,7 +107,7 @@ def convert_to_tflite(
         calibration=calibration,
         batch=batch,
         input_shapes={name: tuple(shape) for name, shape in (input_shapes or {}).items()},
-        pixel_range=(low, high),
+        image_input=image_input,
     )
     answer = run_worker(request, timeout_s=timeout_s, on_progress=on_progress)
     return ConvertedModel(
@@ -119,14 +119,11 @@ def convert_to_tflite(
     )
 
 
-def _check_options(quantize: str, calibration: Path | None, batch: int, pixel_range: tuple[float, float]) -> None:
+def _check_options(quantize: str, calibration: Path | None, batch: int) -> None:
     if quantize not in QUANTIZE_MODES:
         raise OptionError(f"unknown mode {quantize!r}: expected one of {', '.join(QUANTIZE_MODES)}.")
     if batch < 1:
         raise OptionError(f"batch is {batch}, expected 1 or more.")
-    low, high = pixel_range
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise OptionError(f"pixel range is {low:g},{high:g}: expected two numbers, low before high.")
     if calibration is not None:
         check_calibration_path(calibration)
 
@@ -152,11 +149,11 @@ def _check_tflite_options(quantize: str, batch: int, input_shapes: Mapping[str, 
         )
 
 
-def _use_as_it_is(model: Path, calibration: Path | None, pixel_range: tuple[float, float]) -> ConvertedModel:
+def _use_as_it_is(model: Path, calibration: Path | None, image_input: ImageInput) -> ConvertedModel:
     inputs, outputs = read_signature(model)
     sample = None
     if calibration is not None:
-        sample = load_calibration(calibration, inputs, pixel_range=pixel_range)[0]
+        sample = load_calibration(calibration, inputs, image_input=image_input)[0]
     return ConvertedModel(model, (), tuple(spec.name for spec in inputs), outputs, sample)
 
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundle import Bundle, BundleWriter
+from bundle.image_input import complete_image_input
+from bundle.labels import check_labels
 from bundle.manifest import FORMAT_VERSION
 from bundle.partition_message import tensor_spec
 from converter.convert import ConvertedModel
+from converter.errors import OptionError
 from converter.layer_names import locate_layers
 from converter.measurement import measure_operators
 from converter.sample import make_sample
@@ -18,7 +21,7 @@ from converter.splitting_writer import Groups, OnProgress, run_whole, write_spli
 from partitioning import Cut, Graph, list_cuts, resolve_cuts, split_minimax
 from partitioning.ordering import narrowed
 from partitioning.runtime_floor import read_runtime_floor
-from protos.v1.manifest_pb2 import Manifest, Source
+from protos.v1.manifest_pb2 import ImageInput, Manifest, Source
 from runtime import TfliteRuntime
 from transport.tensor_spec import Array
 
@@ -29,6 +32,7 @@ class SplitRequest:
 
     A list has the cuts of one splitting in order; an empty one leaves the model whole. `plan_text` is the plan that the
     splittings are for, its cuts as indices; the bundle keeps it. `groups`: for each list, which parts boards share.
+    `image_input`, `labels`: how photographs become the input, and its classes; the bundle keeps them.
     """
 
     source_path: Path
@@ -39,6 +43,8 @@ class SplitRequest:
     threads: int = 1
     plan_text: str | None = None
     groups: Sequence[Groups] = ()
+    image_input: ImageInput | None = None
+    labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -86,13 +92,13 @@ def split_model(
     Raises: CutError, InfeasibleSplitError: see partitioning. VerificationError: a partition computes other bits.
     """
     graph = model.graph
+    manifest = _manifest(model, request, runtime)
     # The wish is checked before anything is run: a wrong name must not cost a measurement.
     cut_lists = [resolve_cuts(graph, model.cuts, names, model.layer_ops) for names in request.cut_lists]
     on_progress("running the whole model", None)
     whole = run_whole(graph, model.data, runtime, request.threads, make_sample(graph, sample))
     if request.n_parts is not None:
         cut_lists = [_equal_times(model, request, runtime, whole.inputs, on_progress)]
-    manifest = _manifest(model, request, runtime)
     manifest.whole.CopyFrom(writer.add_model(model.data, "whole"))
     manifest.whole.time_s = whole.time_s
     manifest.splittings.extend(
@@ -127,7 +133,7 @@ def _manifest(model: LoadedModel, request: SplitRequest, runtime: TfliteRuntime)
     # The author's order where the converter kept it; TFLite sorts outputs by name.
     in_order = [outputs[name] for name in model.output_names if name in outputs]
     operator_order = [op.source_index for op in graph.operators]
-    return Manifest(
+    manifest = Manifest(
         operator_order=operator_order if operator_order != sorted(operator_order) else [],
         format_version=FORMAT_VERSION,
         model_name=deployable_name(request.source_path),
@@ -142,7 +148,17 @@ def _manifest(model: LoadedModel, request: SplitRequest, runtime: TfliteRuntime)
         outputs=[tensor_spec(graph, t) for t in dict.fromkeys([*in_order, *graph.outputs])],
         measured_on=runtime.identity,
         batch=model.batch if model.batch > 1 else 0,  # left out, so that bundles without a batch stay as they were
+        labels=request.labels,
     )
+    check_labels(manifest.labels, manifest.outputs)
+    if request.image_input is not None:
+        if len(manifest.inputs) != 1:
+            raise OptionError(
+                f"--images says how images become the input, and the model has {len(manifest.inputs)}: "
+                f"{', '.join(spec.alias or spec.name for spec in manifest.inputs)}. Leave it out."
+            )
+        manifest.image_input.CopyFrom(complete_image_input(request.image_input, manifest.inputs[0].shape))
+    return manifest
 
 
 def deployable_name(path: Path) -> str:

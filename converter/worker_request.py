@@ -8,8 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import json_format
+
 from converter.layer_names import KerasLayer
 from converter.model_source import SourceKind
+from protos.v1.manifest_pb2 import ImageInput
 
 QUANTIZE_MODES = ("none", "float16", "dynamic", "int8", "int16x8")
 CALIBRATED_MODES = ("int8", "int16x8")
@@ -32,7 +35,7 @@ class WorkerRequest:
         calibration: samples to calibrate with, if any.
         batch: the number of samples per call, fixed in the graph.
         input_shapes: per input name its shape without the batch, for dimensions left open.
-        pixel_range: what pixel values 0 and 255 of calibration images become.
+        image_input: how calibration images become the input.
     """
 
     model: Path
@@ -42,13 +45,14 @@ class WorkerRequest:
     calibration: Path | None = None
     batch: int = 1
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    pixel_range: tuple[float, float] = (0.0, 255.0)
+    image_input: ImageInput = field(default_factory=ImageInput)
 
     def to_json(self) -> str:
         """Returns the request as text for the worker's command line."""
         fields = asdict(self)
         fields.update(model=str(self.model), kind=self.kind.name, work_dir=str(self.work_dir))
         fields.update(calibration=None if self.calibration is None else str(self.calibration))
+        fields.update(image_input=json_format.MessageToDict(self.image_input))
         return json.dumps(fields)
 
     @classmethod
@@ -62,7 +66,7 @@ class WorkerRequest:
             work_dir=Path(fields["work_dir"]),
             calibration=None if calibration is None else Path(calibration),
             input_shapes={name: tuple(shape) for name, shape in fields["input_shapes"].items()},
-            pixel_range=tuple(fields["pixel_range"]),
+            image_input=json_format.ParseDict(fields["image_input"], ImageInput()),
         )
         return cls(**fields)
 

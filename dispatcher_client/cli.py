@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
-import numpy as np
 import typer
 
 from bundle import BundleError, open_bundle
@@ -15,27 +14,21 @@ from dispatcher_client.certs_command import certs
 from dispatcher_client.command_options import (
     BOARDS,
     BUNDLE,
-    CODEC,
     JSON,
     PLAN,
     TIMEOUT,
-    TRACE,
-    read_values,
-    require_directory,
     shown_uploads,
 )
 from dispatcher_client.deployment import deploy as deploy_bundle
-from dispatcher_client.dispatcher import Dispatcher
 from dispatcher_client.drain_command import drain
-from dispatcher_client.errors import DispatcherError, InputError, OptionError
+from dispatcher_client.errors import DispatcherError, OptionError
 from dispatcher_client.identity import judge_fleet
+from dispatcher_client.infer_command import infer
 from dispatcher_client.model_directory import ModelDirectory
 from dispatcher_client.placement import place_chains
 from dispatcher_client.profile_command import profile
 from dispatcher_client.status import read_status, undeploy_everywhere
 from dispatcher_client.top_command import top
-from dispatcher_client.tracing import TraceRecorder
-from dispatcher_client.values import public_name
 from dispatcher_client.watch_command import try_out, watch
 from fleet.event_loop import run_in_loop
 from fleet.inventory import load_boards, load_inventory, parse_boards
@@ -43,7 +36,6 @@ from fleet.options import CREDENTIALS, INSECURE
 from terminal import command_app, print_json, print_table, run
 from transport.credentials import choose_credentials
 from transport.errors import TransportError
-from transport.tensor_spec import Array
 
 app = command_app("Runs a bundle's model across boards.")
 
@@ -134,59 +126,7 @@ def deploy(
         print(f"version: {version} in {model_dir}")
 
 
-@app.command()
-def infer(
-    bundle: Path = BUNDLE,
-    boards: str = BOARDS,
-    input_file: Path = typer.Option(
-        ..., "--input", metavar="FILE", help=".npy for one input, .npz by input name for several."
-    ),
-    output_file: Optional[Path] = typer.Option(
-        None, "--output", metavar="FILE", help=".npz to write the answer to, by output name."
-    ),
-    plan: Optional[Path] = PLAN,
-    credentials_dir: Optional[Path] = CREDENTIALS,
-    insecure: bool = INSECURE,
-    codec: str = CODEC,
-    trace: Optional[Path] = TRACE,
-    timeout_s: float = TIMEOUT,
-    as_json: bool = JSON,
-) -> None:
-    """Send one input through the chain and print the answer.
-
-    Example: python -m dispatcher_client infer parts/ --boards boards.yaml --input x.npy
-    """
-    credentials = choose_credentials(credentials_dir, insecure)
-    values = read_values(input_file)
-    require_directory(output_file, "the answer")
-    require_directory(trace, "the trace")
-    recorder = TraceRecorder()
-    with Dispatcher(
-        bundle,
-        parse_boards(boards),
-        plan=plan,
-        credentials=credentials,
-        insecure=insecure,
-        codec=codec,
-        open_timeout_s=timeout_s,
-        reply_timeout_s=timeout_s,
-        recovers=False,  # one answer is not worth warming spares; who asks wants to hear which board is gone
-        on_reply=recorder,
-    ) as chain:
-        answer = chain.infer(values)
-        named = answer if isinstance(answer, dict) else {public_name(chain.manifest.outputs[0]): answer}
-        if trace is not None:
-            recorder.write(trace, chain.stages)
-    if output_file is not None:
-        _write_answer(output_file, named)
-    if as_json:
-        print_json({name: _json_numbers(array) for name, array in named.items()})
-        return
-    for name, array in named.items():
-        print(f"{name}: {array.dtype.name} {list(array.shape)}")
-        print(array)
-
-
+app.command()(infer)
 app.command()(bench)
 app.command()(profile)
 
@@ -274,18 +214,3 @@ def _join(deployment_ids: Iterable[str]) -> str:
     """`a is`, or `a, b are`; two chains may serve one deployment."""
     distinct = dict.fromkeys(deployment_ids)
     return f"{', '.join(distinct)} {'are' if len(distinct) > 1 else 'is'}"
-
-
-def _json_numbers(array: Array) -> Any:
-    """Nested lists; null where JSON has no number (NaN, infinities)."""
-    numbers = array.astype(object)
-    numbers[~np.isfinite(array)] = None
-    return numbers.tolist()
-
-
-def _write_answer(path: Path, named: dict[str, Array]) -> None:
-    try:
-        with path.open("wb") as file:  # as a file, because numpy would append a suffix to a name
-            np.savez(file, **named)  # type: ignore[arg-type]  # the stub confuses arrays with options
-    except OSError as error:
-        raise InputError(f"the answer cannot be written to {path}: {error}.") from error

@@ -6,9 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 import typer
-from rich.text import Text
 
-from terminal.output import stderr
+from terminal.output import print_error
 
 EXIT_ERROR = 1
 
@@ -39,6 +38,5 @@ def run(app: typer.Typer, expected: tuple[type[Exception], ...]) -> None:
     try:
         app()
     except expected as error:
-        # As Text: names of files and tensors may look like markup.
-        stderr.print(Text.assemble(("error:", "bold red"), f" {error}"), highlight=False, soft_wrap=True)
+        print_error(error)
         sys.exit(EXIT_ERROR)

@@ -36,6 +36,12 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     stdout.print(table)
 
 
+def print_error(error: object) -> None:
+    """One error on stderr, as every command ends with."""
+    # As Text: names of files and tensors may look like markup.
+    stderr.print(Text.assemble(("error:", "bold red"), f" {error}"), highlight=False, soft_wrap=True)
+
+
 def progress() -> Progress:
     """A progress display on stderr, removed when done; on a pipe nothing is drawn."""
     return Progress(

@@ -11,6 +11,7 @@ from converter.batched_conversion import Conversion, convert_batched
 from converter.convert import convert_to_tflite
 from converter.split_model import LoadedModel, SplitRequest, split_model
 from converter.splitting_writer import Groups
+from protos.v1.manifest_pb2 import ImageInput
 from runtime import load_runtime
 from tests import zoo
 from tests.zoo import cache
@@ -43,9 +44,13 @@ def split_file(
     sample: Mapping[str, Array] | None = None,
     batch: int = 1,
     groups: Sequence[Groups] = (),
+    image_input: ImageInput | None = None,
+    labels: Sequence[str] = (),
 ) -> Bundle:
     """Splits a .tflite file into a new bundle at `out`."""
-    request = SplitRequest(model, "tflite", "as-is", parts, cut_lists, groups=groups)
+    request = SplitRequest(
+        model, "tflite", "as-is", parts, cut_lists, groups=groups, image_input=image_input, labels=labels
+    )
     runtime = load_runtime()
     with BundleWriter(out) as writer, tempfile.TemporaryDirectory() as work_dir:
         converted = convert_batched(

@@ -61,7 +61,7 @@ def _load_samples(request: WorkerRequest, frozen: FrozenModel, reporter: Reporte
     if request.calibration is None:
         return []
     reporter.progress("loading calibration data")
-    return load_calibration(request.calibration, frozen.inputs, pixel_range=request.pixel_range)
+    return load_calibration(request.calibration, frozen.inputs, image_input=request.image_input)
 
 
 def _with_output_tensors(frozen: FrozenModel, tensor_of_output: dict[str, str]) -> tuple[KerasLayer, ...]:

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Manifest(_message.Message):
-    __slots__ = ("format_version", "model_name", "source", "whole", "runtime_floor", "inputs", "outputs", "splittings", "sample", "measured_on", "operator_order", "batch")
+    __slots__ = ("format_version", "model_name", "source", "whole", "runtime_floor", "inputs", "outputs", "splittings", "sample", "measured_on", "operator_order", "batch", "image_input", "labels")
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +21,8 @@ class Manifest(_message.Message):
     MEASURED_ON_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_ORDER_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_INPUT_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     model_name: str
     source: Source
@@ -33,7 +35,29 @@ class Manifest(_message.Message):
     measured_on: RuntimeIdentity
     operator_order: _containers.RepeatedScalarFieldContainer[int]
     batch: int
-    def __init__(self, format_version: _Optional[int] = ..., model_name: _Optional[str] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., whole: _Optional[_Union[ModelFile, _Mapping]] = ..., runtime_floor: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., splittings: _Optional[_Iterable[_Union[Splitting, _Mapping]]] = ..., sample: _Optional[_Union[Sample, _Mapping]] = ..., measured_on: _Optional[_Union[RuntimeIdentity, _Mapping]] = ..., operator_order: _Optional[_Iterable[int]] = ..., batch: _Optional[int] = ...) -> None: ...
+    image_input: ImageInput
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, format_version: _Optional[int] = ..., model_name: _Optional[str] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., whole: _Optional[_Union[ModelFile, _Mapping]] = ..., runtime_floor: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., splittings: _Optional[_Iterable[_Union[Splitting, _Mapping]]] = ..., sample: _Optional[_Union[Sample, _Mapping]] = ..., measured_on: _Optional[_Union[RuntimeIdentity, _Mapping]] = ..., operator_order: _Optional[_Iterable[int]] = ..., batch: _Optional[int] = ..., image_input: _Optional[_Union[ImageInput, _Mapping]] = ..., labels: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ImageInput(_message.Message):
+    __slots__ = ("height", "width", "fit", "crop_share", "resample", "colours", "mean", "std")
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    FIT_FIELD_NUMBER: _ClassVar[int]
+    CROP_SHARE_FIELD_NUMBER: _ClassVar[int]
+    RESAMPLE_FIELD_NUMBER: _ClassVar[int]
+    COLOURS_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    STD_FIELD_NUMBER: _ClassVar[int]
+    height: int
+    width: int
+    fit: str
+    crop_share: float
+    resample: str
+    colours: str
+    mean: _containers.RepeatedScalarFieldContainer[float]
+    std: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, height: _Optional[int] = ..., width: _Optional[int] = ..., fit: _Optional[str] = ..., crop_share: _Optional[float] = ..., resample: _Optional[str] = ..., colours: _Optional[str] = ..., mean: _Optional[_Iterable[float]] = ..., std: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Splitting(_message.Message):
     __slots__ = ("partitions",)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bundle import Bundle, BundleError
+from bundle.image_input import PRESETS, complete_image_input
 from bundle.manifest import FORMAT_VERSION, parse_manifest, render_manifest
 from bundle.splitting import deployment_id, list_splittings
 from protos.v1.manifest_pb2 import Manifest, ModelFile, Partition, Share, Splitting
@@ -366,3 +367,41 @@ def test_time_measured_anew_leaves_a_groups_deployment_id() -> None:
             ModelFile(path="p", sha256="0" * 64, time_s=time_s)
         )
     assert deployment_id(one, 1) == deployment_id(other, 1)
+
+
+def test_manifest_keeps_how_photographs_become_the_input_and_the_labels() -> None:
+    original = manifest_of_pictures()
+    assert parse_manifest(render_manifest(original)) == original
+    bare = manifest_of_pictures()
+    bare.ClearField("image_input")
+    bare.ClearField("labels")
+    assert deployment_id(original) == deployment_id(bare)
+
+
+def test_manifest_is_refused_when_photographs_or_labels_do_not_fit_the_model() -> None:
+    changes: list[tuple[Callable[[Manifest], object], str]] = [
+        (lambda m: m.image_input.std.append(0), "std is .*split the model again"),
+        (lambda m: m.inputs[0].ClearField("shape"), "input of shape .*split the model again"),
+        (lambda m: m.labels.append("more"), "there are 3 labels, and the model has 2 classes.*split the model again"),
+    ]
+    for change, says in changes:
+        broken = manifest_of_pictures()
+        change(broken)
+        for splitting in broken.splittings:
+            splitting.partitions[0].arriving[0].CopyFrom(broken.inputs[0])
+        with pytest.raises(BundleError, match=says):
+            parse_manifest(render_manifest(broken))
+
+
+def manifest_of_pictures() -> Manifest:
+    made = Manifest(
+        format_version=FORMAT_VERSION,
+        model_name="model",
+        inputs=[TensorSpec(name="a", dtype=DType.INT8, shape=[1, 8, 8, 3])],
+        outputs=[tensor("c")],
+        splittings=[Splitting(partitions=[partition(0, 2, "a", "c")])],
+        labels=["cat", "dog"],
+    )
+    made.splittings[0].partitions[0].arriving[0].CopyFrom(made.inputs[0])
+    made.image_input.CopyFrom(complete_image_input(PRESETS["torch"], made.inputs[0].shape))
+    return made

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from bundle.image_input import PRESETS
 from converter.calibration import InputSpec, load_calibration
 from converter.calibration_images import load_images
-from converter.errors import CalibrationError
+from converter.errors import CalibrationError, MissingDependencyError
 
-PIXELS = (0.0, 255.0)
+PIXELS = PRESETS["raw"]
 
 
 def paint(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (12, 8)) -> None:
@@ -38,9 +40,9 @@ def test_one_channel_means_grey(tmp_path: Path, shape: tuple[int, ...]) -> None:
     assert set(rows.ravel()) == {100.0}
 
 
-def test_pixel_range_maps_black_and_white(tmp_path: Path) -> None:
+def test_preset_maps_black_and_white(tmp_path: Path) -> None:
     paint(tmp_path / "a.png", (0, 255, 0))
-    rows = load_images(tmp_path, (4, 6, 3), 10, (-1.0, 1.0))
+    rows = load_images(tmp_path, (4, 6, 3), 10, PRESETS["tf"])
     assert rows[0, 0, 0].tolist() == [-1.0, 1.0, -1.0]
 
 
@@ -71,5 +73,13 @@ def test_damaged_image_is_refused_and_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(5,), (4, 6, 2), (2, 4, 6, 3)])
 def test_input_that_takes_no_images_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    with pytest.raises(CalibrationError, match=r"expected \(H, W\)"):
+    with pytest.raises(CalibrationError, match=r"expected \(N, H, W\)"):
         load_images(tmp_path, shape, 10, PIXELS)
+
+
+def test_missing_pillow_is_named_with_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paint(tmp_path / "a.png", (0, 0, 0))
+    monkeypatch.delitem(sys.modules, "bundle.photographs", raising=False)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(MissingDependencyError, match=r"needs Pillow.*boardline\[converter"):
+        load_images(tmp_path, (4, 6, 3), 10, PIXELS)

@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bundle import Bundle, open_bundle
 from bundle.manifest import render_manifest
+from bundle.photographs import read_photograph
 from converter.cli import main
 from partitioning import Graph
 from tests import zoo
-from tests.bundles import make_bundle
+from tests.bundles import make_bundle, zoo_file
 from tests.converter.changed_weights import with_one_byte_changed
 from tests.zoo import cache
 from transport.tensor_spec import quantize
@@ -125,6 +127,40 @@ keras.Model(image, x).save(sys.argv[1])
     spec = bundle.manifest.inputs[0]
     assert spec.alias == "image"
     assert np.array_equal(sample, quantize(spec, images[:1]))
+
+
+def test_bundle_keeps_how_images_become_the_input_and_the_labels(convert: Convert, tmp_path: Path) -> None:
+    labels, out = tmp_path / "labels.txt", tmp_path / "parts"
+    labels.write_text("".join(f"class {i}\n" for i in range(10)))
+    Image.new("RGB", (30, 20), (255, 0, 0)).save(tmp_path / "red.png")
+    given = ("--images", "tf", "--labels", labels, "--calibration", tmp_path)
+    done = convert("split", RESIDUAL, "--parts", "2", "--out", out, *given)
+    assert (done.code, done.err) == (0, "")
+    bundle = open_bundle(out)
+    assert (bundle.manifest.image_input.height, list(bundle.manifest.image_input.mean)) == (24, [127.5])
+    assert list(bundle.manifest.labels) == [f"class {i}" for i in range(10)]
+    spec, (sample,) = bundle.manifest.inputs[0], bundle.load_sample()[0].values()
+    expected = read_photograph(tmp_path / "red.png", bundle.manifest.image_input)[None]
+    assert np.array_equal(sample, quantize(spec, expected) if spec.HasField("quantization") else expected)
+    plain = convert(
+        "split", RESIDUAL, "--cut-at", str(bundle.splittings[0].cut_indices[0]), "--out", tmp_path / "plain"
+    )
+    assert plain.code == 0
+    assert open_bundle(tmp_path / "plain").deployment_id == bundle.deployment_id
+
+
+def test_labels_that_are_too_few_are_refused_before_anything_is_measured(convert: Convert, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("cat\ndog\n")
+    arguments = ("--parts", "2", "--out", tmp_path / "parts", "--labels", labels)
+    refused(convert("split", RESIDUAL, *arguments), "there are 2 labels, and the model has 10 classes")
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.txt"]
+
+
+def test_images_are_refused_for_a_model_with_several_inputs(convert: Convert, tmp_path: Path) -> None:
+    arguments = ("--parts", "2", "--out", tmp_path / "parts", "--images", "unit")
+    refused(convert("split", zoo_file("two_inputs", "float32"), *arguments), "--images says how", "the model has 2: ")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_installed_command_writes_nothing_but_json_to_the_screen(tmp_path: Path) -> None:
@@ -315,8 +351,11 @@ def test_model_is_refused_when_missing_or_corrupt(
         (["--parts", "2", "--cut-at", "3"], ["--parts and --cut-at were said: say"]),
         (["--parts", "2", "--quantize", "int8"], ["int8 asked for", "already TFLite"]),
         (["--parts", "2", "--quantize", "float16"], ["float16 asked for", "already TFLite"]),
-        (["--parts", "2", "--pixel-range", "0"], ["--pixel-range is '0', expected LOW,HIGH as in 0,1"]),
-        (["--parts", "2", "--pixel-range", "1,0"], ["low before high"]),
+        (
+            ["--parts", "2", "--images", "pixels"],
+            ["'pixels' does not say", "expected raw, unit, tf, torch, caffe or a .yaml"],
+        ),
+        (["--parts", "2", "--labels", "no.txt"], ["no.txt cannot be read", "a class on each line"]),
         (["--parts", "2", "--input-shape", "image=a,b"], ["--input-shape is 'image=a,b', expected NAME=N,N,..."]),
         (["--parts", "2", "--input-shape", "image=8,8,3"], ["already TFLite and its shapes are fixed"]),
         (["--parts", "2", "--calibration", "no.npy"], ["no calibration data at no.npy", "directory of images"]),

@@ -12,33 +12,9 @@ import numpy as np
 import pytest
 
 from bundle import Bundle
-from dispatcher_client.cli import main
 from examples.local_boards import LocalBoards
 
 MakeBundle = Callable[..., Bundle]
-
-
-@pytest.fixture
-def boards_file(boards: LocalBoards, tmp_path: Path) -> str:
-    lines = [f"  - name: {b.name}\n    address: {b.address}\n" for b in boards.boards]
-    path = tmp_path / "boards.yaml"
-    path.write_text("boards:\n" + "".join(lines))
-    return str(path)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Runs a command; its exit status, standard output and standard error."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["dispatcher_client", *arguments])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capfd.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def test_deploy_infer_status_and_undeploy_follow_one_another(
