@@ -1,10 +1,10 @@
-"""The client's command line: deploy, infer, bench, profile, status, top, undeploy, drain, watch, certs."""
+"""The client's command line: deploy, infer, bench, profile, status, top, undeploy, drain, watch, serve, certs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 import typer
@@ -32,10 +32,11 @@ from dispatcher_client.identity import judge_fleet
 from dispatcher_client.model_directory import ModelDirectory
 from dispatcher_client.placement import place_chains
 from dispatcher_client.profile_command import profile
+from dispatcher_client.serve_command import serve
 from dispatcher_client.status import read_status, undeploy_everywhere
 from dispatcher_client.top_command import top
 from dispatcher_client.tracing import TraceRecorder
-from dispatcher_client.values import public_name
+from dispatcher_client.values import json_numbers, public_name
 from dispatcher_client.watch_command import try_out, watch
 from fleet.event_loop import run_in_loop
 from fleet.inventory import load_boards, load_inventory, parse_boards
@@ -180,7 +181,7 @@ def infer(
     if output_file is not None:
         _write_answer(output_file, named)
     if as_json:
-        print_json({name: _json_numbers(array) for name, array in named.items()})
+        print_json({name: json_numbers(array) for name, array in named.items()})
         return
     for name, array in named.items():
         print(f"{name}: {array.dtype.name} {list(array.shape)}")
@@ -262,6 +263,7 @@ def undeploy(
 app.command()(top)
 app.command()(drain)
 app.command()(watch)
+app.command()(serve)
 app.add_typer(certs, name="certs")
 
 
@@ -274,13 +276,6 @@ def _join(deployment_ids: Iterable[str]) -> str:
     """`a is`, or `a, b are`; two chains may serve one deployment."""
     distinct = dict.fromkeys(deployment_ids)
     return f"{', '.join(distinct)} {'are' if len(distinct) > 1 else 'is'}"
-
-
-def _json_numbers(array: Array) -> Any:
-    """Nested lists; null where JSON has no number (NaN, infinities)."""
-    numbers = array.astype(object)
-    numbers[~np.isfinite(array)] = None
-    return numbers.tolist()
 
 
 def _write_answer(path: Path, named: dict[str, Array]) -> None:
