@@ -64,7 +64,7 @@ contracts: $(READY)
 check-protos: $(READY)
 	@rm -rf build/protos && mkdir -p build/protos
 	@UV=$(UV) protos/generate.sh build/protos
-	@for made in build/protos/protos/v1/*; do diff -u protos/v1/$$(basename $$made) $$made || exit 1; done
+	@cd build/protos && for made in protos/*/*_pb2* protos/*/*/*_pb2*; do diff -u ../../$$made $$made || exit 1; done
 	@echo "generated stubs are up to date"
 
 tests: $(READY)

@@ -7,6 +7,7 @@ with Dispatcher(bundle="parts/", boards="boards.yaml") as chain:
 
 from bundle import Plan, PlanError
 from dispatcher_client.answer_changes import OutputChange
+from dispatcher_client.async_dispatcher import AsyncDispatcher
 from dispatcher_client.chain import ReplyReport
 from dispatcher_client.codec_comparison import CodecEffect
 from dispatcher_client.dispatcher import Dispatcher
@@ -39,6 +40,7 @@ from fleet.errors import (
 from fleet.inventory import Board, load_boards
 
 __all__ = [
+    "AsyncDispatcher",
     "BitIdentityError",
     "BitPromise",
     "Board",

@@ -1,4 +1,4 @@
-"""The client's command line: deploy, infer, bench, profile, status, top, undeploy, drain, watch, certs."""
+"""The client's command line: deploy, infer, bench, profile, status, top, undeploy, drain, watch, serve, certs."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from dispatcher_client.infer_command import infer
 from dispatcher_client.model_directory import ModelDirectory
 from dispatcher_client.placement import place_chains
 from dispatcher_client.profile_command import profile
+from dispatcher_client.serve_command import serve
 from dispatcher_client.status import read_status, undeploy_everywhere
 from dispatcher_client.top_command import top
 from dispatcher_client.watch_command import try_out, watch
@@ -202,6 +203,7 @@ def undeploy(
 app.command()(top)
 app.command()(drain)
 app.command()(watch)
+app.command()(serve)
 app.add_typer(certs, name="certs")
 
 

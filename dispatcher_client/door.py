@@ -28,16 +28,28 @@ class Door:
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
         """While a caller waits. Raises: OverloadedError: as many as may wait do."""
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    def enter(self, free_places: int = 0) -> None:
+        """A caller begins to wait.
+
+        Args: free_places: for how many of those who wait there is room already.
+        Raises: OverloadedError: as many as may wait do.
+        """
         with self._lock:
-            if self._n_waiting >= self._max_waiting:
+            if self._n_waiting - free_places >= self._max_waiting:
                 raise OverloadedError(
                     f"{self._n_waiting} requests wait for room in the windows, and max_waiting is {self._max_waiting}: inputs come "
                     "faster than the boards answer. Submit fewer, use stream(), which takes an input when there is room, or add "
                     "boards."
                 )
             self._n_waiting += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._n_waiting -= 1
+
+    def leave(self) -> None:
+        """A caller that entered waits no more."""
+        with self._lock:
+            self._n_waiting -= 1

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 import typer
@@ -25,7 +25,7 @@ from dispatcher_client.command_options import (
 from dispatcher_client.dispatcher import Dispatcher
 from dispatcher_client.errors import InputError, MissingExtraError, OptionError
 from dispatcher_client.tracing import TraceRecorder
-from dispatcher_client.values import Values, public_name
+from dispatcher_client.values import Values, json_numbers, public_name
 from fleet.inventory import parse_boards
 from fleet.options import CREDENTIALS, INSECURE
 from terminal import print_error, print_json, print_table, progress
@@ -151,18 +151,11 @@ def _show_answer(chain: Dispatcher, values: Values, output_file: Path | None, as
     if output_file is not None:
         _write_answer(output_file, named)
     if as_json:
-        print_json({name: _json_numbers(array) for name, array in named.items()})
+        print_json({name: json_numbers(array) for name, array in named.items()})
         return
     for name, array in named.items():
         print(f"{name}: {array.dtype.name} {list(array.shape)}")
         print(array)
-
-
-def _json_numbers(array: Array) -> Any:
-    """Nested lists; null where JSON has no number (NaN, infinities)."""
-    numbers = array.astype(object)
-    numbers[~np.isfinite(array)] = None
-    return numbers.tolist()
 
 
 def _write_answer(path: Path, named: dict[str, Array]) -> None:

@@ -80,3 +80,10 @@ def arrays_in_order(specs: Sequence[TensorSpec], values: Values) -> list[Array]:
     if wrong:
         raise InputError(f"{', '.join(wrong)} must be numpy arrays; the model takes {expected}.")
     return [found[index] for index in range(len(specs))]
+
+
+def json_numbers(array: Array) -> Any:
+    """Nested lists; null where JSON has no number (NaN, infinities)."""
+    numbers = array.astype(object)
+    numbers[~np.isfinite(array)] = None
+    return numbers.tolist()

@@ -68,6 +68,12 @@ class Windows:
         with self._changed:
             return tuple(map(len, self._taken))
 
+    @property
+    def free_places(self) -> int:
+        """How many requests more may be outstanding."""
+        with self._changed:
+            return sum(max(0, size - len(taken)) for size, taken in zip(self._sizes, self._taken))
+
     def take(
         self, choose: Callable[[Sequence[int]], int | None], timeout_s: float, door: Door | None = None
     ) -> Slot | None:

@@ -6,24 +6,20 @@ import atexit
 import functools
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from dispatcher_client import Board
 from dispatcher_client.certificates import LEAF_DAYS, FleetDirectory, Holder, Right
+from examples.local_process import LocalProcess
 from transport.address import Address
 
 _HOSTS = ("127.0.0.1", "localhost")
 _METRICS_ON = re.compile(r"metrics on https?://(\S+)/metrics")
 _SERVES_ON = re.compile(r" serves on (\S+) with ")
-_STOP_TIMEOUT_S = 10.0
-_KEPT_LOG_LINES = 200
 
 
 class LocalFleet:
@@ -56,8 +52,8 @@ def local_fleet() -> LocalFleet:
     return LocalFleet(Path(directory))
 
 
-class LocalBoard:
-    """One node service. Its log goes to `log`, the last lines only, so that nothing blocks on a full pipe."""
+class LocalBoard(LocalProcess):
+    """One node service."""
 
     def __init__(self, name: str, store: Path, arguments: Sequence[str] = (), *, python: str = sys.executable) -> None:
         """Starts the process, with a certificate of `local_fleet` unless the arguments say otherwise; returns once it serves.
@@ -65,40 +61,11 @@ class LocalBoard:
         Raises: RuntimeError: it ended before it served, with its log.
         """
         self.name = name
-        self.log: deque[str] = deque(maxlen=_KEPT_LOG_LINES)
         command = [python, "-m", "node_service", "--listen", "127.0.0.1:0", "--store", str(store), "--name", name]
         if not {"--credentials", "--insecure"} & set(arguments):
             command += ["--credentials", str(local_fleet().board(name))]
-        # gRPC's own lines quote what peers sent, which may be no text.
-        self.process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True, errors="replace")
-        self.address = self._read_address()
-        self._reader = threading.Thread(target=self._read_log, daemon=True)
-        self._reader.start()
-
-    def stop(self) -> int:
-        """Drains and ends the process; its exit status."""
-        self.process.terminate()
-        try:
-            status = self.process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            status = self.process.wait()
-        self._reader.join()
-        return status
-
-    def _read_address(self) -> str:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.log.append(line)
-            if found := _SERVES_ON.search(line):
-                return found.group(1)
-        self.process.stderr.close()
-        raise RuntimeError(f"node service {self.name} ended with {self.process.wait()}:\n{''.join(self.log)}")
-
-    def _read_log(self) -> None:
-        assert self.process.stderr is not None
-        with self.process.stderr as lines:
-            self.log.extend(lines)
+        super().__init__(f"node service {name}", [*command, *arguments], _SERVES_ON)
+        self.address = self.said[1]
 
 
 def metrics_address(board: LocalBoard) -> str:

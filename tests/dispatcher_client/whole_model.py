@@ -10,7 +10,7 @@ import numpy as np
 
 from bundle import Bundle, open_bundle
 from bundle.manifest import render_manifest
-from dispatcher_client import Dispatcher
+from dispatcher_client import AsyncDispatcher, Dispatcher
 from dispatcher_client.values import Answer
 from runtime import Runner, load_runtime
 
@@ -37,7 +37,7 @@ def single(answer: Answer) -> np.ndarray:
     return answer
 
 
-def named(chain: Dispatcher, answer: Answer) -> dict[str, bytes]:
+def named(chain: Dispatcher | AsyncDispatcher, answer: Answer) -> dict[str, bytes]:
     """An answer's bytes by public name, whether the model has one output or several."""
     answers = answer if isinstance(answer, dict) else {chain.manifest.outputs[0].alias: answer}
     return {name: array.tobytes() for name, array in answers.items()}

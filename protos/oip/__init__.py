@@ -1,0 +1,1 @@
+"""The Open Inference Protocol: contracts of others, which clients of all makers speak."""
