@@ -237,7 +237,11 @@ def _choose(file: Path, boards: Sequence[Board], sizes: Sequence[int], against: 
             alone_s.append(trials.alone_s)
             for case, shared, tried_s in _ways(strip_model, costs, between, trials, against):
                 planned_s = shared.time.latency_s
-                wire_s = planned_s - time_group(strip_model.graph, shared.group, costs, at_once).latency_s
+                # Of our own plan, what it is planned to take is corrected by trials; links are not.
+                with_wire_s, without_s = (
+                    time_group(strip_model.graph, shared.group, costs, among).latency_s for among in (between, at_once)
+                )
+                wire_s = with_wire_s - without_s
                 said_s = planned_s + to_leader_s if tried_s is None else tried_s
                 cases.append(_Case(case, plan_of(file.stem, names, shared), shared, said_s, wire_s))
         return statistics.median(alone_s), cases

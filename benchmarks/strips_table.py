@@ -10,7 +10,7 @@ Column = tuple[str, Callable[[FlatRow], str]]
 
 
 def _number(name: str, form: str, per: float = 1.0) -> Callable[[FlatRow], str]:
-    return lambda row: format(float(str(row[name])) / per, form)
+    return lambda row: "-" if row[name] is None else format(float(str(row[name])) / per, form)
 
 
 def _text(name: str) -> Callable[[FlatRow], str]:
