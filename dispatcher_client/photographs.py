@@ -74,7 +74,9 @@ def best_classes(manifest: Manifest, answer: Answer, count: int = TOP) -> tuple[
     n_classes = require_classifier(manifest)
     scores = np.asarray(answer).reshape(n_classes)
     labels = manifest.labels or [str(index) for index in range(n_classes)]
-    best = np.argsort(-scores, kind="stable")[:count]
+    best = np.argsort(-scores.astype(np.float64), kind="stable")[
+        :count
+    ]  # whole numbers may have no negative of their own
     return tuple(SeenClass(int(index), labels[index], float(scores[index])) for index in best)
 
 

@@ -22,6 +22,7 @@ from dispatcher_client import Dispatcher
 from dispatcher_client.photographs import as_input, best_classes
 
 Picture = npt.NDArray[np.uint8]
+_SILENCE_S = 10.0
 
 
 class LatestFrames:
@@ -45,7 +46,9 @@ class LatestFrames:
         self._newest: tuple[int, Picture] | None = None
         self._has_ended = False
         self._changed = threading.Condition()
-        self._reader = threading.Thread(target=self._read, name="camera")
+        self._source = source
+        # A read of a dead camera may never return, and must not hold the program.
+        self._reader = threading.Thread(target=self._read, name="camera", daemon=True)
 
     def __enter__(self) -> LatestFrames:
         self._reader.start()
@@ -55,14 +58,21 @@ class LatestFrames:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end()
-        self._reader.join()
-        self._capture.release()
+        self._reader.join(_SILENCE_S)
+        if not self._reader.is_alive():
+            self._capture.release()
 
     def __iter__(self) -> Iterator[tuple[int, Picture]]:
-        """Each frame's number and its picture, (H, W, 3) in the order RGB; waits for one that was not given before."""
+        """Each frame's number and its picture, (H, W, 3) in the order RGB; waits for one that was not given before.
+
+        Raises: TimeoutError: none has come for ten seconds.
+        """
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._newest is not None or self._has_ended)
+                if not self._changed.wait_for(lambda: self._newest is not None or self._has_ended, _SILENCE_S):
+                    raise TimeoutError(
+                        f"{self._source} has given no frame for {_SILENCE_S:g} s. Is the camera still there?"
+                    )
                 if self._newest is None:
                     return
                 newest, self._newest = self._newest, None

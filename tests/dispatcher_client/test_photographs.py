@@ -143,3 +143,12 @@ def test_input_of_whole_numbers_gets_pixels_that_fit_it() -> None:
     assert (array.shape, array.dtype, set(array.ravel())) == ((1, 4, 5), np.uint8, {77})
     with pytest.raises(InputError, match="the image cannot become an input"):
         as_input(manifest, np.zeros((2, 2, 7), np.uint8))
+
+
+@pytest.mark.parametrize(("dtype", "scores"), [("uint8", [0, 255, 7]), ("int8", [-128, 127, 3])])
+def test_scores_in_whole_numbers_have_their_order(dtype: str, scores: list[int]) -> None:
+    """0 and the least number of a signed type are their own negatives."""
+    wire = {"uint8": DType.UINT8, "int8": DType.INT8}[dtype]
+    manifest = Manifest(outputs=[TensorSpec(name="scores", dtype=wire, shape=[1, 3])])
+    best = best_classes(manifest, np.array([scores], dtype), 3)
+    assert [(one.index, one.score) for one in best] == [(1, max(scores)), (2, scores[2]), (0, min(scores))]

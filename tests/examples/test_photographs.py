@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -19,6 +19,7 @@ from PIL import Image
 from bundle.image_input import PRESETS
 from dispatcher_client import Dispatcher
 from dispatcher_client.photographs import as_input, best_classes, classify_photographs
+from examples import camera
 from examples.detect_objects import LEAST_SCORE, Found, decode, draw, find_objects
 from examples.local_boards import LocalBoards
 from tests.photographs import photograph, photograph_bundle
@@ -55,6 +56,15 @@ def run_example(name: str, *arguments: object, place: Path) -> subprocess.Comple
     )
 
 
+def write_video(directory: Path, photographs: Iterable[int], per_second: int = 10) -> Path:
+    video = directory / "video.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), per_second, (64, 48))
+    for index in photographs:
+        writer.write(np.asarray(photograph(index))[..., ::-1])
+    writer.release()
+    return video
+
+
 def best_of(place: Path, boards: LocalBoards) -> dict[str, str]:
     """The likeliest label of each photograph."""
     with Dispatcher(place / "parts", boards.named) as chain:
@@ -80,11 +90,7 @@ def test_folder_with_a_damaged_photograph_is_sorted_but_for_that(place: Path, tm
 
 def test_camera_answers_the_newest_frames_in_order_and_drops_the_rest(place: Path, tmp_path: Path) -> None:
     """More frames a second than three processes that share two cores can answer, and a last one that they must."""
-    video = tmp_path / "video.avi"
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 1000, (64, 48))
-    for index in range(N_FRAMES):
-        writer.write(np.asarray(photograph(index))[..., ::-1])
-    writer.release()
+    video = write_video(tmp_path, range(N_FRAMES), per_second=1000)
     done = run_example("camera", "parts", "boards.yaml", video, place=place)
     assert done.returncode == 0, done.stderr
     *answers, summary = done.stdout.splitlines()
@@ -99,16 +105,26 @@ def test_camera_answers_the_newest_frames_in_order_and_drops_the_rest(place: Pat
 
 def test_camera_shows_what_the_chain_says_of_that_very_frame(place: Path, boards: LocalBoards, tmp_path: Path) -> None:
     """One frame, in colours that an exchange of red and blue would change."""
-    video = tmp_path / "video.avi"
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
-    writer.write(np.asarray(photograph(3))[..., ::-1])
-    writer.release()
+    video = write_video(tmp_path, [3])
     _, bgr = cv2.VideoCapture(str(video)).read()
     with Dispatcher(place / "parts", boards.named) as chain:
         answer = chain.infer(as_input(chain.manifest, np.ascontiguousarray(bgr[..., ::-1])))
         (best,) = best_classes(chain.manifest, answer, 1)
     done = run_example("camera", "parts", "boards.yaml", video, place=place)
     assert done.stdout == f"frame 0: {best.label} {best.score:.2f}\n1 frames, 0 dropped\n"
+
+
+def test_camera_that_falls_silent_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Silent(camera.LatestFrames):
+        def _read(self) -> None:
+            """As a camera that was pulled out: nothing comes, and it has not ended."""
+
+    monkeypatch.setattr(camera, "_SILENCE_S", 0.1)
+    with (
+        Silent(str(write_video(tmp_path, [0]))) as frames,
+        pytest.raises(TimeoutError, match="has given no frame"),
+    ):
+        next(iter(frames))
 
 
 def test_camera_that_is_not_there_is_named(place: Path) -> None:
