@@ -96,7 +96,7 @@ class NodeServer:
         calls = GrpcCalls()
         self._server = grpc.aio.server(
             interceptors=[calls],
-            options=[*grpc_options(), ("grpc.max_receive_message_length", MAX_REQUEST_BYTES), ("grpc.so_reuseport", 0)],
+            options=[*grpc_options(max_receive_bytes=MAX_REQUEST_BYTES), ("grpc.so_reuseport", 0)],
             maximum_concurrent_rpcs=_MOST_CALLS,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -35,8 +35,12 @@ _CONNECT_MS = 1_500
 OPENING_SHARE = 0.8
 
 
-def grpc_options(max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES) -> list[tuple[str, Any]]:
-    """Options for channels and servers alike.
+def grpc_options(
+    max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES, max_receive_bytes: int | None = None
+) -> list[tuple[str, Any]]:
+    """Options for channels and servers alike. Args: max_receive_bytes: of a message; None: as may be sent.
+
+    Of an option that is given twice gRPC takes the first: what a server wants otherwise has a parameter here.
 
     Keepalive finds a peer that vanished without closing; a server must permit what its clients send, or it hangs up on
     them. Compression stays off: tensors have codecs of their own. One connection per channel, so that streams to one
@@ -44,7 +48,7 @@ def grpc_options(max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES) -> list[tuple[s
     """
     limit = max_frame_bytes + HEADER_ROOM_BYTES
     return [
-        ("grpc.max_receive_message_length", limit),
+        ("grpc.max_receive_message_length", limit if max_receive_bytes is None else max_receive_bytes),
         ("grpc.max_send_message_length", limit),
         ("grpc.min_reconnect_backoff_ms", _CONNECT_MS),  # it is that limit, too
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),

@@ -87,14 +87,8 @@ class GatewayServer:
         """Raises: OptionError: the certificate cannot be used."""
         self._config = config
         self._tls = None if config.tls is None else (config.tls.for_grpc(), config.tls.for_http())
-        # In a list with two of a name, gRPC takes the first.
-        options = {
-            **dict(grpc_options()),
-            "grpc.max_receive_message_length": config.max_message_bytes,
-            "grpc.so_reuseport": 0,
-        }
         self._grpc = grpc.aio.server(
-            options=list(options.items()),
+            options=[*grpc_options(max_receive_bytes=config.max_message_bytes), ("grpc.so_reuseport", 0)],
             maximum_concurrent_rpcs=config.max_in_flight + _STREAMS_AND_PROBES,
         )
         add_GRPCInferenceServiceServicer_to_server(InferenceService(models), self._grpc)

@@ -17,6 +17,7 @@ from examples.local_boards import LocalBoard, LocalBoards
 from protos.v1 import control_plane_pb2 as control
 from protos.v1.manifest_pb2 import ModelFile, Partition
 from tests.node_service.stubs import TIMEOUT_S, channel_to, control_stub, load_request, put, serve_stage
+from transport.channel import MAX_REQUEST_BYTES
 
 MakeBundle = Callable[..., Bundle]
 
@@ -42,6 +43,13 @@ def test_upload_is_refused_when_the_hash_is_another(boards: LocalBoards) -> None
         assert "SHA-256" in caught.value.details()
         missing = stub.FindMissing(control.FindMissingRequest(sha256=[sha256]), timeout=TIMEOUT_S)
     assert list(missing.sha256) == [sha256]
+
+
+def test_request_beyond_the_bound_is_refused(boards: LocalBoards) -> None:
+    asked = control.FindMissingRequest(sha256=["0" * 64] * (MAX_REQUEST_BYTES // 64))
+    with channel_to(boards.addresses[0]) as channel, pytest.raises(grpc.RpcError) as caught:
+        control_stub(channel).FindMissing(asked, timeout=TIMEOUT_S)
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 @pytest.mark.parametrize(
