@@ -14,7 +14,6 @@ from dispatcher_client.errors import ChainClosedError, OverloadedError, ReplyTim
 from dispatcher_client.line import Line
 from tests.transport.message_stream.by_hand import comes_true
 
-_LONG = Deadline.after(60)
 _TIMEOUT_S = 10
 
 
@@ -52,8 +51,12 @@ def line(door: Door, sender: _Sender) -> Iterator[Line]:
     line.wait_until_left()
 
 
-def _join(line: Line, sender: _Sender, number: int, deadline: Deadline = _LONG, **options: bool) -> Future[str]:
-    return line.join(lambda: sender.send(number), deadline, **options)
+def _long() -> Deadline:
+    return Deadline.after(60)  # from now: when the tests were collected is minutes ago
+
+
+def _join(line: Line, sender: _Sender, number: int, deadline: Deadline | None = None, **options: bool) -> Future[str]:
+    return line.join(lambda: sender.send(number), deadline or _long(), **options)
 
 
 def _held(line: Line, sender: _Sender, door: Door) -> Future[str]:
@@ -130,7 +133,7 @@ def test_what_sending_or_the_reply_raises_is_the_answers(line: Line, sender: _Se
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        line.join(refuse, _LONG).result(_TIMEOUT_S)
+        line.join(refuse, _long()).result(_TIMEOUT_S)
     sender.may_go_on.set()
     answer = _join(line, sender, 0)
     assert comes_true(lambda: 0 in sender.replies)
