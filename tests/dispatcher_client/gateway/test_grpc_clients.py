@@ -243,8 +243,10 @@ def test_time_limits_and_cancellations_reach_the_boards(store_root: Path, zoo_bu
             with pytest.raises(InferenceServerException, match=r"no answer within 0\.3 s") as caught:
                 client.infer(name, x, timeout=300_000)
             assert "DEADLINE_EXCEEDED" in caught.value.status()
-            with pytest.raises(InferenceServerException, match="Deadline Exceeded"):
+            # Both sides know the call's deadline, and either may be the first to say so.
+            with pytest.raises(InferenceServerException) as caught:
                 client.infer(name, x, client_timeout=0.3)
+            assert "DEADLINE_EXCEEDED" in caught.value.status()
             calls = [client.async_infer(name, x, lambda result, error: heard.put(error)) for _ in range(30)]
             refused = [heard.get(timeout=_TIMEOUT_S) for _ in range(6)]
             assert all("24 requests are in flight" in str(e) and "UNAVAILABLE" in e.status() for e in refused)
