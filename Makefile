@@ -8,6 +8,8 @@ TOOLS := .cache/supply-chain
 TOOLS_READY := $(TOOLS)/.ready
 DEPLOY := .cache/deploy-tools
 DEPLOY_READY := $(DEPLOY)/.ready
+SITE := .cache/site-tools
+SITE_READY := $(SITE)/.ready
 PLAYBOOKS := bench.yml certs.yml deploy.yml remove.yml rollback.yml upgrade.yml
 IS_3_11 := $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 ROLES ?= deploy/ansible/roles
@@ -16,7 +18,7 @@ TARGETS ?= cp311-aarch64 cp313-aarch64
 SBOM ?= build/sbom.json
 UV := $(abspath $(BIN))/uv
 # Cores are few and models load all of them: as many test processes as cores.
-DOCS_OUT ?= docs/commands
+DOCS_OUT ?= docs
 DASHBOARDS := deploy/ansible/roles/grafana/files/dashboards
 JOBS ?= $(shell nproc)
 SECONDS ?= 60
@@ -25,12 +27,12 @@ LOCK_FLAGS ?= --upgrade
 # Several hundred Pythons are started by `make test`: where this is set, each of them compiles TensorFlow (11 s) or the node service (1.4 s) anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-deploy setup fuzz format lint types contracts check-protos check-docs check-dashboards check-deploy lint-deploy role-docs dashboards wheelhouse tests test-pythons protos docs lock audit sbom clean
+.PHONY: demo test test-deploy setup fuzz format lint types contracts check-protos check-docs check-site check-dashboards check-deploy lint-deploy role-docs dashboards wheelhouse tests test-pythons protos docs site lock audit sbom clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.digits_demo
 
-test: lint types contracts check-protos check-docs check-dashboards check-deploy tests
+test: lint types contracts check-protos check-docs check-site check-dashboards check-deploy tests
 
 setup: $(READY)
 
@@ -67,7 +69,7 @@ check-protos: $(READY)
 	@cd build/protos && for made in protos/*/*_pb2* protos/*/*/*_pb2*; do diff -u ../../$$made $$made || exit 1; done
 	@echo "generated stubs are up to date"
 
-tests: $(READY)
+tests: $(READY) $(SITE_READY)
 	@if $(IS_3_11); then $(MAKE) --no-print-directory $(DEPLOY_READY); fi
 	$(BIN)/python -m tests.zoo.make .cache/zoo
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
@@ -85,17 +87,28 @@ fuzz: $(READY)
 test-pythons: $(READY)
 	$(BIN)/python -m pytest tests/packaging --all-pythons
 
-# The command reference is what the commands themselves say.
+# The references are what the commands, and the comments of the protos, say.
 docs: $(READY)
-	@mkdir -p $(DOCS_OUT)
+	@mkdir -p $(DOCS_OUT)/commands $(DOCS_OUT)/reference build
 	@for program in converter node_service dispatcher_client; do \
-		COLUMNS=120 $(BIN)/typer $$program.cli utils docs --name "python -m $$program" --output $(DOCS_OUT)/$$program.md >/dev/null \
-		|| exit 1; done
+		COLUMNS=120 $(BIN)/typer $$program.cli utils docs --name "python -m $$program" --output $(DOCS_OUT)/commands/$$program.md \
+		>/dev/null || exit 1; done
+	@UV=$(UV) protos/describe.sh build/protos.binpb
+	@$(BIN)/python -m release.protocol_reference build/protos.binpb $(DOCS_OUT)/reference/protocol.md
 
 check-docs: $(READY)
-	@$(MAKE) --no-print-directory docs DOCS_OUT=build/commands
-	@diff -ru docs/commands build/commands || { echo "run: make docs"; exit 1; }
-	@echo "command reference is up to date"
+	@$(MAKE) --no-print-directory docs DOCS_OUT=build/docs
+	@diff -ru docs/commands build/docs/commands && diff -u docs/reference/protocol.md build/docs/reference/protocol.md \
+		|| { echo "run: make docs"; exit 1; }
+	@echo "references are up to date"
+
+# The documentation as a site, in build/site: a link, an anchor or a page of the navigation that leads nowhere is an error.
+site: export NO_MKDOCS_2_WARNING := 1
+site: $(SITE_READY)
+	@mkdir -p build && $(SITE)/bin/mkdocs build --strict 2> build/site.log || { grep -v ^INFO build/site.log; exit 1; } # --quiet would silence --strict, too
+
+check-site: site
+	@echo "the site is whole"
 
 # Grafana's dashboards are what deploy/grafana gives.
 dashboards: $(READY)
@@ -142,6 +155,8 @@ lock: $(READY)
 		--generate-hashes $(LOCK_FLAGS) --output-file supply-chain.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --group deploy --no-header --no-annotate --no-emit-index-url \
 		--generate-hashes $(LOCK_FLAGS) --output-file deploy-tools.txt
+	$(UV) pip compile --quiet --universal --python-version 3.10 --group site --no-header --no-annotate --no-emit-index-url \
+		--generate-hashes $(LOCK_FLAGS) --output-file site-tools.txt
 	$(UV) pip compile --quiet --no-config --universal --python-version 3.11 --extra node --extra client --no-header --no-annotate \
 		--no-emit-index-url --no-emit-package numpy $(LOCK_FLAGS) --output-file deploy/armv7l.txt pyproject.toml
 
@@ -149,6 +164,7 @@ lock: $(READY)
 audit: $(TOOLS_READY)
 	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --requirement constraints.txt
 	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --requirement supply-chain.txt
+	$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes --requirement site-tools.txt
 
 # What the environment consists of, in CycloneDX' JSON, checked against its schema.
 sbom: $(TOOLS_READY)
@@ -165,6 +181,11 @@ $(TOOLS_READY): supply-chain.txt $(READY)
 $(DEPLOY_READY): deploy-tools.txt $(READY)
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(DEPLOY)
 	@$(UV) pip sync --quiet --python $(DEPLOY)/bin/python --require-hashes deploy-tools.txt
+	@touch $@
+
+$(SITE_READY): site-tools.txt $(READY)
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(SITE)
+	@$(UV) pip sync --quiet --python $(SITE)/bin/python --require-hashes site-tools.txt
 	@touch $@
 
 clean:

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
-LOCKS = ("constraints.txt", "supply-chain.txt")
+LOCKS = ("constraints.txt", "site-tools.txt", "supply-chain.txt")
 ALL_EXTRAS = ("client", "converter", "dev", "fleet", "grpc", "node", "planner")
 TIMEOUT_S = 200
 _ENTRY = re.compile(r"^(\S+)==(\S+) ; .* \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE)

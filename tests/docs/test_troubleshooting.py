@@ -1,0 +1,78 @@
+"""Each message that docs/troubleshooting.md and docs/deploy.md explain is one that the code can say."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = (
+    "bundle converter dispatcher_client fleet monitoring node_service partitioning planner runtime terminal transport"
+).split()
+_HOLE = "\0"  # what an f-string puts in
+
+
+def messages() -> list[tuple[str, str]]:
+    """(section, message) of the first column of each table that is headed so."""
+    found, section, is_open = [], "", False
+    for line in (ROOT / "docs" / "troubleshooting.md").read_text().splitlines():
+        if line.startswith("## "):
+            section = line[3:]
+        is_open = line.startswith("| message |") or (is_open and line.startswith("|"))
+        if is_open and (quoted := re.match(r"\| `([^`]+)` \|", line)):
+            found.append((section, quoted[1]))
+    return found
+
+
+@functools.cache
+def literals() -> str:
+    """All texts of the sources, a line each; adjoining ones are one, as Python joins them."""
+    return "\n".join(
+        text.replace("\n", " ")
+        for package in SOURCES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for text in _texts(ast.parse(path.read_text()))
+    )
+
+
+def _texts(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else _HOLE for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value.replace("%s", _HOLE).replace("%d", _HOLE)
+
+
+@pytest.mark.parametrize("message", [message for _, message in messages()])
+def test_message_is_in_the_code(message: str) -> None:
+    pattern = rf"[^\n]*{_HOLE}[^\n]*".join(re.escape(part) for part in message.split("..."))
+    assert re.search(pattern, literals()), f"nothing says this: {message}"
+
+
+def test_page_has_messages_of_every_kind() -> None:
+    sections = {section for section, _ in messages()}
+    assert {"Reaching boards", "Certificates", "Models", "Bundles and plans", "On the board", "Answers"} <= sections
+
+
+def test_a_message_that_nothing_says_is_found() -> None:
+    with pytest.raises(AssertionError, match="nothing says this"):
+        test_message_is_in_the_code("the board is on fire, ... of them")
+
+
+@pytest.mark.parametrize(
+    "message",
+    re.findall(
+        r"^\| `([^`]+)` \| ", (ROOT / "docs" / "deploy.md").read_text().split("when they refuse")[-1], re.MULTILINE
+    ),
+)
+def test_playbooks_say_it(message: str) -> None:
+    roles = ROOT / "deploy" / "ansible"
+    said = " ".join(path.read_text() for path in roles.rglob("*.yml"))
+    assert re.sub(
+        r"\s+", " ", message.replace("Python 3.13", "{{").replace("Python 3.8", "{{").split("{{")[0].strip()
+    ) in re.sub(r"\s+", " ", said)
