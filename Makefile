@@ -27,7 +27,7 @@ LOCK_FLAGS ?= --upgrade
 # Several hundred Pythons are started by `make test`: where this is set, each of them compiles TensorFlow (11 s) or the node service (1.4 s) anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-deploy setup fuzz format lint types contracts check-protos check-docs check-site check-dashboards check-deploy lint-deploy role-docs dashboards wheelhouse tests test-pythons protos docs site lock audit sbom clean
+.PHONY: demo test test-deploy setup fuzz format lint types contracts check-protos check-docs check-site check-dashboards check-deploy lint-deploy role-docs dashboards wheelhouse tests test-pythons protos docs site changelog release lock audit sbom clean
 
 demo: $(READY)
 	@$(BIN)/python -m examples.digits_demo
@@ -109,6 +109,14 @@ site: $(SITE_READY)
 
 check-site: site
 	@echo "the site is whole"
+
+# What the next version's changelog will say.
+changelog: $(SITE_READY)
+	@$(SITE)/bin/towncrier build --draft --version next
+
+# The version VERSION, in dist/, committed and tagged; nothing is published.
+release: $(READY) $(SITE_READY)
+	@$(BIN)/python -m release "$(VERSION)" --tools $(SITE)/bin
 
 # Grafana's dashboards are what deploy/grafana gives.
 dashboards: $(READY)
