@@ -64,15 +64,15 @@ def test_a_message_that_nothing_says_is_found() -> None:
         test_message_is_in_the_code("the board is on fire, ... of them")
 
 
-@pytest.mark.parametrize(
-    "message",
-    re.findall(
-        r"^\| `([^`]+)` \| ", (ROOT / "docs" / "deploy.md").read_text().split("when they refuse")[-1], re.MULTILINE
-    ),
-)
+def refusals() -> list[str]:
+    """Of the table of what playbooks say."""
+    table = (ROOT / "docs" / "deploy.md").read_text().partition("playbooks say when they refuse")[2]
+    return re.findall(r"^\| `([^`]+)` \| ", table, re.MULTILINE)
+
+
+@pytest.mark.parametrize("message", refusals())
 def test_playbooks_say_it(message: str) -> None:
-    roles = ROOT / "deploy" / "ansible"
-    said = " ".join(path.read_text() for path in roles.rglob("*.yml"))
-    assert re.sub(
-        r"\s+", " ", message.replace("Python 3.13", "{{").replace("Python 3.8", "{{").split("{{")[0].strip()
-    ) in re.sub(r"\s+", " ", said)
+    """Where a template puts in a version of Python, any will do."""
+    said = " ".join(" ".join(p.read_text() for p in (ROOT / "deploy" / "ansible").rglob("*.yml")).split())
+    pattern = re.sub(r"(Python\\ )3\\\.\d+(?=\\ (?:on|is))", r"\1.{0,80}?", re.escape(message))
+    assert re.search(pattern, said), f"no playbook says this: {message}"
