@@ -44,7 +44,6 @@ def start_boards() -> None:
 def copy_parts() -> None:
     """A bundle of three parts, as if `split` had just made it."""
     shutil.copytree(Path.home() / "prepared" / "parts", "parts")
-    shutil.copy(Path.home() / "prepared" / "parts-x.npy", ".")
 
 
 if __name__ == "__main__":

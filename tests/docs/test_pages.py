@@ -9,11 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests import zoo
-from tests.bundles import split_file, zoo_file
 from tests.docs.page import SHOWN, parse
 from tests.docs.stage import boards_yaml
 
@@ -48,16 +45,16 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory to copy: what a page begins with."""
     made = tmp_path_factory.mktemp("docs") / "home"
     made.mkdir()
-    subprocess.run(
-        [sys.executable, "-m", "tests.docs.prepare", str(made)],
-        cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        timeout=PAGE_TIMEOUT_S,
-        check=True,
-    )
-    shutil.copy(zoo_file("residual", "float32"), made / "model.tflite")
-    split_file(made / "prepared" / "parts", zoo_file("residual", "float32"), parts=3, sample=zoo.inputs("residual"))
-    np.save(made / "prepared" / "parts-x.npy", *zoo.inputs("residual").values())
+    split = ("converter", "split", f"{made}/digits.keras", "--parts", "3", "--out", f"{made}/prepared/parts")
+    for command in (("tests.docs.prepare", str(made)), split):
+        subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            timeout=PAGE_TIMEOUT_S,
+            check=True,
+        )
+    shutil.copy(*(made / "prepared" / "parts" / "whole").glob("*.tflite"), made / "model.tflite")
     shutil.copytree(ROOT / "deploy" / "ansible", made / "deploy" / "ansible")
     (made / "boards.yaml").write_text(boards_yaml())
     (made / ".bin").mkdir()

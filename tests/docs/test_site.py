@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import dispatcher_client
+
 ROOT = Path(__file__).parents[2]
 MKDOCS = ROOT / ".cache" / "site-tools" / "bin" / "mkdocs"
 TIMEOUT_S = 120
@@ -59,7 +61,7 @@ def test_new_page_is_in_the_navigation_and_nothing_is_taken_from_elsewhere(tree:
 def test_reference_has_what_applications_import(tree: Path) -> None:
     assert build(tree).returncode == 0
     page = (tree / "build" / "site" / "reference" / "python.html").read_text()
-    for name in ("Dispatcher", "Dispatcher.stream", "Journal", "BoardUnavailableError", "ReplyReport"):
+    for name in (*dispatcher_client.__all__, "Dispatcher.stream", "make_fleet", "TraceRecorder", "open_bundle"):
         assert re.search(rf'id="[\w.]+\.{re.escape(name)}"', page), name
 
 
