@@ -14,8 +14,10 @@ import typer
 from packaging.version import Version
 
 DIST = Path("dist")
+PYPROJECT = Path("pyproject.toml")
 PREVIOUS = Path("tests/release/previous")
 _SEMANTIC = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
+_VERSION = re.compile(r'^version = "([^"]+)"$', re.MULTILINE)
 _TIMEOUT_S = 600
 
 
@@ -27,7 +29,7 @@ def main(version: str, tools: Path = typer.Option(..., help="Where mkdocs, townc
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
     print(f"making {version}; if it fails: git restore --staged --worktree . && git clean -d changelog.d")
-    run(uv, "version", "--quiet", "--frozen", version)
+    PYPROJECT.write_text(_VERSION.sub(f'version = "{version}"', PYPROJECT.read_text(), count=1))
     run(str(tools / "towncrier"), "build", "--yes", "--version", version)
     run(sys.executable, "-m", "release.written", str(PREVIOUS / "model.tflite"), str(PREVIOUS / "next"))
     _take_place(PREVIOUS / "next", PREVIOUS)
@@ -59,8 +61,7 @@ def refuse(version: str) -> None:
     """Ends with a message unless this version can be made of this tree."""
     if not _SEMANTIC.fullmatch(version):
         sys.exit(f"VERSION is {version!r}, expected three numbers, as make release VERSION=0.2.0.")
-    uv = str(Path(sys.executable).with_name("uv"))
-    current = run(uv, "version", "--short", "--frozen").strip()
+    current = _VERSION.findall(PYPROJECT.read_text())[0]
     if run("git", "tag", "--list", f"v{version}"):
         sys.exit(f"there is a tag v{version} already. Choose a higher version.")
     if Version(version) < Version(current) or (
