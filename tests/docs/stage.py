@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import yaml
+
 from dispatcher_client.certificates import make_fleet
 
 BOARDS = {f"pi{n}": f"10.0.0.{10 + n}" for n in (1, 2, 3, 4)}
@@ -20,6 +22,17 @@ def boards_yaml() -> str:
     """The inventory of the pages' fleet."""
     lines = [f"  - {{ name: {name}, address: {host}:{_PORT} }}" for name, host in BOARDS.items()]
     return "\n".join(["boards:", *lines, ""])
+
+
+def inventory_yml() -> str:
+    """The same fleet as the playbooks see it."""
+    hosts = {name: {"ansible_host": host} for name, host in BOARDS.items()}
+    groups = {
+        "boards": {"hosts": hosts},
+        "dispatchers": {"hosts": {"camera": {}}},
+        "monitoring": {"hosts": {"watcher": {}}},
+    }
+    return yaml.safe_dump({"all": {"children": groups}})
 
 
 def start_boards() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.page import SHOWN, parse
-from tests.docs.stage import boards_yaml
+from tests.docs.stage import boards_yaml, inventory_yml
 
 ROOT = Path(__file__).parents[2]
 DEPLOY_TOOLS = ROOT / ".cache" / "deploy-tools" / "bin"
@@ -26,6 +26,10 @@ _COMMANDS = {
     "ansible-playbook": f'exec {DEPLOY_TOOLS}/ansible-playbook --syntax-check "$@"',
     # Its targets have tests of their own; that they exist, with what they need, is what make says here.
     "make": f'exec $(type -P -a make | sed -n 2p) --directory={ROOT} --dry-run "$@" > /dev/null',
+    # Measuring on boards is brief: here they share two cores, and figures mean nothing anyway.
+    "python": f"""brief=()
+case " $* " in *" profile "*|*" plan "*|*" split "*" --boards "*) brief=(--budget-s 0.1 --confidence 0.5);; esac
+exec {sys.executable} "$@" "${{brief[@]}}\"""",
     "stage": f'exec {sys.executable} -m tests.docs.stage "$@"',
 }
 
@@ -56,6 +60,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     shutil.copy(*(made / "prepared" / "parts" / "whole").glob("*.tflite"), made / "model.tflite")
     shutil.copytree(ROOT / "deploy" / "ansible", made / "deploy" / "ansible")
+    (made / "deploy" / "ansible" / "inventory.yml").write_text(inventory_yml())
     (made / "boards.yaml").write_text(boards_yaml())
     (made / ".bin").mkdir()
     for name, script in _COMMANDS.items():
