@@ -15,7 +15,7 @@ import re
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
 import yaml
 from sybil import Document, Example, Region
@@ -124,7 +124,7 @@ def _bash(source: str) -> str:
     return said
 
 
-_RUNNERS: dict[str, Callable[[Example], object]] = {
+_RUNNERS: dict[str, Callable[[Example], Optional[str]]] = {
     "bash": _run_bash,
     "console": _run_console,
     "python": PythonEvaluator(),

@@ -58,7 +58,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             timeout=PAGE_TIMEOUT_S,
             check=True,
         )
-    shutil.copy(*(made / "prepared" / "parts" / "whole").glob("*.tflite"), made / "model.tflite")
+    (whole,) = (made / "prepared" / "parts" / "whole").glob("*.tflite")
+    shutil.copy(whole, made / "model.tflite")
     shutil.copytree(ROOT / "deploy" / "ansible", made / "deploy" / "ansible")
     (made / "deploy" / "ansible" / "inventory.yml").write_text(inventory_yml())
     (made / "boards.yaml").write_text(boards_yaml())
