@@ -33,7 +33,7 @@ def main(version: str, tools: Path = typer.Option(..., help="Where mkdocs, townc
     run(str(tools / "towncrier"), "build", "--yes", "--version", version)
     run(sys.executable, "-m", "release.written", str(PREVIOUS / "model.tflite"), str(PREVIOUS / "next"))
     _take_place(PREVIOUS / "next", PREVIOUS)
-    run(uv, "build", "--quiet", "--out-dir", str(DIST))
+    run(uv, "build", "--quiet", "--no-create-gitignore", "--out-dir", str(DIST))
     run(str(tools / "mkdocs"), "build", "--strict")
     with tarfile.open(DIST / f"boardline-{version}-site.tar.gz", "w:gz") as archive:
         archive.add("build/site", f"boardline-{version}-site")
