@@ -40,6 +40,7 @@ def pages() -> list[Path]:
     return [
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
         *(p for p in below if not str(p.relative_to(ROOT / "docs")).startswith(NOT_INSTRUCTIONS)),
     ]
 
