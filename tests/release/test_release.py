@@ -111,6 +111,6 @@ def test_release_refuses_what_is_no_semantic_version(clone: Path, version: str) 
 
 
 def test_fragments_are_of_a_known_type_and_have_no_links_that_would_lead_nowhere_on_the_site() -> None:
-    for path in (ROOT / "changelog.d").iterdir():
+    for path in (ROOT / "changelog.d").glob("[!.]*"):
         assert re.fullmatch(r"[a-z0-9-]+\.(removal|feature|bugfix|doc)\.md", path.name), path.name
         assert not re.findall(r"\]\((?!https?://)", path.read_text()), path.name
