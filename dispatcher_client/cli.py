@@ -81,16 +81,15 @@ def deploy(
         else:
             stages = list(try_out(opened, inventory, credentials=credentials, timeout_s=timeout_s, on_upload=on_upload))
     version = None if model_dir is None else ModelDirectory(model_dir).add(opened)
-    promise = judge_fleet(
-        opened.manifest.measured_on, [(s.placement.board.name, s.description.runtime) for s in stages]
-    )
+    promise = judge_fleet(opened.manifest.measured_on, [(s.placement.board.name, s.runtime) for s in stages])
     rows = [
         {
             "chain": s.placement.chain_index,
             "stage": s.placement.stage_index,
             "board": s.placement.board.name,
             "address": str(s.placement.board.address),
-            "runtime": f"{s.description.runtime.runtime} {s.description.runtime.version}",
+            "runtime": f"{s.runtime.runtime} {s.runtime.version}",
+            "delegate": s.runtime.delegate,
             "uploaded_bytes": s.uploaded_bytes,
         }
         for s in stages

@@ -12,7 +12,7 @@ from fleet.board_control import BoardControl
 from fleet.errors import BoardForbiddenError, BoardRefusedError
 from fleet.together import together
 from protos.v1.control_plane_pb2 import Description, LoadStageRequest
-from protos.v1.manifest_pb2 import Partition
+from protos.v1.manifest_pb2 import Partition, RuntimeIdentity
 from transport.boundary import boundary_bytes
 from transport.credentials import Credentials
 
@@ -21,11 +21,12 @@ OnUpload = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class DeployedStage:
-    """A stage in service: where, on what, and how much had to be uploaded (0 if the board had it)."""
+    """A stage in service: where, on what, how much had to be uploaded (0 if the board had it), and what computes it."""
 
     placement: StagePlacement
     description: Description
     uploaded_bytes: int
+    runtime: RuntimeIdentity
 
 
 async def deploy(
@@ -86,6 +87,7 @@ async def _deploy_stage(
             partition=as_loaded(partition),  # measured anew it makes no other stage: nothing to load again
             runtime_floor=bundle.manifest.runtime_floor,
             threads=placement.board.threads or 0,
+            delegate=placement.board.delegate or "",
         )
         if bundle.signature:
             request.manifest, request.manifest_signature = bundle.manifest_bytes, bundle.signature
@@ -95,8 +97,18 @@ async def _deploy_stage(
         except BoardForbiddenError:  # who may only stream uses what an operator has loaded
             if not _holds(described, request):
                 raise
-            return DeployedStage(placement, described, 0)
-        return DeployedStage(placement, await control.describe(), uploaded_bytes)
+            return DeployedStage(placement, described, 0, _runtime(described, request))
+        described = await control.describe()
+        return DeployedStage(placement, described, uploaded_bytes, _runtime(described, request))
+
+
+def _runtime(description: Description, request: LoadStageRequest) -> RuntimeIdentity:
+    """The board's, with the delegate that the stage was loaded with."""
+    identity = RuntimeIdentity()
+    identity.CopyFrom(description.runtime)
+    place = request.deployment_id, request.stage_index
+    identity.delegate = next((s.delegate for s in description.stages if (s.deployment_id, s.stage_index) == place), "")
+    return identity
 
 
 def _holds(description: Description, request: LoadStageRequest) -> bool:

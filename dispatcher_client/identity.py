@@ -52,6 +52,9 @@ def judge_fleet(made_on: RuntimeIdentity, boards: Sequence[tuple[str, RuntimeIde
             f"bit-identical to the whole model run on one of these boards ({_words(boards[0][1])}); "
             f"not promised against the bundle's machine ({_words(made_on)})"
         )
+    elif any(identity.delegate for _, identity in boards):
+        named = ", ".join(f"{name}: {_words(identity)}" for name, identity in boards)
+        text = f"no identical bits promised, delegates compute in their own way ({named}); see what the sample's answer differs by"
     else:
         named = ", ".join(f"{name}: {_words(identity)}" for name, identity in boards)
         text = f"no identical bits promised, the boards differ ({named}); expect differences of rounding"
@@ -59,4 +62,5 @@ def judge_fleet(made_on: RuntimeIdentity, boards: Sequence[tuple[str, RuntimeIde
 
 
 def _words(identity: RuntimeIdentity) -> str:
-    return f"{identity.runtime} {identity.version} on {identity.architecture}"
+    delegate = f" with the delegate {identity.delegate}" if identity.delegate else ""
+    return f"{identity.runtime} {identity.version} on {identity.architecture}{delegate}"

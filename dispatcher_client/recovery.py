@@ -327,7 +327,7 @@ class Recovery:
             name = stage.placement.board.name
             self._holdings.hold(placement, [stage.placement])
             self._holdings.heard(name, stage.description.memory_available_bytes)
-            self.runtimes.compare(name, stage.description.runtime)
+            self.runtimes.compare(name, stage.runtime)
 
     def _spares(self, lane: Lane | None = None, unproved: Collection[str] = ()) -> list[Board]:
         """Boards that no plan wants, nor a lane that is open; but for this one's own."""

@@ -36,7 +36,7 @@ def compare_samples(
     for index, answer in enumerate(answers):
         own = [s for s in stages if s.placement.chain_index == index]
         name = _chain_name(index, len(answers), " -> ".join(s.placement.board.name for s in own))
-        _compare_sample(name, manifest, expected, answer, promise, [s.description.runtime.processor for s in own])
+        _compare_sample(name, manifest, expected, answer, promise, [s.runtime.processor for s in own])
 
 
 def log_effects(placements: Sequence[ChainPlacement], effects: Iterable[CodecEffect]) -> None:

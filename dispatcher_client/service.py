@@ -180,14 +180,14 @@ class Service:
             timeout_s=settings.open_timeout_s,
             on_upload=on_upload,
         )
-        boards = [(s.placement.board.name, s.description.runtime) for s in stages]
+        boards = [(s.placement.board.name, s.runtime) for s in stages]
         promise = judge_fleet(self._bundle.manifest.measured_on, boards)
         if not promise.fleet_is_uniform:
             _log.warning("%s", promise.text)
         await self._group.open(settings.open_timeout_s)
         self.stages, self.promise = stages, promise
         if self._recovery is not None:
-            self._recovery.runtimes.serving = stages[0].description.runtime
+            self._recovery.runtimes.serving = stages[0].runtime
 
     def _compare_sample(self) -> None:
         """Has every chain answer the bundle's sample, without lossy codecs. Raises: BitIdentityError."""

@@ -96,6 +96,7 @@ def _row(board: Board, described: Description, error: str) -> dict[str, Any]:
         "software_version": described.software_version,
         "runtime": f"{runtime.runtime} {runtime.version} {runtime.architecture}".strip(),
         "processor": runtime.processor,
+        "delegate": runtime.delegate,
         "threads": described.threads,
         "cores": described.cores,
         "memory_total_bytes": described.memory_total_bytes,
@@ -104,6 +105,7 @@ def _row(board: Board, described: Description, error: str) -> dict[str, Any]:
             {
                 "deployment_id": s.deployment_id,
                 "stage": s.stage_index,
+                "delegate": s.delegate,
                 "partition_bytes": s.partition_bytes,
                 "frames": s.frames,
                 "failed_frames": s.failed_frames,

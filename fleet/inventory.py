@@ -29,6 +29,7 @@ class Board:
     Attributes:
         memory_bytes: most that partitions and frames may take there.
         threads: for the runtime.
+        delegate: name of one of those that the board's service is configured with, or "none".
         group: boards of a group are alike: the same hardware behind the same kind of link.
         link_bytes_per_s: speed of the board's own link, both ways.
     """
@@ -37,6 +38,7 @@ class Board:
     address: Address
     memory_bytes: int | None = None
     threads: int | None = None
+    delegate: str | None = None
     group: str | None = None
     link_bytes_per_s: float | None = None
 
@@ -137,6 +139,7 @@ def _read_file(path: str) -> Inventory:
     _require_finite(document)
     boards = tuple(_board(document, index, entry) for index, entry in enumerate(content["boards"]))
     _require_distinct_addresses(document, boards)
+    _require_groups_alike(document, boards)
     names = {board.name for board in boards} | {DISPATCHER}
     links = tuple(_link(document, index, entry, names) for index, entry in enumerate(content.get("links", [])))
     _require_distinct_pairs(document, links)
@@ -207,6 +210,19 @@ def _require_distinct_addresses(document: YamlDocument, boards: Sequence[Board])
         first[board.address] = (board.name, document.line(place))
 
 
+def _require_groups_alike(document: YamlDocument, boards: Sequence[Board]) -> None:
+    """What is measured on a board of a group is compared with the others'."""
+    first: dict[str, Board] = {}
+    for index, board in enumerate(boards):
+        known = first.setdefault(board.group, board) if board.group is not None else board
+        if known.delegate != board.delegate:
+            raise document.error(
+                ("boards", index),
+                f"{board.name} and {known.name} are of the group {board.group} and have different delegates. "
+                "Boards of a group are alike: give them the same delegate, or different groups.",
+            )
+
+
 def _require_spares(document: YamlDocument, spares: Sequence[str], boards: Sequence[Board]) -> None:
     names = [board.name for board in boards]
     for index, name in enumerate(spares):
@@ -231,6 +247,7 @@ def _board(document: YamlDocument, index: int, entry: dict[str, Any]) -> Board:
         # To a JSON schema 4.0 is an integer.
         memory_bytes=None if memory_mib is None else int(memory_mib) * 2**20,
         threads=None if entry.get("threads") is None else int(entry["threads"]),
+        delegate=entry.get("delegate"),
         group=entry.get("group"),
         link_bytes_per_s=None if link_mbit_s is None else link_mbit_s * _BYTES_PER_S_PER_MBIT_S,
     )

@@ -15,7 +15,7 @@ from node_service.errors import NodeServiceError
 from node_service.machine import default_threads
 from node_service.partition_checks import TRIAL_LOADS
 from node_service.server import serve
-from runtime import TfliteRuntimeError
+from runtime import Delegate, DelegateError, TfliteRuntimeError
 from runtime.loading import RUNTIME_CHOICES
 from terminal import command_app, one_of, run
 from transport.address import Address
@@ -44,6 +44,13 @@ def node_service(
     threads: Optional[int] = typer.Option(None, min=1, help="Threads for the runtime. (default: all usable cores)"),
     runtime: str = typer.Option(
         "auto", help="TFLite runtime: auto, litert or tflite.", callback=one_of(RUNTIME_CHOICES)
+    ),
+    delegates: list[str] = typer.Option(
+        [],
+        "--delegate",
+        metavar="NAME=PATH[,OPTION=VALUE...]",
+        help="A shared library that computes what it can of a model, its name in boards.yaml, and its options; may be given "
+        "several times. Stages use the first, or the one, or none, that boards.yaml names.",
     ),
     credentials_dir: Optional[Path] = typer.Option(
         None,
@@ -126,6 +133,7 @@ def node_service(
         name=name or certified_name or socket.gethostname(),
         threads=threads or default_threads(),
         runtime=runtime,
+        delegates=_distinct([Delegate.parse(text) for text in delegates]),
         credentials=credentials,
         max_frame_bytes=max_frame_mib * _MIB,
         drain_timeout_s=drain_timeout_s,
@@ -143,6 +151,13 @@ def node_service(
         sensors_root=sensors_root,
     )
     asyncio.run(serve(config))
+
+
+def _distinct(delegates: list[Delegate]) -> tuple[Delegate, ...]:
+    names = [delegate.name for delegate in delegates]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise DelegateError(f"several delegates are called {', '.join(repeated)}. Give each --delegate its own name.")
+    return tuple(delegates)
 
 
 def _metrics_address(listen: Address, metrics: str | None) -> Address | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime import Delegate
 from transport.address import Address
 from transport.channel import DEFAULT_MAX_FRAME_BYTES
 from transport.credentials import Credentials
@@ -19,13 +20,14 @@ class NodeConfig:
     """Settings of one node service.
 
     `credentials` are what peers are shown and checked with; None: plaintext, which was asked for by name. `name` is what the board
-    calls itself in logs and descriptions. Frames are taken on the port after that of `listen`. A
-    neighbour in a chain that gives no sign of life for `peer_silence_s` is taken to be gone. Of a stream, up to
-    `max_waiting_frames` wait for their turn. Streams are limited in all and from one address, loaded stages in all. Uploads
-    leave `store_reserve_bytes` of the disk free. Partitions may have `allow_operators` beside the runtime's own; before they are
-    loaded they are tried in another process: `trial_load` is "always", "new" or "never". With `require_signature`, a public key's
-    file, they must be in a signed manifest. `metrics` is where Prometheus scrapes, None for nowhere; with `metrics_tls` over HTTPS,
-    with a certificate of the fleet. Sensors of power and heat are looked for below `sensors_root`.
+    calls itself in logs and descriptions. Stages may ask for any of the `delegates` by name; else they get the first. Frames
+    are taken on the port after that of `listen`. A neighbour in a chain that gives no sign of life for `peer_silence_s` is taken to
+    be gone. Of a stream, up to `max_waiting_frames` wait for their turn. Streams are limited in all and from one address, loaded
+    stages in all. Uploads leave `store_reserve_bytes` of the disk free. Partitions may have `allow_operators` beside the runtime's
+    own; before they are loaded they are tried in another process: `trial_load` is "always", "new" or "never". With
+    `require_signature`, a public key's file, they must be in a signed manifest. `metrics` is where Prometheus scrapes, None for
+    nowhere; with `metrics_tls` over HTTPS, with a certificate of the fleet. Sensors of power and heat are looked for below
+    `sensors_root`.
     """
 
     listen: Address
@@ -33,6 +35,7 @@ class NodeConfig:
     name: str
     threads: int = 1
     runtime: str = "auto"
+    delegates: tuple[Delegate, ...] = ()
     credentials: Credentials | None = None
     max_frame_bytes: int = DEFAULT_MAX_FRAME_BYTES
     drain_timeout_s: float = 30.0

@@ -13,7 +13,7 @@ from node_service.errors import LimitError, NotLoadedError, is_expected
 from node_service.group.share_stage import ShareStage
 from node_service.partition_checks import PartitionChecks
 from node_service.partition_stage import PartitionStage
-from node_service.runtime_choice import choose_threads, require_runtime
+from node_service.runtime_choice import choose_delegate, choose_threads, require_runtime
 from node_service.signed_partitions import SignedPartitions
 from node_service.stage import Stage
 from node_service.store import Store, check_deployment_id
@@ -83,8 +83,8 @@ class Deployments:
         Raises: NotLoadedError: the partition is not stored. WrongVersionError: it needs a newer runtime. ModelLoadError,
             BadRequestError, ShareError: see `PartitionStage.load`, `ShareStage.load` and `choose_threads`. StoreError: it is
             damaged on the disk, or cannot be remembered. LimitError: as many stages are loaded as may be. MalformedModelError,
-            OperatorRefusedError, MemoryShortError, TrialError: see `PartitionChecks`. SignatureRefusedError: see
-            `SignedPartitions`.
+            OperatorRefusedError, MemoryShortError, TrialError: see `PartitionChecks`. DelegateError: the delegate cannot be loaded,
+            or the board has none of that name. SignatureRefusedError: see `SignedPartitions`.
         """
         if self._signed is None and request.manifest:
             request = _unsigned(request)
@@ -160,15 +160,17 @@ class Deployments:
             if self._signed is not None:
                 await asyncio.to_thread(self._signed.require_signed, request)
             require_runtime(self._runtime, request.runtime_floor)
+            runtime = choose_delegate(self._runtime, request.delegate)
             paths = await asyncio.to_thread(self._intact_files, request)
             threads = choose_threads(request.threads, self._threads)
             need_bytes = 0
             if self._checks is not None:
-                need_bytes = await self._checks.require_sound(paths, threads, is_new=is_new)
+                need_bytes = await self._checks.require_sound(paths, runtime, threads, is_new=is_new)
             # The runtime packs weights while it holds Python's lock: 0.12 s for 100 MB on a desktop, seconds on small boards.
             with self._silent(_LOAD_S + partition_bytes(request.partition) / _LOAD_BYTES_PER_S):
-                stage = await asyncio.to_thread(self._load_files, paths, request, threads)
+                stage = await asyncio.to_thread(self._load_files, paths, runtime, request, threads)
             stage.need_bytes = need_bytes
+            stage.delegate = runtime.identity.delegate
             if loaded is not None:
                 self._retire(loaded)
             self._stages[key] = stage
@@ -188,11 +190,13 @@ class Deployments:
             found[file.sha256] = path
         return found
 
-    def _load_files(self, paths: Mapping[str, Path], request: LoadStageRequest, threads: int) -> Stage:
+    def _load_files(
+        self, paths: Mapping[str, Path], runtime: TfliteRuntime, request: LoadStageRequest, threads: int
+    ) -> Stage:
         if request.partition.HasField("share"):
-            return ShareStage.load(self._runtime, paths, request, threads, self._max_frame_bytes)
+            return ShareStage.load(runtime, paths, request, threads, self._max_frame_bytes)
         (path,) = paths.values()
-        return PartitionStage.load(self._runtime, path, request, threads, self._max_frame_bytes)
+        return PartitionStage.load(runtime, path, request, threads, self._max_frame_bytes)
 
 
 def _about(deployment_id: str, stage_index: int) -> dict[str, object]:

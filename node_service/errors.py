@@ -6,7 +6,7 @@ import grpc
 
 from bundle.shares import ShareError
 from protos.v1.data_plane_pb2 import Error
-from runtime import ComputeError, MemoryShortError, ModelLoadError
+from runtime import ComputeError, DelegateError, MemoryShortError, ModelLoadError
 from transport.errors import (
     AddressError,
     CodecUnavailableError,
@@ -118,6 +118,7 @@ _TABLE: tuple[tuple[type[Exception], Error.Code, grpc.StatusCode], ...] = (
     (ComputeError, Error.COMPUTE_FAILED, grpc.StatusCode.INVALID_ARGUMENT),
     (MemoryShortError, Error.REFUSED, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (ModelLoadError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
+    (DelegateError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
     (TrialError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
     (MeasurementError, Error.COMPUTE_FAILED, grpc.StatusCode.FAILED_PRECONDITION),
     (SignatureRefusedError, Error.REFUSED, grpc.StatusCode.PERMISSION_DENIED),

@@ -16,6 +16,7 @@ from node_service.partition_policy import require_memory, require_operators
 from node_service.trial_worker import TrialRequest
 from node_service.worker_process import WorkerProcess
 from runtime import (
+    DelegateError,
     MalformedModelError,
     MemoryShortError,
     ModelLoadError,
@@ -29,7 +30,7 @@ _log = logging.getLogger(__name__)
 TRIAL_LOADS = ("always", "new", "never")
 # A client waits for a load for twice as long.
 _TRIAL_TIMEOUT_S = 60.0
-_KINDS = (MalformedModelError, MemoryShortError, ModelLoadError, OperatorRefusedError)
+_KINDS = (DelegateError, MalformedModelError, MemoryShortError, ModelLoadError, OperatorRefusedError)
 _ERRORS: dict[str, type[TfliteRuntimeError]] = {kind.__name__: kind for kind in _KINDS}
 
 
@@ -38,7 +39,6 @@ class PartitionChecks:
 
     def __init__(
         self,
-        runtime: TfliteRuntime,
         runtime_choice: str,
         checked: CheckedPartitions,
         worker: WorkerProcess,
@@ -50,9 +50,6 @@ class PartitionChecks:
     ) -> None:
         """Args: available_bytes: of memory, now; 0 if that is not known. trial_load: one of TRIAL_LOADS."""
         self._choice = runtime_choice
-        identity = runtime.identity
-        parts = (identity.runtime, identity.version, identity.architecture, identity.processor)
-        self._runtime = " ".join(part for part in parts if part)
         self._checked = checked
         self._worker = worker
         self._available_bytes = available_bytes
@@ -60,33 +57,36 @@ class PartitionChecks:
         self._trial_load = trial_load
         self._timeout_s = timeout_s
 
-    async def require_sound(self, paths: Mapping[str, Path], threads: int, *, is_new: bool = True) -> int:
+    async def require_sound(
+        self, paths: Mapping[str, Path], runtime: TfliteRuntime, threads: int, *, is_new: bool = True
+    ) -> int:
         """Returns if the partition's files, by hash, may be loaded. What passed once with this runtime is not tried again.
 
         Args: is_new: it did not serve before the service's restart; then it need not fit the memory that is free now.
         Returns: memory in bytes that it takes at the least.
-        Raises: MalformedModelError, OperatorRefusedError, MemoryShortError: see `trial_worker`. ModelLoadError: the runtime refuses
-            it. TrialError: it crashes the runtime, or takes too long.
+        Raises: MalformedModelError, OperatorRefusedError, MemoryShortError: see `trial_worker`. ModelLoadError: the runtime or its
+            delegate refuses it. DelegateError: the delegate cannot be loaded. TrialError: it crashes the runtime, or takes too
+            long.
         """
         available_bytes = self._available_bytes() if is_new else 0  # before the trials take some
         need_bytes = 0
         try:
             for sha256, path in paths.items():
-                need_bytes += await self._require_sound(path, sha256, threads, available_bytes, need_bytes)
+                need_bytes += await self._require_sound(path, sha256, runtime, threads, available_bytes, need_bytes)
         finally:
             await self._worker.close()  # a malformed partition may have spoilt the process for the next one
         return need_bytes
 
     async def _require_sound(
-        self, path: Path, sha256: str, threads: int, available_bytes: int, others_bytes: int
+        self, path: Path, sha256: str, runtime: TfliteRuntime, threads: int, available_bytes: int, others_bytes: int
     ) -> int:
         known = await asyncio.to_thread(self._checked.find, sha256)
-        if known is not None and not self._must_be_tried(known):
+        if known is not None and not self._must_be_tried(known, runtime):
             require_operators(known.findings, self._allowed)
             require_memory(known.findings, available_bytes, others_bytes)
             return known.findings.need_bytes
-        findings = await self._ask(path, threads, available_bytes, others_bytes)
-        tried_with = self._runtime if self._trial_load != "never" else ""
+        findings = await self._ask(path, runtime, threads, available_bytes, others_bytes)
+        tried_with = _words(runtime) if self._trial_load != "never" else ""
         try:
             await asyncio.to_thread(self._checked.keep, sha256, Checked(findings, tried_with))
         except StoreError as error:  # it is sound all the same
@@ -97,13 +97,16 @@ class PartitionChecks:
         """Ends a trial that is under way."""
         await self._worker.close()
 
-    def _must_be_tried(self, known: Checked) -> bool:
-        return self._trial_load == "always" or (self._trial_load == "new" and known.tried_with != self._runtime)
+    def _must_be_tried(self, known: Checked, runtime: TfliteRuntime) -> bool:
+        return self._trial_load == "always" or (self._trial_load == "new" and known.tried_with != _words(runtime))
 
-    async def _ask(self, path: Path, threads: int, available_bytes: int, others_bytes: int) -> Findings:
+    async def _ask(
+        self, path: Path, runtime: TfliteRuntime, threads: int, available_bytes: int, others_bytes: int
+    ) -> Findings:
         request = TrialRequest(
             str(path.resolve()),
             self._choice,
+            runtime.delegate_texts,
             threads,
             self._allowed,
             available_bytes,
@@ -116,3 +119,10 @@ class PartitionChecks:
             raise _ERRORS.get(answer["error"], TrialError)(answer["message"])
         found = answer["findings"]
         return Findings(tuple(found["foreign_operators"]), found["need_bytes"])
+
+
+def _words(runtime: TfliteRuntime) -> str:
+    """What a partition was tried with."""
+    identity = runtime.identity
+    parts = (identity.runtime, identity.version, identity.architecture, identity.processor, identity.delegate)
+    return " ".join(part for part in parts if part)

@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -28,10 +28,14 @@ class EnergyCounter(Protocol):
 
 @dataclass(frozen=True)
 class MeasurementRequest:
-    """What is measured, and for how long. `runtime` is the choice that `load_runtime` takes; sensors are below `sensors_root`."""
+    """What is measured, and for how long.
+
+    Attributes: runtime, delegates: for `load_runtime`, the latter as texts. sensors_root: below it sensors are looked for.
+    """
 
     path: str
     runtime: str
+    delegates: Sequence[str]
     threads: int
     confidence: float
     budget_s: float

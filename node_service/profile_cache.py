@@ -7,8 +7,8 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from google.protobuf import json_format
@@ -17,6 +17,7 @@ from node_service.errors import StoreError
 from node_service.replacement import make_directories, remove_leftovers, replace_file
 from protos.v1.control_plane_pb2 import Profile, ProfileKey
 from protos.v1.manifest_pb2 import RuntimeIdentity
+from runtime.delegate import NO_DELEGATE
 
 _log = logging.getLogger(__name__)
 # Some 700 bytes each. A model that is planned for one board costs a few hundred.
@@ -25,23 +26,26 @@ MOST_PROFILES = 20_000
 
 @dataclass(frozen=True)
 class Configuration:
-    """What a profile depends on beside the partition and the threads."""
+    """What a profile depends on beside its key. `delegates` are those of the board: name -> identity."""
 
     board: str
     machine: str
     runtime: RuntimeIdentity
-    delegate: str = ""
+    delegates: Mapping[str, str] = field(default_factory=dict)
 
     def file_name(self, key: ProfileKey) -> str:
         """Where the profile of a partition lies; any other configuration gives another name."""
-        runtime = self.runtime
+        runtime, delegate = self.runtime, self.delegates.get(key.delegate)
         parts = [key.sha256, key.threads, self.board, self.machine, runtime.runtime, runtime.version]
-        parts += [runtime.architecture, self.delegate]
+        parts += [runtime.architecture, f"{key.delegate} {delegate}" if delegate else ""]
         return f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}.json"
 
 
 class ProfileCache:
-    """Profiles in a directory. Its methods wait for the disk, so call them from a worker thread; they take turns."""
+    """Profiles in a directory, by keys that leave neither threads nor delegate to the board.
+
+    Its methods wait for the disk, so call them from a worker thread; they take turns.
+    """
 
     def __init__(self, directory: Path, configuration: Configuration, most: int = MOST_PROFILES) -> None:
         """Raises: StoreError: the directory cannot be made or read."""
@@ -85,6 +89,7 @@ class ProfileCache:
             _log.error("the profile %s is damaged and is removed: %s", name, error)
             self._forget(name)
             return None
+        profile.key.delegate = profile.key.delegate or NO_DELEGATE  # versions without delegates named none
         if profile.key != key:
             _log.error("the profile %s is of another partition and is removed", name)
             self._forget(name)

@@ -15,13 +15,13 @@ from node_service.errors import BadRequestError, MeasurementError, SignatureRefu
 from node_service.measuring_turn import MeasuringTurn
 from node_service.partition_measurement import MeasurementRequest
 from node_service.profile_cache import ProfileCache
-from node_service.runtime_choice import choose_threads, require_runtime
+from node_service.runtime_choice import choose_delegate, choose_threads, require_runtime
 from node_service.store import Store, check_sha256
 from node_service.thermal import ThermalSensors, ThrottleWatch
 from node_service.uploads import unless_silent
 from node_service.worker_process import WorkerProcess
 from protos.v1.control_plane_pb2 import Profile, ProfileHeader, ProfileKey
-from runtime import ComputeError, ModelLoadError, TfliteRuntime, TfliteRuntimeError
+from runtime import ComputeError, DelegateError, ModelLoadError, TfliteRuntime, TfliteRuntimeError
 
 _log = logging.getLogger(__name__)
 _MOST_BUDGET_S = 600.0
@@ -33,7 +33,8 @@ _RUNS_ALLOWANCE = 8
 _LOOK_INTERVAL_S = 1.0
 # The kernel's threads, a monitoring agent and this service itself take a few percent of a board.
 _USUAL_WAIT_SHARE = 0.05
-_WORKER_ERRORS: dict[str, type[TfliteRuntimeError]] = {e.__name__: e for e in (ComputeError, ModelLoadError)}
+_KINDS = (ComputeError, DelegateError, ModelLoadError)
+_WORKER_ERRORS: dict[str, type[TfliteRuntimeError]] = {kind.__name__: kind for kind in _KINDS}
 
 
 class Profiler:
@@ -61,16 +62,20 @@ class Profiler:
         self._count_frames = count_frames
 
     async def find(self, keys: Iterable[ProfileKey]) -> list[Profile]:
-        """The kept profiles among those asked for. Raises: BadRequestError: no SHA-256, or too many threads."""
+        """The kept profiles among those asked for.
+
+        Raises: BadRequestError: no SHA-256, or too many threads. DelegateError: the board has none of that name.
+        """
         return await asyncio.to_thread(self._cache.find, [self._complete(key) for key in keys])
 
     async def profile(self, header: ProfileHeader, chunks: AsyncIterator[bytes]) -> Profile:
         """Measures the partition that `chunks` bring; keeps the profile unless it is flagged.
 
         Raises: BadRequestError: an impossible request, or other bytes than announced. WrongVersionError: the model needs a
-            newer runtime. ModelLoadError, ComputeError: the runtime refuses it. MeasurementError: it crashes the runtime or
-            takes too long. RefusedError: the board drains. StoreError: the disk is full. SignatureRefusedError: the board takes
-            signed partitions only.
+            newer runtime. ModelLoadError, ComputeError: the runtime or the delegate refuses it. DelegateError: the delegate cannot
+            be loaded, or the board has none of that name. MeasurementError: it crashes the runtime or takes too long.
+            RefusedError: the board drains. StoreError: the disk is full. SignatureRefusedError: the board takes signed partitions
+            only.
         """
         if self._config.require_signature is not None:
             raise SignatureRefusedError(
@@ -92,7 +97,11 @@ class Profiler:
 
     def _complete(self, key: ProfileKey) -> ProfileKey:
         check_sha256(key.sha256)
-        return ProfileKey(sha256=key.sha256, threads=choose_threads(key.threads, self._config.threads))
+        return ProfileKey(
+            sha256=key.sha256,
+            threads=choose_threads(key.threads, self._config.threads),
+            delegate=choose_delegate(self._runtime, key.delegate).delegate_name,
+        )
 
     async def _profile(self, header: ProfileHeader, key: ProfileKey, chunks: AsyncIterator[bytes]) -> Profile:
         with self._store.receive(key.sha256, header.size_bytes) as partition:
@@ -111,9 +120,11 @@ class Profiler:
             _log.error("the profile of %s is not kept: %s", profile.key.sha256, error)
 
     async def _measure(self, path: Path, header: ProfileHeader, key: ProfileKey) -> Profile:
+        runtime = choose_delegate(self._runtime, key.delegate)
         request = MeasurementRequest(
             str(path.resolve()),
             self._config.runtime,
+            runtime.delegate_texts,
             key.threads,
             header.confidence,
             header.budget_s,
@@ -126,7 +137,7 @@ class Profiler:
         profile = Profile(
             key=key,
             board=self._config.name,
-            runtime=self._runtime.identity,
+            runtime=runtime.identity,
             **measured.pop("times"),
             **measured,
             temperature_before_c=before_c,

@@ -14,24 +14,23 @@ from node_service.partition_measurement import MeasurementRequest, PartitionMeas
 from node_service.power import EnergyMeter, find_sensors
 from node_service.process_memory import ProcessMemory
 from node_service.worker_requests import answer_requests, offer_to_the_oom_killer
-from runtime import TfliteRuntimeError, load_runtime
+from runtime import Delegate, TfliteRuntimeError, load_runtime
 
 
 def main() -> None:
     """Answers requests until the service is gone or wants no more."""
     offer_to_the_oom_killer()
-    measurements: dict[str, PartitionMeasurement] = {}
+    measurements: dict[tuple[str, ...], PartitionMeasurement] = {}
     answer_requests(lambda request: _answer(measurements, MeasurementRequest(**request)))
 
 
-def _answer(measurements: dict[str, PartitionMeasurement], request: MeasurementRequest) -> dict[str, Any]:
+def _answer(measurements: dict[tuple[str, ...], PartitionMeasurement], request: MeasurementRequest) -> dict[str, Any]:
     try:
-        if request.runtime not in measurements:
-            runtime = load_runtime(request.runtime)
-            measurements[request.runtime] = PartitionMeasurement(
-                runtime, ProcessMemory(), _counter(request.sensors_root)
-            )
-        return {"measurement": dataclasses.asdict(measurements[request.runtime].measure(request))}
+        key = (request.runtime, *request.delegates)
+        if key not in measurements:
+            runtime = load_runtime(request.runtime, list(map(Delegate.parse, request.delegates)))
+            measurements[key] = PartitionMeasurement(runtime, ProcessMemory(), _counter(request.sensors_root))
+        return {"measurement": dataclasses.asdict(measurements[key].measure(request))}
     except TfliteRuntimeError as error:
         return {"error": type(error).__name__, "message": str(error)}
 

@@ -1,4 +1,4 @@
-"""Whether this board's runtime takes a model, and with how many threads."""
+"""Whether this board's runtime takes a model, with which delegate and with how many threads."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ def require_runtime(runtime: TfliteRuntime, floor: str) -> None:
             f"the model needs TensorFlow Lite {floor} or newer, this board has {runtime.name} {runtime.version}. "
             "Update the runtime, or convert the model with --quantize int8 or none."
         )
+
+
+def choose_delegate(runtime: TfliteRuntime, asked: str) -> TfliteRuntime:
+    """The runtime with the delegate asked for by name ("none" for none), or the board's own for "". Raises: DelegateError."""
+    return runtime.with_delegate(asked) if asked else runtime
 
 
 def choose_threads(asked: int, board_threads: int) -> int:

@@ -63,17 +63,18 @@ class NodeServer:
     """One node service in the running event loop."""
 
     def __init__(self, config: NodeConfig) -> None:
-        """Raises: RuntimeMissingError, SignatureRefusedError, StoreError."""
+        """Raises: RuntimeMissingError, DelegateError, SignatureRefusedError, StoreError."""
         self._config = config
         self._draining = asyncio.Event()
         self._changing = asyncio.Lock()  # of being drained: what is remembered is what was said last
         self._is_stopping = False
-        runtime = load_runtime(config.runtime)
+        runtime = load_runtime(config.runtime, config.delegates)
+        for delegate in config.delegates:  # what cannot be loaded is known before anybody sends frames
+            runtime.with_delegate(delegate.name).open_delegates()
         store = self._store = Store(config.store, config.store_reserve_bytes)
         streams = OpenStreams()
         self._frames = FrameStatistics()
         self._checks = PartitionChecks(
-            runtime,
             config.runtime,
             CheckedPartitions(config.store / "checked"),
             WorkerProcess(TRIAL_WORKER, work="trial of the partition", error=TrialError),
@@ -108,7 +109,15 @@ class NodeServer:
             config,
             runtime,
             store,
-            ProfileCache(config.store / "profiles", Configuration(config.name, machine_identity(), runtime.identity)),
+            ProfileCache(
+                config.store / "profiles",
+                Configuration(
+                    config.name,
+                    machine_identity(),
+                    runtime.identity,
+                    {delegate.name: delegate.identity for delegate in config.delegates},
+                ),
+            ),
             turn,
             WorkerProcess(),
             thermal,
@@ -259,8 +268,9 @@ class NodeServer:
 
     @property
     def runtime_name(self) -> str:
-        """Runtime and version, for the log."""
-        return f"{self._runtime.name} {self._runtime.version}"
+        """Runtime, version and delegate, for the log."""
+        delegate = self._runtime.identity.delegate
+        return f"{self._runtime.name} {self._runtime.version}{delegate and f' and {delegate}'}"
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for service in ("", _CONTROL_PLANE, _DATA_PLANE):

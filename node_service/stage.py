@@ -23,6 +23,7 @@ class Stage:
     Attributes:
         watches: of its files.
         need_bytes: memory that it takes at the least; 0 if nobody has looked.
+        delegate: what computes it, as in `RuntimeIdentity`; "" for the runtime alone.
     """
 
     request: LoadStageRequest
@@ -33,6 +34,7 @@ class Stage:
     failed_frames: int = 0
     streams: int = 0
     need_bytes: int = 0
+    delegate: str = ""
 
     def __post_init__(self) -> None:
         self._is_closed = False
@@ -107,4 +109,5 @@ class Stage:
             frames=self.frames,
             failed_frames=self.failed_frames,
             streams=self.streams,
+            delegate=self.delegate,
         )

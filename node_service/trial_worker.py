@@ -21,7 +21,7 @@ import numpy as np
 from node_service.partition_policy import require_memory, require_operators
 from node_service.process_memory import ProcessMemory
 from node_service.worker_requests import answer_requests, offer_to_the_oom_killer
-from runtime import ComputeError, Port, Runner, TfliteRuntimeError, load_runtime
+from runtime import ComputeError, Delegate, Port, Runner, TfliteRuntimeError, load_runtime
 from runtime.model_check import examine_file
 
 # A tenth of a core that streams want, too; all of one that they leave.
@@ -34,6 +34,7 @@ class TrialRequest:
     """What is to be tried.
 
     Attributes:
+        runtime, delegates: for `load_runtime`, the latter as texts.
         allowed_operators: besides the runtime's own.
         available_bytes: memory that the board has free, 0 if that is not known: no more is given.
         others_bytes: of it, what the partition's files before this one take.
@@ -43,6 +44,7 @@ class TrialRequest:
 
     path: str
     runtime: str
+    delegates: list[str]
     threads: int
     allowed_operators: list[str]
     available_bytes: int
@@ -97,7 +99,8 @@ def limit_cpu(seconds: float) -> None:
 
 
 def _run(request: TrialRequest, path: Path) -> None:
-    runner = Runner(load_runtime(request.runtime), path, request.threads)
+    runtime = load_runtime(request.runtime, list(map(Delegate.parse, request.delegates)))
+    runner = Runner(runtime, path, request.threads)
     if any(port.dtype.kind not in "fiub" for port in runner.inputs):
         return
     with contextlib.suppress(ComputeError):  # it refuses zeros in good order, as it may refuse a frame

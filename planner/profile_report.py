@@ -118,12 +118,13 @@ def _speed(links: MeasuredLinks, one: str, other: str) -> str:
 def _board_row(model: PlannerModel, record: BoardRecord, links: MeasuredLinks) -> dict[str, Any]:
     profiles = [record.profiles[piece] for piece in model.pieces]
     transport = links.transport[record.board.name]
-    runtime = record.description.runtime
+    runtime = profiles[0].runtime  # with the delegate that was measured
     temperatures = [p.temperature_after_c for p in profiles if p.HasField("temperature_after_c")]
     return {
         "board": record.board.name,
         "runtime": f"{runtime.runtime} {runtime.version} {runtime.architecture}",
         "processor": runtime.processor,
+        "delegate": runtime.delegate,
         "threads": profiles[0].key.threads,
         "cores": record.description.usable_cores,
         "model_ms": sum(p.run_s for p in profiles) * _MS,

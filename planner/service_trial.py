@@ -67,6 +67,7 @@ async def serve_for_a_moment(
                 partition=partition,
                 runtime_floor=runtime_floor,
                 threads=board.threads or 0,
+                delegate=board.delegate or "",
             )
             loads.append((board, request, stage.read))
     async with AsyncExitStack() as served:

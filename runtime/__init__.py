@@ -1,7 +1,9 @@
 """The TFLite runtime behind one small adapter: LiteRT or tflite-runtime, who it is, and running a model with it."""
 
+from runtime.delegate import Delegate
 from runtime.errors import (
     ComputeError,
+    DelegateError,
     MalformedModelError,
     MemoryShortError,
     ModelLoadError,
@@ -15,6 +17,8 @@ from runtime.runner import Port, Runner
 
 __all__ = [
     "ComputeError",
+    "Delegate",
+    "DelegateError",
     "MalformedModelError",
     "MemoryShortError",
     "ModelLoadError",

@@ -32,5 +32,9 @@ class MemoryShortError(ModelLoadError):
     """The model needs more memory than there is."""
 
 
+class DelegateError(TfliteRuntimeError):
+    """A delegate is not there, cannot be loaded, or refuses its options."""
+
+
 class ComputeError(TfliteRuntimeError):
     """The runtime refused to run the model on these tensors."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from protos.v1.manifest_pb2 import RuntimeIdentity
-from runtime.errors import RuntimeMissingError
+from runtime.delegate import NO_DELEGATE, Delegate
+from runtime.errors import DelegateError, RuntimeMissingError
 from runtime.identity import identify
 
 # choice -> (distribution, module), in the order that "auto" tries them.
@@ -21,16 +23,49 @@ RUNTIME_CHOICES = ("auto", *_CANDIDATES)
 
 @dataclass(frozen=True)
 class TfliteRuntime:
-    """A runtime that imports: its name, version and `Interpreter` class."""
+    """A runtime that imports: its name, version and `Interpreter` class.
+
+    Attributes:
+        load_delegate: the runtime's function of that name.
+        delegates: those that models may be given to.
+        delegate: the one that they are given to; None: the runtime computes all by itself.
+    """
 
     name: str
     version: str
     interpreter_class: Any
+    load_delegate: Callable[..., Any] | None = None
+    delegates: tuple[Delegate, ...] = ()
+    delegate: Delegate | None = None
 
     @property
     def identity(self) -> RuntimeIdentity:
         """This runtime on this machine, as recorded in bundles and descriptions."""
-        return identify(self.name, self.version)
+        return identify(self.name, self.version, "" if self.delegate is None else self.delegate.identity)
+
+    @property
+    def delegate_name(self) -> str:
+        """As `with_delegate` takes it."""
+        return NO_DELEGATE if self.delegate is None else self.delegate.name
+
+    def with_delegate(self, name: str) -> TfliteRuntime:
+        """The runtime with another of its delegates, or "none". Raises: DelegateError: it has none of that name."""
+        known = {delegate.name: delegate for delegate in self.delegates}
+        if name != NO_DELEGATE and name not in known:
+            raise DelegateError(
+                f"this board has no delegate {name!r}: expected one of {', '.join([*sorted(known), NO_DELEGATE])}. "
+                f"Name one of these in boards.yaml, or start its service with --delegate {name}=PATH."
+            )
+        return replace(self, delegate=known.get(name))
+
+    @property
+    def delegate_texts(self) -> list[str]:
+        """What another process parses and gives to `load_runtime` to have the same delegate, or none."""
+        return [] if self.delegate is None else [str(self.delegate)]
+
+    def open_delegates(self) -> list[Any]:
+        """What an interpreter is given, anew for each: at most one delegate. Raises: DelegateError."""
+        return [] if self.delegate is None else [self.delegate.open(self.load_delegate)]
 
     def is_older_than(self, floor: str) -> bool:
         """Whether a model that asks for TensorFlow `floor` ("2.17.0", "" for unknown) is too new.
@@ -41,8 +76,8 @@ class TfliteRuntime:
         return bool(floor) and self.name == "tflite-runtime" and _numbers(self.version) < _numbers(floor)
 
 
-def load_runtime(choice: str = "auto") -> TfliteRuntime:
-    """Imports the chosen runtime ("auto", "litert" or "tflite").
+def load_runtime(choice: str = "auto", delegates: Sequence[Delegate] = ()) -> TfliteRuntime:
+    """Imports the chosen runtime ("auto", "litert" or "tflite"), with the first of the delegates in use.
 
     Raises: RuntimeMissingError: not installed, or installed and unusable, with what to install.
     """
@@ -51,7 +86,8 @@ def load_runtime(choice: str = "auto") -> TfliteRuntime:
     failures = []
     for name in _CANDIDATES if choice == "auto" else (choice,):
         try:
-            return _import(name)
+            runtime = _import(name)
+            return replace(runtime, delegates=tuple(delegates), delegate=next(iter(delegates), None))
         except RuntimeMissingError as error:
             failures.append(str(error))
     raise RuntimeMissingError(" ".join(failures))
@@ -68,7 +104,7 @@ def _import(name: str) -> TfliteRuntime:
         ) from error
     if name == "tflite":
         _require_numpy_1(version)
-    return TfliteRuntime(distribution, version, module.Interpreter)
+    return TfliteRuntime(distribution, version, module.Interpreter, module.load_delegate)
 
 
 def _require_numpy_1(version: str) -> None:

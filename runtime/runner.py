@@ -42,7 +42,7 @@ class Runner:
     def __init__(self, runtime: TfliteRuntime, model: Path | bytes, threads: int = 1) -> None:
         """Loads the model, from a path (its constants stay memory-mapped) or from bytes.
 
-        Raises: ModelLoadError: the runtime refuses it.
+        Raises: ModelLoadError: the runtime or its delegate refuses it. DelegateError: its delegate cannot be loaded.
         """
         self._runtime = runtime
         self._options = {
@@ -78,7 +78,7 @@ class Runner:
             values: one array per input, in the file's order, of the input's dtype; the shape may differ from the file's
                 where the graph allows it, which costs a new allocation.
         Raises: ComputeError: wrong number of values, a wrong dtype or shape, or an operator that fails on them.
-            ModelLoadError: the model had to be loaded anew and no longer can be.
+            ModelLoadError, DelegateError: the model had to be loaded anew and no longer can be.
         """
         if len(values) != len(self._input_details):
             raise ComputeError(f"the model takes {len(self._input_details)} tensors, got {len(values)}.")
@@ -146,14 +146,23 @@ class Runner:
     def _open(self) -> Any:
         try:
             with _quiet_first_load():
-                interpreter = self._runtime.interpreter_class(**self._options)
+                interpreter = self._runtime.interpreter_class(
+                    **self._options, experimental_delegates=self._runtime.open_delegates()
+                )
                 interpreter.allocate_tensors()
                 return interpreter
         except (ValueError, RuntimeError, SystemError, MemoryError) as error:
-            raise ModelLoadError(
-                f"{self._runtime.name} {self._runtime.version} refuses the model: {self._without_path(_one_line(error))}. "
-                "If it names an operator version, the model needs a newer runtime; else the file is damaged."
-            ) from error
+            raise ModelLoadError(self._refusal(self._without_path(_one_line(error)))) from error
+
+    def _refusal(self, why: str) -> str:
+        runtime, delegate = f"{self._runtime.name} {self._runtime.version}", self._runtime.delegate
+        advice = "If it names an operator version, the model needs a newer runtime; else the file is damaged."
+        if delegate is None:
+            return f"{runtime} refuses the model: {why}. {advice}"
+        return (
+            f"{runtime} with the delegate {delegate.name} refuses the model: {why.rstrip('.')}. Where the runtime alone takes it "
+            f"(delegate: none in boards.yaml), the delegate refuses it. {advice}"
+        )
 
     def _without_path(self, text: str) -> str:
         """Where a board keeps its files is nobody else's business."""

@@ -27,61 +27,65 @@ from protos.v1 import manifest_pb2 as protos_dot_v1_dot_manifest__pb2
 from protos.v1 import tensor_pb2 as protos_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprotos/v1/control_plane.proto\x12\x0c\x62oardline.v1\x1a\x1aprotos/v1/data_plane.proto\x1a\x18protos/v1/manifest.proto\x1a\x16protos/v1/tensor.proto\"\x11\n\x0f\x44\x65scribeRequest\"\xb8\x04\n\x0b\x44\x65scription\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x18\n\x10software_version\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12.\n\x07runtime\x18\x04 \x01(\x0b\x32\x1d.boardline.v1.RuntimeIdentity\x12\x0f\n\x07threads\x18\x05 \x01(\r\x12\r\n\x05\x63ores\x18\x06 \x01(\r\x12\x1a\n\x12memory_total_bytes\x18\x07 \x01(\x04\x12\x1e\n\x16memory_available_bytes\x18\x08 \x01(\x04\x12)\n\x06stages\x18\t \x03(\x0b\x32\x19.boardline.v1.LoadedStage\x12\x10\n\x08\x64raining\x18\n \x01(\x08\x12\x17\n\x0fmax_frame_bytes\x18\x0b \x01(\x04\x12#\n\x06\x63odecs\x18\x0c \x03(\x0e\x32\x13.boardline.v1.Codec\x12\x14\n\x0cusable_cores\x18\r \x01(\x01\x12\x10\n\x08\x64\x65legate\x18\x0e \x01(\t\x12\x1a\n\x12\x63\x65rtificate_ends_s\x18\x0f \x01(\x01\x12\x15\n\x08\x65nergy_j\x18\x10 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07power_w\x18\x11 \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\rtemperature_c\x18\x12 \x01(\x01H\x02\x88\x01\x01\x12\x11\n\tthrottled\x18\x13 \x03(\t\x12\x15\n\rservice_cpu_s\x18\x14 \x01(\x01\x42\x0b\n\t_energy_jB\n\n\x08_power_wB\x10\n\x0e_temperature_c\"\x81\x03\n\x0bLoadedStage\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x13\n\x0bstage_index\x18\x02 \x01(\r\x12\x18\n\x10partition_sha256\x18\x03 \x01(\t\x12\x17\n\x0fpartition_bytes\x18\x04 \x01(\x04\x12\x0e\n\x06\x66rames\x18\x05 \x01(\x04\x12\x15\n\rfailed_frames\x18\x06 \x01(\x04\x12\x0f\n\x07streams\x18\x07 \x01(\r\x12\x0e\n\x06wait_s\x18\x08 \x01(\x01\x12\x10\n\x08\x64\x65\x63ode_s\x18\t \x01(\x01\x12\x11\n\tcompute_s\x18\n \x01(\x01\x12\x10\n\x08\x65ncode_s\x18\x0b \x01(\x01\x12\x0e\n\x06send_s\x18\x0c \x01(\x01\x12\x14\n\x0cinvoke_cpu_s\x18\r \x01(\x01\x12\x16\n\x0ereceived_bytes\x18\x0e \x01(\x04\x12\x12\n\nsent_bytes\x18\x0f \x01(\x04\x12\x16\n\x0esent_raw_bytes\x18\x10 \x01(\x04\x12\x13\n\x0b\x66rames_left\x18\x11 \x01(\x04\x12\x15\n\rpieces_wait_s\x18\x12 \x01(\x01\"$\n\x12\x46indMissingRequest\x12\x0e\n\x06sha256\x18\x01 \x03(\t\"\"\n\x10\x46indMissingReply\x12\x0e\n\x06sha256\x18\x01 \x03(\t\"_\n\x13PutPartitionRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.boardline.v1.PartitionHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"5\n\x0fPartitionHeader\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\")\n\x11PutPartitionReply\x12\x14\n\x0cstored_bytes\x18\x01 \x01(\x04\"\xc0\x01\n\x10LoadStageRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x13\n\x0bstage_index\x18\x02 \x01(\r\x12*\n\tpartition\x18\x03 \x01(\x0b\x32\x17.boardline.v1.Partition\x12\x15\n\rruntime_floor\x18\x04 \x01(\t\x12\x0f\n\x07threads\x18\x05 \x01(\r\x12\x10\n\x08manifest\x18\x06 \x01(\x0c\x12\x1a\n\x12manifest_signature\x18\x07 \x01(\x0c\":\n\x0eLoadStageReply\x12(\n\x05stage\x18\x01 \x01(\x0b\x32\x19.boardline.v1.LoadedStage\"0\n\x17UnloadDeploymentRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\"0\n\x15UnloadDeploymentReply\x12\x17\n\x0funloaded_stages\x18\x01 \x01(\r\"\x1c\n\x0c\x44rainRequest\x12\x0c\n\x04undo\x18\x01 \x01(\x08\"0\n\nDrainReply\x12\x0c\n\x04kept\x18\x01 \x01(\x08\x12\x14\n\x0cwhy_not_kept\x18\x02 \x01(\t\"-\n\nProfileKey\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0f\n\x07threads\x18\x02 \x01(\r\"=\n\x13\x46indProfilesRequest\x12&\n\x04keys\x18\x01 \x03(\x0b\x32\x18.boardline.v1.ProfileKey\"<\n\x11\x46indProfilesReply\x12\'\n\x08profiles\x18\x01 \x03(\x0b\x32\x15.boardline.v1.Profile\"X\n\x0eProfileRequest\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.boardline.v1.ProfileHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x87\x01\n\rProfileHeader\x12%\n\x03key\x18\x01 \x01(\x0b\x32\x18.boardline.v1.ProfileKey\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x15\n\rruntime_floor\x18\x03 \x01(\t\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x10\n\x08\x62udget_s\x18\x05 \x01(\x01\"6\n\x0cProfileReply\x12&\n\x07profile\x18\x01 \x01(\x0b\x32\x15.boardline.v1.Profile\"\xee\x03\n\x07Profile\x12%\n\x03key\x18\x01 \x01(\x0b\x32\x18.boardline.v1.ProfileKey\x12\r\n\x05\x62oard\x18\x02 \x01(\t\x12.\n\x07runtime\x18\x03 \x01(\x0b\x32\x1d.boardline.v1.RuntimeIdentity\x12\x10\n\x08\x64\x65legate\x18\x04 \x01(\t\x12\x0c\n\x04runs\x18\x05 \x01(\r\x12\r\n\x05run_s\x18\x06 \x01(\x01\x12\x18\n\x10run_half_width_s\x18\x07 \x01(\x01\x12\x14\n\x0cmedian_run_s\x18\x08 \x01(\x01\x12\x11\n\trun_cpu_s\x18\t \x01(\x01\x12\x0e\n\x06load_s\x18\n \x01(\x01\x12\x16\n\x0eresident_bytes\x18\x0b \x01(\x04\x12\x15\n\rworking_bytes\x18\x0c \x01(\x04\x12\x12\n\npeak_bytes\x18\r \x01(\x04\x12!\n\x14temperature_before_c\x18\x0e \x01(\x01H\x00\x88\x01\x01\x12 \n\x13temperature_after_c\x18\x0f \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05run_j\x18\x10 \x01(\x01H\x02\x88\x01\x01\x12\r\n\x05\x66lags\x18\x11 \x03(\t\x12\x15\n\rmeasured_at_s\x18\x12 \x01(\x01\x42\x17\n\x15_temperature_before_cB\x16\n\x14_temperature_after_cB\x08\n\x06_run_j\"(\n\x14MeasureCodecsRequest\x12\x10\n\x08\x62udget_s\x18\x01 \x01(\x01\">\n\x12MeasureCodecsReply\x12(\n\x06speeds\x18\x01 \x03(\x0b\x32\x18.boardline.v1.CodecSpeed\"\xa0\x01\n\nCodecSpeed\x12\"\n\x05\x63odec\x18\x01 \x01(\x0e\x32\x13.boardline.v1.Codec\x12\"\n\x05\x64type\x18\x02 \x01(\x0e\x32\x13.boardline.v1.DType\x12\x1a\n\x12\x65ncode_bytes_per_s\x18\x03 \x01(\x01\x12\x1a\n\x12\x64\x65\x63ode_bytes_per_s\x18\x04 \x01(\x01\x12\x12\n\nsize_ratio\x18\x05 \x01(\x01\x32\xd7\x05\n\x0c\x43ontrolPlane\x12\x44\n\x08\x44\x65scribe\x12\x1d.boardline.v1.DescribeRequest\x1a\x19.boardline.v1.Description\x12O\n\x0b\x46indMissing\x12 .boardline.v1.FindMissingRequest\x1a\x1e.boardline.v1.FindMissingReply\x12T\n\x0cPutPartition\x12!.boardline.v1.PutPartitionRequest\x1a\x1f.boardline.v1.PutPartitionReply(\x01\x12I\n\tLoadStage\x12\x1e.boardline.v1.LoadStageRequest\x1a\x1c.boardline.v1.LoadStageReply\x12^\n\x10UnloadDeployment\x12%.boardline.v1.UnloadDeploymentRequest\x1a#.boardline.v1.UnloadDeploymentReply\x12=\n\x05\x44rain\x12\x1a.boardline.v1.DrainRequest\x1a\x18.boardline.v1.DrainReply\x12R\n\x0c\x46indProfiles\x12!.boardline.v1.FindProfilesRequest\x1a\x1f.boardline.v1.FindProfilesReply\x12\x45\n\x07Profile\x12\x1c.boardline.v1.ProfileRequest\x1a\x1a.boardline.v1.ProfileReply(\x01\x12U\n\rMeasureCodecs\x12\".boardline.v1.MeasureCodecsRequest\x1a .boardline.v1.MeasureCodecsReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprotos/v1/control_plane.proto\x12\x0c\x62oardline.v1\x1a\x1aprotos/v1/data_plane.proto\x1a\x18protos/v1/manifest.proto\x1a\x16protos/v1/tensor.proto\"\x11\n\x0f\x44\x65scribeRequest\"\xbc\x04\n\x0b\x44\x65scription\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x18\n\x10software_version\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12.\n\x07runtime\x18\x04 \x01(\x0b\x32\x1d.boardline.v1.RuntimeIdentity\x12\x0f\n\x07threads\x18\x05 \x01(\r\x12\r\n\x05\x63ores\x18\x06 \x01(\r\x12\x1a\n\x12memory_total_bytes\x18\x07 \x01(\x04\x12\x1e\n\x16memory_available_bytes\x18\x08 \x01(\x04\x12)\n\x06stages\x18\t \x03(\x0b\x32\x19.boardline.v1.LoadedStage\x12\x10\n\x08\x64raining\x18\n \x01(\x08\x12\x17\n\x0fmax_frame_bytes\x18\x0b \x01(\x04\x12#\n\x06\x63odecs\x18\x0c \x03(\x0e\x32\x13.boardline.v1.Codec\x12\x14\n\x0cusable_cores\x18\r \x01(\x01\x12\x14\n\x08\x64\x65legate\x18\x0e \x01(\tB\x02\x18\x01\x12\x1a\n\x12\x63\x65rtificate_ends_s\x18\x0f \x01(\x01\x12\x15\n\x08\x65nergy_j\x18\x10 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07power_w\x18\x11 \x01(\x01H\x01\x88\x01\x01\x12\x1a\n\rtemperature_c\x18\x12 \x01(\x01H\x02\x88\x01\x01\x12\x11\n\tthrottled\x18\x13 \x03(\t\x12\x15\n\rservice_cpu_s\x18\x14 \x01(\x01\x42\x0b\n\t_energy_jB\n\n\x08_power_wB\x10\n\x0e_temperature_c\"\x93\x03\n\x0bLoadedStage\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x13\n\x0bstage_index\x18\x02 \x01(\r\x12\x18\n\x10partition_sha256\x18\x03 \x01(\t\x12\x17\n\x0fpartition_bytes\x18\x04 \x01(\x04\x12\x0e\n\x06\x66rames\x18\x05 \x01(\x04\x12\x15\n\rfailed_frames\x18\x06 \x01(\x04\x12\x0f\n\x07streams\x18\x07 \x01(\r\x12\x0e\n\x06wait_s\x18\x08 \x01(\x01\x12\x10\n\x08\x64\x65\x63ode_s\x18\t \x01(\x01\x12\x11\n\tcompute_s\x18\n \x01(\x01\x12\x10\n\x08\x65ncode_s\x18\x0b \x01(\x01\x12\x0e\n\x06send_s\x18\x0c \x01(\x01\x12\x14\n\x0cinvoke_cpu_s\x18\r \x01(\x01\x12\x16\n\x0ereceived_bytes\x18\x0e \x01(\x04\x12\x12\n\nsent_bytes\x18\x0f \x01(\x04\x12\x16\n\x0esent_raw_bytes\x18\x10 \x01(\x04\x12\x13\n\x0b\x66rames_left\x18\x11 \x01(\x04\x12\x15\n\rpieces_wait_s\x18\x12 \x01(\x01\x12\x10\n\x08\x64\x65legate\x18\x13 \x01(\t\"$\n\x12\x46indMissingRequest\x12\x0e\n\x06sha256\x18\x01 \x03(\t\"\"\n\x10\x46indMissingReply\x12\x0e\n\x06sha256\x18\x01 \x03(\t\"_\n\x13PutPartitionRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.boardline.v1.PartitionHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"5\n\x0fPartitionHeader\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\")\n\x11PutPartitionReply\x12\x14\n\x0cstored_bytes\x18\x01 \x01(\x04\"\xd2\x01\n\x10LoadStageRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x13\n\x0bstage_index\x18\x02 \x01(\r\x12*\n\tpartition\x18\x03 \x01(\x0b\x32\x17.boardline.v1.Partition\x12\x15\n\rruntime_floor\x18\x04 \x01(\t\x12\x0f\n\x07threads\x18\x05 \x01(\r\x12\x10\n\x08manifest\x18\x06 \x01(\x0c\x12\x1a\n\x12manifest_signature\x18\x07 \x01(\x0c\x12\x10\n\x08\x64\x65legate\x18\x08 \x01(\t\":\n\x0eLoadStageReply\x12(\n\x05stage\x18\x01 \x01(\x0b\x32\x19.boardline.v1.LoadedStage\"0\n\x17UnloadDeploymentRequest\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\"0\n\x15UnloadDeploymentReply\x12\x17\n\x0funloaded_stages\x18\x01 \x01(\r\"\x1c\n\x0c\x44rainRequest\x12\x0c\n\x04undo\x18\x01 \x01(\x08\"0\n\nDrainReply\x12\x0c\n\x04kept\x18\x01 \x01(\x08\x12\x14\n\x0cwhy_not_kept\x18\x02 \x01(\t\"?\n\nProfileKey\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0f\n\x07threads\x18\x02 \x01(\r\x12\x10\n\x08\x64\x65legate\x18\x03 \x01(\t\"=\n\x13\x46indProfilesRequest\x12&\n\x04keys\x18\x01 \x03(\x0b\x32\x18.boardline.v1.ProfileKey\"<\n\x11\x46indProfilesReply\x12\'\n\x08profiles\x18\x01 \x03(\x0b\x32\x15.boardline.v1.Profile\"X\n\x0eProfileRequest\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.boardline.v1.ProfileHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x87\x01\n\rProfileHeader\x12%\n\x03key\x18\x01 \x01(\x0b\x32\x18.boardline.v1.ProfileKey\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x15\n\rruntime_floor\x18\x03 \x01(\t\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x10\n\x08\x62udget_s\x18\x05 \x01(\x01\"6\n\x0cProfileReply\x12&\n\x07profile\x18\x01 \x01(\x0b\x32\x15.boardline.v1.Profile\"\xf2\x03\n\x07Profile\x12%\n\x03key\x18\x01 \x01(\x0b\x32\x18.boardline.v1.ProfileKey\x12\r\n\x05\x62oard\x18\x02 \x01(\t\x12.\n\x07runtime\x18\x03 \x01(\x0b\x32\x1d.boardline.v1.RuntimeIdentity\x12\x14\n\x08\x64\x65legate\x18\x04 \x01(\tB\x02\x18\x01\x12\x0c\n\x04runs\x18\x05 \x01(\r\x12\r\n\x05run_s\x18\x06 \x01(\x01\x12\x18\n\x10run_half_width_s\x18\x07 \x01(\x01\x12\x14\n\x0cmedian_run_s\x18\x08 \x01(\x01\x12\x11\n\trun_cpu_s\x18\t \x01(\x01\x12\x0e\n\x06load_s\x18\n \x01(\x01\x12\x16\n\x0eresident_bytes\x18\x0b \x01(\x04\x12\x15\n\rworking_bytes\x18\x0c \x01(\x04\x12\x12\n\npeak_bytes\x18\r \x01(\x04\x12!\n\x14temperature_before_c\x18\x0e \x01(\x01H\x00\x88\x01\x01\x12 \n\x13temperature_after_c\x18\x0f \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05run_j\x18\x10 \x01(\x01H\x02\x88\x01\x01\x12\r\n\x05\x66lags\x18\x11 \x03(\t\x12\x15\n\rmeasured_at_s\x18\x12 \x01(\x01\x42\x17\n\x15_temperature_before_cB\x16\n\x14_temperature_after_cB\x08\n\x06_run_j\"(\n\x14MeasureCodecsRequest\x12\x10\n\x08\x62udget_s\x18\x01 \x01(\x01\">\n\x12MeasureCodecsReply\x12(\n\x06speeds\x18\x01 \x03(\x0b\x32\x18.boardline.v1.CodecSpeed\"\xa0\x01\n\nCodecSpeed\x12\"\n\x05\x63odec\x18\x01 \x01(\x0e\x32\x13.boardline.v1.Codec\x12\"\n\x05\x64type\x18\x02 \x01(\x0e\x32\x13.boardline.v1.DType\x12\x1a\n\x12\x65ncode_bytes_per_s\x18\x03 \x01(\x01\x12\x1a\n\x12\x64\x65\x63ode_bytes_per_s\x18\x04 \x01(\x01\x12\x12\n\nsize_ratio\x18\x05 \x01(\x01\x32\xd7\x05\n\x0c\x43ontrolPlane\x12\x44\n\x08\x44\x65scribe\x12\x1d.boardline.v1.DescribeRequest\x1a\x19.boardline.v1.Description\x12O\n\x0b\x46indMissing\x12 .boardline.v1.FindMissingRequest\x1a\x1e.boardline.v1.FindMissingReply\x12T\n\x0cPutPartition\x12!.boardline.v1.PutPartitionRequest\x1a\x1f.boardline.v1.PutPartitionReply(\x01\x12I\n\tLoadStage\x12\x1e.boardline.v1.LoadStageRequest\x1a\x1c.boardline.v1.LoadStageReply\x12^\n\x10UnloadDeployment\x12%.boardline.v1.UnloadDeploymentRequest\x1a#.boardline.v1.UnloadDeploymentReply\x12=\n\x05\x44rain\x12\x1a.boardline.v1.DrainRequest\x1a\x18.boardline.v1.DrainReply\x12R\n\x0c\x46indProfiles\x12!.boardline.v1.FindProfilesRequest\x1a\x1f.boardline.v1.FindProfilesReply\x12\x45\n\x07Profile\x12\x1c.boardline.v1.ProfileRequest\x1a\x1a.boardline.v1.ProfileReply(\x01\x12U\n\rMeasureCodecs\x12\".boardline.v1.MeasureCodecsRequest\x1a .boardline.v1.MeasureCodecsReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.v1.control_plane_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_DESCRIPTION'].fields_by_name['delegate']._loaded_options = None
+  _globals['_DESCRIPTION'].fields_by_name['delegate']._serialized_options = b'\030\001'
+  _globals['_PROFILE'].fields_by_name['delegate']._loaded_options = None
+  _globals['_PROFILE'].fields_by_name['delegate']._serialized_options = b'\030\001'
   _globals['_DESCRIBEREQUEST']._serialized_start=125
   _globals['_DESCRIBEREQUEST']._serialized_end=142
   _globals['_DESCRIPTION']._serialized_start=145
-  _globals['_DESCRIPTION']._serialized_end=713
-  _globals['_LOADEDSTAGE']._serialized_start=716
-  _globals['_LOADEDSTAGE']._serialized_end=1101
-  _globals['_FINDMISSINGREQUEST']._serialized_start=1103
-  _globals['_FINDMISSINGREQUEST']._serialized_end=1139
-  _globals['_FINDMISSINGREPLY']._serialized_start=1141
-  _globals['_FINDMISSINGREPLY']._serialized_end=1175
-  _globals['_PUTPARTITIONREQUEST']._serialized_start=1177
-  _globals['_PUTPARTITIONREQUEST']._serialized_end=1272
-  _globals['_PARTITIONHEADER']._serialized_start=1274
-  _globals['_PARTITIONHEADER']._serialized_end=1327
-  _globals['_PUTPARTITIONREPLY']._serialized_start=1329
-  _globals['_PUTPARTITIONREPLY']._serialized_end=1370
-  _globals['_LOADSTAGEREQUEST']._serialized_start=1373
-  _globals['_LOADSTAGEREQUEST']._serialized_end=1565
-  _globals['_LOADSTAGEREPLY']._serialized_start=1567
-  _globals['_LOADSTAGEREPLY']._serialized_end=1625
-  _globals['_UNLOADDEPLOYMENTREQUEST']._serialized_start=1627
-  _globals['_UNLOADDEPLOYMENTREQUEST']._serialized_end=1675
-  _globals['_UNLOADDEPLOYMENTREPLY']._serialized_start=1677
-  _globals['_UNLOADDEPLOYMENTREPLY']._serialized_end=1725
-  _globals['_DRAINREQUEST']._serialized_start=1727
-  _globals['_DRAINREQUEST']._serialized_end=1755
-  _globals['_DRAINREPLY']._serialized_start=1757
-  _globals['_DRAINREPLY']._serialized_end=1805
-  _globals['_PROFILEKEY']._serialized_start=1807
-  _globals['_PROFILEKEY']._serialized_end=1852
-  _globals['_FINDPROFILESREQUEST']._serialized_start=1854
-  _globals['_FINDPROFILESREQUEST']._serialized_end=1915
-  _globals['_FINDPROFILESREPLY']._serialized_start=1917
-  _globals['_FINDPROFILESREPLY']._serialized_end=1977
-  _globals['_PROFILEREQUEST']._serialized_start=1979
-  _globals['_PROFILEREQUEST']._serialized_end=2067
-  _globals['_PROFILEHEADER']._serialized_start=2070
-  _globals['_PROFILEHEADER']._serialized_end=2205
-  _globals['_PROFILEREPLY']._serialized_start=2207
-  _globals['_PROFILEREPLY']._serialized_end=2261
-  _globals['_PROFILE']._serialized_start=2264
-  _globals['_PROFILE']._serialized_end=2758
-  _globals['_MEASURECODECSREQUEST']._serialized_start=2760
-  _globals['_MEASURECODECSREQUEST']._serialized_end=2800
-  _globals['_MEASURECODECSREPLY']._serialized_start=2802
-  _globals['_MEASURECODECSREPLY']._serialized_end=2864
-  _globals['_CODECSPEED']._serialized_start=2867
-  _globals['_CODECSPEED']._serialized_end=3027
-  _globals['_CONTROLPLANE']._serialized_start=3030
-  _globals['_CONTROLPLANE']._serialized_end=3757
+  _globals['_DESCRIPTION']._serialized_end=717
+  _globals['_LOADEDSTAGE']._serialized_start=720
+  _globals['_LOADEDSTAGE']._serialized_end=1123
+  _globals['_FINDMISSINGREQUEST']._serialized_start=1125
+  _globals['_FINDMISSINGREQUEST']._serialized_end=1161
+  _globals['_FINDMISSINGREPLY']._serialized_start=1163
+  _globals['_FINDMISSINGREPLY']._serialized_end=1197
+  _globals['_PUTPARTITIONREQUEST']._serialized_start=1199
+  _globals['_PUTPARTITIONREQUEST']._serialized_end=1294
+  _globals['_PARTITIONHEADER']._serialized_start=1296
+  _globals['_PARTITIONHEADER']._serialized_end=1349
+  _globals['_PUTPARTITIONREPLY']._serialized_start=1351
+  _globals['_PUTPARTITIONREPLY']._serialized_end=1392
+  _globals['_LOADSTAGEREQUEST']._serialized_start=1395
+  _globals['_LOADSTAGEREQUEST']._serialized_end=1605
+  _globals['_LOADSTAGEREPLY']._serialized_start=1607
+  _globals['_LOADSTAGEREPLY']._serialized_end=1665
+  _globals['_UNLOADDEPLOYMENTREQUEST']._serialized_start=1667
+  _globals['_UNLOADDEPLOYMENTREQUEST']._serialized_end=1715
+  _globals['_UNLOADDEPLOYMENTREPLY']._serialized_start=1717
+  _globals['_UNLOADDEPLOYMENTREPLY']._serialized_end=1765
+  _globals['_DRAINREQUEST']._serialized_start=1767
+  _globals['_DRAINREQUEST']._serialized_end=1795
+  _globals['_DRAINREPLY']._serialized_start=1797
+  _globals['_DRAINREPLY']._serialized_end=1845
+  _globals['_PROFILEKEY']._serialized_start=1847
+  _globals['_PROFILEKEY']._serialized_end=1910
+  _globals['_FINDPROFILESREQUEST']._serialized_start=1912
+  _globals['_FINDPROFILESREQUEST']._serialized_end=1973
+  _globals['_FINDPROFILESREPLY']._serialized_start=1975
+  _globals['_FINDPROFILESREPLY']._serialized_end=2035
+  _globals['_PROFILEREQUEST']._serialized_start=2037
+  _globals['_PROFILEREQUEST']._serialized_end=2125
+  _globals['_PROFILEHEADER']._serialized_start=2128
+  _globals['_PROFILEHEADER']._serialized_end=2263
+  _globals['_PROFILEREPLY']._serialized_start=2265
+  _globals['_PROFILEREPLY']._serialized_end=2319
+  _globals['_PROFILE']._serialized_start=2322
+  _globals['_PROFILE']._serialized_end=2820
+  _globals['_MEASURECODECSREQUEST']._serialized_start=2822
+  _globals['_MEASURECODECSREQUEST']._serialized_end=2862
+  _globals['_MEASURECODECSREPLY']._serialized_start=2864
+  _globals['_MEASURECODECSREPLY']._serialized_end=2926
+  _globals['_CODECSPEED']._serialized_start=2929
+  _globals['_CODECSPEED']._serialized_end=3089
+  _globals['_CONTROLPLANE']._serialized_start=3092
+  _globals['_CONTROLPLANE']._serialized_end=3819
 # @@protoc_insertion_point(module_scope)

@@ -58,7 +58,7 @@ class Description(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., software_version: _Optional[str] = ..., name: _Optional[str] = ..., runtime: _Optional[_Union[_manifest_pb2.RuntimeIdentity, _Mapping]] = ..., threads: _Optional[int] = ..., cores: _Optional[int] = ..., memory_total_bytes: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[LoadedStage, _Mapping]]] = ..., draining: bool = ..., max_frame_bytes: _Optional[int] = ..., codecs: _Optional[_Iterable[_Union[_data_plane_pb2.Codec, str]]] = ..., usable_cores: _Optional[float] = ..., delegate: _Optional[str] = ..., certificate_ends_s: _Optional[float] = ..., energy_j: _Optional[float] = ..., power_w: _Optional[float] = ..., temperature_c: _Optional[float] = ..., throttled: _Optional[_Iterable[str]] = ..., service_cpu_s: _Optional[float] = ...) -> None: ...
 
 class LoadedStage(_message.Message):
-    __slots__ = ("deployment_id", "stage_index", "partition_sha256", "partition_bytes", "frames", "failed_frames", "streams", "wait_s", "decode_s", "compute_s", "encode_s", "send_s", "invoke_cpu_s", "received_bytes", "sent_bytes", "sent_raw_bytes", "frames_left", "pieces_wait_s")
+    __slots__ = ("deployment_id", "stage_index", "partition_sha256", "partition_bytes", "frames", "failed_frames", "streams", "wait_s", "decode_s", "compute_s", "encode_s", "send_s", "invoke_cpu_s", "received_bytes", "sent_bytes", "sent_raw_bytes", "frames_left", "pieces_wait_s", "delegate")
     DEPLOYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     PARTITION_SHA256_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +77,7 @@ class LoadedStage(_message.Message):
     SENT_RAW_BYTES_FIELD_NUMBER: _ClassVar[int]
     FRAMES_LEFT_FIELD_NUMBER: _ClassVar[int]
     PIECES_WAIT_S_FIELD_NUMBER: _ClassVar[int]
+    DELEGATE_FIELD_NUMBER: _ClassVar[int]
     deployment_id: str
     stage_index: int
     partition_sha256: str
@@ -95,7 +96,8 @@ class LoadedStage(_message.Message):
     sent_raw_bytes: int
     frames_left: int
     pieces_wait_s: float
-    def __init__(self, deployment_id: _Optional[str] = ..., stage_index: _Optional[int] = ..., partition_sha256: _Optional[str] = ..., partition_bytes: _Optional[int] = ..., frames: _Optional[int] = ..., failed_frames: _Optional[int] = ..., streams: _Optional[int] = ..., wait_s: _Optional[float] = ..., decode_s: _Optional[float] = ..., compute_s: _Optional[float] = ..., encode_s: _Optional[float] = ..., send_s: _Optional[float] = ..., invoke_cpu_s: _Optional[float] = ..., received_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., sent_raw_bytes: _Optional[int] = ..., frames_left: _Optional[int] = ..., pieces_wait_s: _Optional[float] = ...) -> None: ...
+    delegate: str
+    def __init__(self, deployment_id: _Optional[str] = ..., stage_index: _Optional[int] = ..., partition_sha256: _Optional[str] = ..., partition_bytes: _Optional[int] = ..., frames: _Optional[int] = ..., failed_frames: _Optional[int] = ..., streams: _Optional[int] = ..., wait_s: _Optional[float] = ..., decode_s: _Optional[float] = ..., compute_s: _Optional[float] = ..., encode_s: _Optional[float] = ..., send_s: _Optional[float] = ..., invoke_cpu_s: _Optional[float] = ..., received_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., sent_raw_bytes: _Optional[int] = ..., frames_left: _Optional[int] = ..., pieces_wait_s: _Optional[float] = ..., delegate: _Optional[str] = ...) -> None: ...
 
 class FindMissingRequest(_message.Message):
     __slots__ = ("sha256",)
@@ -132,7 +134,7 @@ class PutPartitionReply(_message.Message):
     def __init__(self, stored_bytes: _Optional[int] = ...) -> None: ...
 
 class LoadStageRequest(_message.Message):
-    __slots__ = ("deployment_id", "stage_index", "partition", "runtime_floor", "threads", "manifest", "manifest_signature")
+    __slots__ = ("deployment_id", "stage_index", "partition", "runtime_floor", "threads", "manifest", "manifest_signature", "delegate")
     DEPLOYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     STAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +142,7 @@ class LoadStageRequest(_message.Message):
     THREADS_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    DELEGATE_FIELD_NUMBER: _ClassVar[int]
     deployment_id: str
     stage_index: int
     partition: _manifest_pb2.Partition
@@ -147,7 +150,8 @@ class LoadStageRequest(_message.Message):
     threads: int
     manifest: bytes
     manifest_signature: bytes
-    def __init__(self, deployment_id: _Optional[str] = ..., stage_index: _Optional[int] = ..., partition: _Optional[_Union[_manifest_pb2.Partition, _Mapping]] = ..., runtime_floor: _Optional[str] = ..., threads: _Optional[int] = ..., manifest: _Optional[bytes] = ..., manifest_signature: _Optional[bytes] = ...) -> None: ...
+    delegate: str
+    def __init__(self, deployment_id: _Optional[str] = ..., stage_index: _Optional[int] = ..., partition: _Optional[_Union[_manifest_pb2.Partition, _Mapping]] = ..., runtime_floor: _Optional[str] = ..., threads: _Optional[int] = ..., manifest: _Optional[bytes] = ..., manifest_signature: _Optional[bytes] = ..., delegate: _Optional[str] = ...) -> None: ...
 
 class LoadStageReply(_message.Message):
     __slots__ = ("stage",)
@@ -182,12 +186,14 @@ class DrainReply(_message.Message):
     def __init__(self, kept: bool = ..., why_not_kept: _Optional[str] = ...) -> None: ...
 
 class ProfileKey(_message.Message):
-    __slots__ = ("sha256", "threads")
+    __slots__ = ("sha256", "threads", "delegate")
     SHA256_FIELD_NUMBER: _ClassVar[int]
     THREADS_FIELD_NUMBER: _ClassVar[int]
+    DELEGATE_FIELD_NUMBER: _ClassVar[int]
     sha256: str
     threads: int
-    def __init__(self, sha256: _Optional[str] = ..., threads: _Optional[int] = ...) -> None: ...
+    delegate: str
+    def __init__(self, sha256: _Optional[str] = ..., threads: _Optional[int] = ..., delegate: _Optional[str] = ...) -> None: ...
 
 class FindProfilesRequest(_message.Message):
     __slots__ = ("keys",)

@@ -184,13 +184,15 @@ class Sample(_message.Message):
     def __init__(self, path: _Optional[str] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class RuntimeIdentity(_message.Message):
-    __slots__ = ("runtime", "version", "architecture", "processor")
+    __slots__ = ("runtime", "version", "architecture", "processor", "delegate")
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
     PROCESSOR_FIELD_NUMBER: _ClassVar[int]
+    DELEGATE_FIELD_NUMBER: _ClassVar[int]
     runtime: str
     version: str
     architecture: str
     processor: str
-    def __init__(self, runtime: _Optional[str] = ..., version: _Optional[str] = ..., architecture: _Optional[str] = ..., processor: _Optional[str] = ...) -> None: ...
+    delegate: str
+    def __init__(self, runtime: _Optional[str] = ..., version: _Optional[str] = ..., architecture: _Optional[str] = ..., processor: _Optional[str] = ..., delegate: _Optional[str] = ...) -> None: ...

@@ -65,6 +65,7 @@ def unit(tmp_path: Path, **settings: object) -> Path:
         {},
         {"node_service_kind": VARIABLES["node_service_kinds"][0], "node_service_cpu_affinity": "1-3"},
         {"node_service_metrics": "0.0.0.0:9100", "node_service_metrics_tls": True, "node_service_threads": 2},
+        {"node_service_delegates": ["npu=/usr/lib/libvx_delegate.so,cache=on", "gpu=/usr/lib/libgpu_delegate.so"]},
         {"node_service_arguments": ["--max-frame-mib", "64"], "node_service_devices": ["/dev/i2c-1 rw"]},
     ],
 )

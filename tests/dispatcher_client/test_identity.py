@@ -10,6 +10,9 @@ from protos.v1.manifest_pb2 import RuntimeIdentity
 PI = RuntimeIdentity(runtime="ai-edge-litert", version="2.3.0", architecture="aarch64", processor="Raspberry Pi 5")
 JETSON = RuntimeIdentity(runtime="ai-edge-litert", version="2.3.0", architecture="aarch64", processor="Orin Nano")
 PC = RuntimeIdentity(runtime="ai-edge-litert", version="2.3.0", architecture="x86_64")
+NPU = RuntimeIdentity(
+    runtime="ai-edge-litert", version="2.3.0", architecture="aarch64", delegate="libvx_delegate.so 12ab"
+)
 OLD = RuntimeIdentity(runtime="tflite-runtime", version="2.14.0", architecture="aarch64")
 
 
@@ -20,6 +23,14 @@ OLD = RuntimeIdentity(runtime="tflite-runtime", version="2.14.0", architecture="
         (PC, [PI, JETSON], True, False, "not promised against the bundle's machine (ai-edge-litert 2.3.0 on x86_64)"),
         (PI, [PI, OLD], False, False, "b1: tflite-runtime 2.14.0 on aarch64"),
         (PC, [PC, PI], False, False, "the boards differ"),
+        (
+            PI,
+            [NPU, NPU],
+            False,
+            False,
+            "delegates compute in their own way (b0: ai-edge-litert 2.3.0 on aarch64 with the delegate",
+        ),
+        (PI, [PI, NPU], False, False, "b1: ai-edge-litert 2.3.0 on aarch64 with the delegate libvx_delegate.so 12ab"),
     ],
 )
 def test_promise_holds_for_one_version_of_one_runtime_on_one_architecture(

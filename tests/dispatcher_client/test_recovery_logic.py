@@ -70,7 +70,12 @@ class Fleet:
                 self.deploying.set()
                 await asyncio.sleep(60)
             self.deployed.append((stage.board.name, stage.stage_index))
-        return [SimpleNamespace(placement=s, description=self.describe(s.board.name)) for s in stages]
+        return [
+            SimpleNamespace(
+                placement=s, description=self.describe(s.board.name), runtime=self.describe(s.board.name).runtime
+            )
+            for s in stages
+        ]
 
 
 @pytest.fixture

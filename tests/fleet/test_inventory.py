@@ -45,6 +45,16 @@ def test_list_of_addresses_names_boards_by_address() -> None:
         ("boards:\n  - name: pi1\n    address: h:1\nbords: 1\n", 1, "'bords' was unexpected"),
         ("boards:\n  - name: pi1\n    address: h:1\n    memory_mib: lots\n", 4, "whole number of MiB"),
         ("boards:\n  - name: pi1\n    address: h:1\n    threads: 0\n", 4, "1 or more"),
+        (
+            "boards:\n  - name: pi1\n    address: h:1\n    delegate: /usr/lib/x.so\n",
+            4,
+            "given with --delegate, or none",
+        ),
+        (
+            "boards:\n  - {name: a, address: h:1, group: g, delegate: npu}\n  - {name: b, address: h:3, group: g}\n",
+            3,
+            "b and a are of the group g and have different delegates",
+        ),
         ("boards:\n  - name: pi1\n    address: h:1\n    link_mbit_s: 0\n", 4, "above 0 in Mbit/s"),
         ("boards:\n  - name: dispatcher\n    address: h:1\n", 2, "Rename it"),
         (f"{ONE}links:\n  - between: [pi1]\n    mbit_s: 3\n", 5, "names of two boards"),
@@ -129,7 +139,7 @@ def test_what_a_board_and_its_links_can_do_is_read_in_bytes_and_seconds(tmp_path
     path.write_text(
         """
 boards:
-  - {name: pi1, address: "h:1", memory_mib: 512, threads: 4, group: pi4, link_mbit_s: 100}
+  - {name: pi1, address: "h:1", memory_mib: 512, threads: 4, delegate: npu, group: pi4, link_mbit_s: 100}
   - {name: pi2, address: "h:2", link_mbit_s: 80}
   - {name: pi3, address: "h:3"}
 links:
@@ -138,7 +148,7 @@ links:
 """
     )
     inventory = load_inventory(path)
-    assert inventory.boards[0] == Board("pi1", Address("h", 1), 512 * 2**20, 4, "pi4", 12.5e6)
+    assert inventory.boards[0] == Board("pi1", Address("h", 1), 512 * 2**20, 4, "npu", "pi4", 12.5e6)
     assert inventory.links[0] == Link(frozenset({"pi1", "pi3"}), 1e6, 0.002)
     known = inventory.known_bytes_per_s
     assert known("pi1", "pi2") == known("pi2", "pi1") == 10e6  # the slower board's own link

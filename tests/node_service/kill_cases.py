@@ -15,7 +15,7 @@ from tests.kill_everywhere import KillCase
 
 DATA = bytes(range(256)) * 100
 SHA256 = hashlib.sha256(DATA).hexdigest()
-KEY = ProfileKey(sha256="a" * 64, threads=4)
+KEY = ProfileKey(sha256="a" * 64, threads=4, delegate="none")
 HERE = Configuration("pi1", "0123456789abcdef", RuntimeIdentity(runtime="ai-edge-litert", version="2.3.0"))
 # Longer than the steps at which files are cut off.
 _ADDRESSES = ["tensor" * 20 for _ in range(30)]

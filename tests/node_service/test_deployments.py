@@ -17,6 +17,7 @@ from node_service.deployments import Deployments
 from node_service.errors import LimitError
 from node_service.partition_stage import PartitionStage
 from protos.v1.control_plane_pb2 import LoadStageRequest
+from runtime import TfliteRuntime
 
 
 class Loads:
@@ -34,7 +35,7 @@ class Loads:
             save_stage=lambda request: None,
             forget_stage=lambda *key: None,
         )
-        self.deployments = Deployments(store, SimpleNamespace(), 1, self._silent)  # type: ignore[arg-type]
+        self.deployments = Deployments(store, TfliteRuntime("tflite-runtime", "2.14.0", None), 1, self._silent)
 
     def _load(self, *what: object) -> Any:
         self.at_once += 1

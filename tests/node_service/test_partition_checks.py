@@ -48,15 +48,15 @@ class Checks:
     def __init__(self, place: Path, available_bytes: int = 0, **options: Any) -> None:
         self.place = place
         self.worker = CountingWorker()
-        runtime = options.pop("runtime", load_runtime())
+        self.runtime = options.pop("runtime", load_runtime())
         self.checks = PartitionChecks(
-            runtime, "auto", CheckedPartitions(place / "checked"), self.worker, lambda: available_bytes, **options
+            "auto", CheckedPartitions(place / "checked"), self.worker, lambda: available_bytes, **options
         )
 
     def check(self, data: bytes, *, is_new: bool = True) -> None:
         path = self.place / "partition.tflite"
         path.write_bytes(data)
-        asyncio.run(self.checks.require_sound({hashlib.sha256(data).hexdigest(): path}, 1, is_new=is_new))
+        asyncio.run(self.checks.require_sound({hashlib.sha256(data).hexdigest(): path}, self.runtime, 1, is_new=is_new))
         assert not self.worker.is_running
 
 
@@ -177,7 +177,7 @@ def test_trial_that_is_cancelled_leaves_no_process(tmp_path: Path) -> None:
     path.write_bytes(endless_model())
 
     async def check(cancel: Callable[[], Awaitable[None]] = checks.checks.close) -> None:
-        trying = asyncio.ensure_future(checks.checks.require_sound({"0" * 64: path}, 1))
+        trying = asyncio.ensure_future(checks.checks.require_sound({"0" * 64: path}, load_runtime(), 1))
         while not checks.worker.is_running:
             await asyncio.sleep(0.01)
         await cancel()
@@ -223,7 +223,7 @@ def two_files(place: Path) -> dict[str, Path]:
 
 def test_files_of_one_partition_are_tried_one_after_the_other(tmp_path: Path) -> None:
     checks = Checks(tmp_path)
-    assert asyncio.run(checks.checks.require_sound(two_files(tmp_path), 1)) > 0
+    assert asyncio.run(checks.checks.require_sound(two_files(tmp_path), load_runtime(), 1)) > 0
     assert len(checks.worker.asked) == 2
     assert not checks.worker.is_running
 
@@ -232,7 +232,9 @@ def test_files_of_one_partition_are_tried_one_after_the_other(tmp_path: Path) ->
 def test_files_of_one_partition_fit_together_or_are_refused(tmp_path: Path, are_known: bool) -> None:
     files = two_files(tmp_path)
     each = [
-        asyncio.run(Checks(tmp_path / "alone", trial_load="never").checks.require_sound({sha256: path}, 1))
+        asyncio.run(
+            Checks(tmp_path / "alone", trial_load="never").checks.require_sound({sha256: path}, load_runtime(), 1)
+        )
         for sha256, path in files.items()
     ]
     place = tmp_path / ("alone" if are_known else "together")
@@ -240,13 +242,13 @@ def test_files_of_one_partition_fit_together_or_are_refused(tmp_path: Path, are_
         checks = Checks(place, available_bytes, trial_load="never")
         refused = pytest.raises(MemoryShortError, match=f"needs {sum(each) / 2**20:.4g} MiB")
         with refused if available_bytes < sum(each) else contextlib.nullcontext():
-            assert asyncio.run(checks.checks.require_sound(files, 1)) == sum(each)
-        asyncio.run(checks.checks.require_sound(files, 1, is_new=False))
+            assert asyncio.run(checks.checks.require_sound(files, load_runtime(), 1)) == sum(each)
+        asyncio.run(checks.checks.require_sound(files, load_runtime(), 1, is_new=False))
 
 
 def test_trial_gets_no_more_memory_than_the_files_before_it_leave(tmp_path: Path) -> None:
     checks = Checks(tmp_path, 2**30)
-    asyncio.run(checks.checks.require_sound(two_files(tmp_path), 1))
+    asyncio.run(checks.checks.require_sound(two_files(tmp_path), load_runtime(), 1))
     first, second = checks.worker.asked
     assert (first["available_bytes"], first["others_bytes"]) == (2**30, 0)
     assert second["available_bytes"] == 2**30

@@ -32,7 +32,7 @@ def measurement() -> PartitionMeasurement:
 
 
 def request(path: Path, budget_s: float = 1.0, confidence: float = 0.1) -> MeasurementRequest:
-    return MeasurementRequest(str(path), "auto", 1, confidence, budget_s)
+    return MeasurementRequest(str(path), "auto", [], 1, confidence, budget_s)
 
 
 def test_energy_is_per_run_where_there_is_a_counter() -> None:

@@ -16,7 +16,7 @@ from protos.v1.manifest_pb2 import RuntimeIdentity
 
 RUNTIME = RuntimeIdentity(runtime="ai-edge-litert", version="2.3.0", architecture="aarch64", processor="Cortex-A76")
 HERE = Configuration("pi1", "0123456789abcdef", RUNTIME)
-KEY = ProfileKey(sha256="a" * 64, threads=4)
+KEY = ProfileKey(sha256="a" * 64, threads=4, delegate="none")
 
 
 def profile(key: ProfileKey = KEY, run_s: float = 0.125) -> Profile:
@@ -24,7 +24,7 @@ def profile(key: ProfileKey = KEY, run_s: float = 0.125) -> Profile:
 
 
 def numbered(number: int) -> ProfileKey:
-    return ProfileKey(sha256=f"{number:064x}", threads=1)
+    return ProfileKey(sha256=f"{number:064x}", threads=1, delegate="none")
 
 
 def test_profile_is_found_again_after_a_restart(tmp_path: Path) -> None:
@@ -48,7 +48,6 @@ def test_newer_profile_takes_the_place_of_the_older(tmp_path: Path) -> None:
     [
         replace(HERE, board="pi2"),
         replace(HERE, machine="fedcba"),
-        replace(HERE, delegate="gpu"),
         replace(HERE, runtime=RuntimeIdentity(runtime="ai-edge-litert", version="2.4.0", architecture="aarch64")),
         replace(HERE, runtime=RuntimeIdentity(runtime="tflite-runtime", version="2.3.0", architecture="aarch64")),
         replace(HERE, runtime=RuntimeIdentity(runtime="ai-edge-litert", version="2.3.0", architecture="x86_64")),
@@ -59,6 +58,29 @@ def test_profile_of_another_configuration_is_not_found(tmp_path: Path, other: Co
     assert ProfileCache(tmp_path, other).find([KEY]) == []
     assert ProfileCache(tmp_path, HERE).find([ProfileKey(sha256=KEY.sha256, threads=1)]) == []
     assert ProfileCache(tmp_path, HERE).find([KEY]) == [profile()]
+
+
+def test_profiles_with_and_without_a_delegate_are_different_and_follow_the_library(tmp_path: Path) -> None:
+    """Under one name there may be another build of the library, or other options."""
+    made_with = ProfileKey(sha256=KEY.sha256, threads=4, delegate="gpu")
+    older, newer = (replace(HERE, delegates={"gpu": f"libgpu.so {digest}"}) for digest in ("12ab", "34cd"))
+    ProfileCache(tmp_path, older).keep(profile(made_with))
+    assert ProfileCache(tmp_path, older).find([made_with]) == [profile(made_with)]
+    assert ProfileCache(tmp_path, older).find([KEY]) == ProfileCache(tmp_path, newer).find([made_with]) == []
+
+
+def test_two_names_of_one_delegate_have_a_profile_each(tmp_path: Path) -> None:
+    cache = ProfileCache(tmp_path, replace(HERE, delegates=dict.fromkeys(("npu", "other"), "libvx.so 12ab")))
+    keys = [ProfileKey(sha256=KEY.sha256, threads=4, delegate=name) for name in ("npu", "other")]
+    for key in keys:
+        cache.keep(profile(key))
+    assert cache.find(keys) == [profile(key) for key in keys]
+
+
+def test_profile_of_a_version_without_delegates_is_one_without_a_delegate(tmp_path: Path) -> None:
+    cache = ProfileCache(tmp_path, HERE)
+    cache.keep(profile(ProfileKey(sha256=KEY.sha256, threads=4)))
+    assert cache.find([KEY]) == [profile()]
 
 
 @pytest.mark.parametrize("content", [b"{ half a pro", b"\xff\xfe", b'{"no_such_field": 1}', b"{}"])

@@ -106,7 +106,7 @@ def workers(board: LocalBoard) -> list[str]:
 
 def test_profile_is_made_kept_and_found(board: LocalBoard, small: bytes) -> None:
     made = clean_profile(board, small)
-    assert made.key == control.ProfileKey(sha256=hashlib.sha256(small).hexdigest(), threads=1)
+    assert made.key == control.ProfileKey(sha256=hashlib.sha256(small).hexdigest(), threads=1, delegate="none")
     assert made.board == "board"
     assert made.runtime.runtime == "ai-edge-litert"
     assert made.runs >= 5
@@ -299,7 +299,7 @@ def test_codecs_are_not_measured_without_a_sensible_budget(board: LocalBoard, bu
 def test_description_tells_what_the_service_can_have(board: LocalBoard) -> None:
     described = with_control(board, lambda c: c.describe())
     assert 0 < described.usable_cores <= described.cores
-    assert described.delegate == ""
+    assert described.runtime.delegate == ""
 
 
 def test_threads_of_a_stage_are_remembered(store_root: Path, zoo_bundle: MakeBundle) -> None:

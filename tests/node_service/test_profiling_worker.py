@@ -30,7 +30,15 @@ def worker() -> Iterator[subprocess.Popen[str]]:
 
 
 def ask(worker: subprocess.Popen[str], **fields: Any) -> None:
-    request = {"path": "", "runtime": "auto", "threads": 1, "confidence": 0.5, "budget_s": 0.1, **fields}
+    request = {
+        "path": "",
+        "runtime": "auto",
+        "delegates": [],
+        "threads": 1,
+        "confidence": 0.5,
+        "budget_s": 0.1,
+        **fields,
+    }
     assert worker.stdin is not None
     worker.stdin.write(json.dumps(request) + "\n")
     worker.stdin.flush()
@@ -116,7 +124,7 @@ def test_chatter_of_the_runtime_does_not_mix_with_the_answers(tmp_path: Path) ->
         "worker._answer = lambda *_: (os.write(1, b'chatter'), print('more chatter'), {'answer': 1})[-1]\n"
         "worker.main()\n"
     )
-    request = '{"path": "", "runtime": "", "threads": 1, "confidence": 1, "budget_s": 1}\n'
+    request = '{"path": "", "runtime": "", "delegates": [], "threads": 1, "confidence": 1, "budget_s": 1}\n'
     with subprocess.Popen(
         [sys.executable, "-c", script],
         stdin=subprocess.PIPE,

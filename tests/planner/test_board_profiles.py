@@ -23,6 +23,7 @@ from planner.board_profiles import (
 )
 from planner.model import PlannerModel
 from protos.v1.control_plane_pb2 import Profile
+from tests.external_delegate import first_relu
 from tests.planner.on_boards import SETTINGS, trials_on
 from transport.address import Address
 
@@ -103,6 +104,16 @@ def test_threads_of_the_boards_file_reach_the_board(dense: PlannerModel, boards:
     records, _ = measure(dense, named)
     assert {p.key.threads for p in records["board1"].profiles.values()} == {2}
     assert {p.key.threads for p in records["board2"].profiles.values()} == {1}
+
+
+def test_pieces_are_measured_with_the_delegate_of_the_boards_file(dense: PlannerModel, store_root: Path) -> None:
+    with LocalBoards(1, store_root, ("--threads", "1", "--delegate", f"npu={first_relu()}")) as own:
+        (board,) = own.named
+        for delegate, library in (("npu", "libfirst_relu.so"), ("none", "")):
+            records, _ = measure(dense, [replace(board, delegate=delegate)])
+            profiles = records[board.name].profiles.values()
+            assert {p.key.delegate for p in profiles} == {delegate}
+            assert {p.runtime.delegate.partition(" ")[0] for p in profiles} == {library}
 
 
 def test_every_board_that_does_not_answer_is_named_at_once(boards: LocalBoards) -> None:

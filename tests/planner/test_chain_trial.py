@@ -71,6 +71,13 @@ def test_threads_of_the_inventory_count(dense: PlannerModel, boards: LocalBoards
     assert cost.cpu_s > 0
 
 
+def test_stage_is_tried_with_the_delegate_of_the_inventory(dense: PlannerModel, boards: LocalBoards) -> None:
+    board = replace(boards.named[0], delegate="npu")
+    with pytest.raises(BoardRefusedError, match=f"{board.name}.* no delegate 'npu': expected one of none"):
+        run_in_loop(try_chain(dense, [(board.name, (2, 4))], records_of(board), SETTINGS))
+    assert trials_on(board) == []
+
+
 def test_two_clients_try_the_same_stage_at_once(dense: PlannerModel, boards: LocalBoards) -> None:
     """The shorter trial is over, and unloaded, while the longer one still exchanges frames."""
     board = boards.named[0]

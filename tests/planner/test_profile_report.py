@@ -27,8 +27,10 @@ def model() -> PlannerModel:
 @pytest.fixture
 def records(model: PlannerModel) -> dict[str, BoardRecord]:
     made = {"pi1": record("pi1", model, 0.010, joules=0.5), "pi2": record("pi2", model, 0.020)}
-    for one in made.values():
-        one.description.runtime.CopyFrom(RuntimeIdentity(runtime="litert", version="2.1", architecture="aarch64"))
+    for name, delegate in (("pi1", "libvx_delegate.so 12ab"), ("pi2", "")):
+        identity = RuntimeIdentity(runtime="litert", version="2.1", architecture="aarch64", delegate=delegate)
+        for profile in made[name].profiles.values():
+            profile.runtime.CopyFrom(identity)
     for profile in made["pi1"].profiles.values():
         profile.temperature_after_c = 61.5
     made["pi2"].profiles[0, 1].flags.append("noisy: 9 % where 2 % were asked for")
@@ -57,6 +59,7 @@ def test_rows_are_flat_and_any_parser_reads_them(
         assert not any(isinstance(value, dict) for value in row.values())
     one, two = rows["boards"]
     assert (one["board"], one["runtime"], one["threads"]) == ("pi1", "litert 2.1 aarch64", 1)
+    assert (one["delegate"], two["delegate"]) == ("libvx_delegate.so 12ab", "")
     assert one["model_ms"] == pytest.approx(20)
     assert one["model_j"] == pytest.approx(1.0)
     assert one["temperature_c"] == 61.5

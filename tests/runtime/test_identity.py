@@ -21,6 +21,7 @@ ONE = RuntimeIdentity(runtime="ai-edge-litert", version="2.3.0", architecture="a
         ({"runtime": "tflite-runtime"}, False),
         ({"version": "2.2.0"}, False),
         ({"architecture": "x86_64"}, False),
+        ({"delegate": "libvx_delegate.so 12ab34cd56ef"}, False),
     ],
 )
 def test_bits_are_promised_for_one_version_of_one_runtime_on_one_architecture(
@@ -31,6 +32,13 @@ def test_bits_are_promised_for_one_version_of_one_runtime_on_one_architecture(
     for field, value in changed.items():
         setattr(other, field, value)
     assert same_bits_promised(ONE, other) is same_bits_promised(other, ONE) is promised
+
+
+def test_no_bits_are_promised_with_a_delegate_be_it_the_same_on_both() -> None:
+    one = RuntimeIdentity(
+        runtime="ai-edge-litert", version="2.3.0", architecture="aarch64", delegate="libvx_delegate.so 12ab"
+    )
+    assert not same_bits_promised(one, one)
 
 
 def _files(monkeypatch: pytest.MonkeyPatch, contents: dict[str, str]) -> None:

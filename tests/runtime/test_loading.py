@@ -30,8 +30,8 @@ class _Installed:
         return self._versions[name]
 
 
-LITERT = {"ai_edge_litert.interpreter": SimpleNamespace(Interpreter="LiteRT's")}
-TFLITE = {"tflite_runtime.interpreter": SimpleNamespace(Interpreter="tflite-runtime's")}
+LITERT = {"ai_edge_litert.interpreter": SimpleNamespace(Interpreter="LiteRT's", load_delegate=len)}
+TFLITE = {"tflite_runtime.interpreter": SimpleNamespace(Interpreter="tflite-runtime's", load_delegate=len)}
 
 
 def _installed(monkeypatch: pytest.MonkeyPatch, modules: dict[str, Any], versions: dict[str, str]) -> None:
@@ -50,8 +50,8 @@ def test_real_runtime_loads_and_identifies_itself() -> None:
 def test_auto_prefers_litert(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = {"ai-edge-litert": "2.3.0", "tflite-runtime": "2.14.0", "numpy": "1.26.4"}
     _installed(monkeypatch, LITERT | TFLITE, versions)
-    assert load_runtime("auto") == load_runtime("litert") == TfliteRuntime("ai-edge-litert", "2.3.0", "LiteRT's")
-    assert load_runtime("tflite") == TfliteRuntime("tflite-runtime", "2.14.0", "tflite-runtime's")
+    assert load_runtime("auto") == load_runtime("litert") == TfliteRuntime("ai-edge-litert", "2.3.0", "LiteRT's", len)
+    assert load_runtime("tflite") == TfliteRuntime("tflite-runtime", "2.14.0", "tflite-runtime's", len)
 
 
 def test_auto_takes_tflite_runtime_when_litert_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
