@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -14,7 +13,7 @@ from fleet.errors import BoardError
 from fleet.event_loop import run_in_loop
 from fleet.inventory import Board
 from fleet.together import together
-from protos.v1.control_plane_pb2 import Description, Profile, ProfileHeader, ProfileKey
+from protos.v1.control_plane_pb2 import Description, Profile, ProfileHeader
 from transport.credentials import Credentials
 
 _TIMEOUT_S = 10.0
@@ -102,26 +101,28 @@ class CostMeter:
 
 def measure_one_board(bundle: Bundle, board: Board, credentials: Credentials | None) -> OneBoardCost:
     """Has a board measure the bundle's whole model, which it does not keep."""
-    whole = bundle.manifest.whole
-    header = ProfileHeader(
-        key=ProfileKey(sha256=whole.sha256),
-        size_bytes=whole.size_bytes,
-        runtime_floor=bundle.manifest.runtime_floor,
-        confidence=_CONFIDENCE,
-        budget_s=_BUDGET_S,
-    )
     try:
-        profile = run_in_loop(_profile(board, header, bundle.file_path(whole), credentials))
+        profile = run_in_loop(_profile(bundle, board, credentials))
     except BoardError as error:
         return OneBoardCost(board.name, why_not=str(error))
     joules = profile.run_j / bundle.batch if profile.HasField("run_j") else None
     return OneBoardCost(board.name, bundle.batch / profile.run_s, joules, profile.run_cpu_s / bundle.batch)
 
 
-async def _profile(board: Board, header: ProfileHeader, file: Path, credentials: Credentials | None) -> Profile:
+async def _profile(bundle: Bundle, board: Board, credentials: Credentials | None) -> Profile:
+    whole = bundle.manifest.whole
     async with BoardControl(board, credentials=credentials, timeout_s=_TIMEOUT_S) as control:
-        known = await control.find_profiles([header.key])
-        return known[0] if known else await control.profile(header, file.read_bytes(), _PROFILE_TIMEOUT_S)
+        key = control.profile_key(whole.sha256)
+        if known := await control.find_profiles([key]):
+            return known[0]
+        header = ProfileHeader(
+            key=key,
+            size_bytes=whole.size_bytes,
+            runtime_floor=bundle.manifest.runtime_floor,
+            confidence=_CONFIDENCE,
+            budget_s=_BUDGET_S,
+        )
+        return await control.profile(header, bundle.file_path(whole).read_bytes(), _PROFILE_TIMEOUT_S)
 
 
 def _more(before: float, after: float) -> float:

@@ -97,6 +97,10 @@ class BoardControl:
         request = messages.DrainRequest(undo=undo)
         return await self._call(self._stub.Drain, request, self._timeout_s)  # type: ignore[no-any-return]
 
+    def profile_key(self, sha256: str) -> messages.ProfileKey:
+        """Of a partition here, with the threads and the delegate that boards.yaml gives the board."""
+        return messages.ProfileKey(sha256=sha256, threads=self.board.threads or 0, delegate=self.board.delegate or "")
+
     async def find_profiles(self, keys: Iterable[messages.ProfileKey]) -> list[messages.Profile]:
         """The profiles that the board has kept of these partitions, for its present configuration, in the order asked for."""
         reply = await self._call(self._stub.FindProfiles, messages.FindProfilesRequest(keys=keys), self._timeout_s)

@@ -147,7 +147,7 @@ async def _profile_board(
     on_profile: OnProfile,
 ) -> None:
     name = record.board.name
-    keys = {ops: _key(model.segment(ops).sha256, record.board) for ops in ranges}
+    keys = {ops: control.profile_key(model.segment(ops).sha256) for ops in ranges}
     kept = [] if settings.fresh else await control.find_profiles(list(keys.values()))
     known = {p.key.sha256: p for p in kept if p.run_half_width_s <= settings.confidence * p.run_s}
     for done, (ops, key) in enumerate(keys.items()):
@@ -163,15 +163,11 @@ async def profile_file(
     control: BoardControl, sha256: str, data: bytes, runtime_floor: str, settings: ProfileSettings
 ) -> Profile:
     """One file on one board, from what the board keeps if that is as exact as the settings ask. Raises: BoardError."""
-    key = _key(sha256, control.board)
+    key = control.profile_key(sha256)
     for kept in [] if settings.fresh else await control.find_profiles([key]):
         if kept.run_half_width_s <= settings.confidence * kept.run_s:
             return kept
     return await _measure(control, key, data, runtime_floor, settings)
-
-
-def _key(sha256: str, board: Board) -> ProfileKey:
-    return ProfileKey(sha256=sha256, threads=board.threads or 0, delegate=board.delegate or "")
 
 
 async def _measure(

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,8 @@ def test_whole_model_on_one_board_for_comparison(
     assert one.cpu_s_per_image > 0
     assert one.joules_per_image == pytest.approx(WATTS / one.images_per_s, rel=0.5)
     assert measure_one_board(bundle, running.named[1], OPERATOR).joules_per_image is None
+    as_listed = replace(running.named[0], delegate="npu")
+    assert "no delegate 'npu'" in measure_one_board(bundle, as_listed, OPERATOR).why_not
     running.boards[1].stop()
     assert "does not answer" in measure_one_board(bundle, running.named[1], OPERATOR).why_not
 
