@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -18,14 +19,14 @@ _EPOCHS = 8
 _NORM_MOMENTUM = 0.9
 
 
-def build() -> keras.Model:
-    """An untrained network: 8x8 pixels in, ten probabilities out, two stages of residual blocks."""
+def build(widths: Sequence[int] = (32, 64), blocks: str = "ab") -> keras.Model:
+    """An untrained network: 8x8 pixels in, ten probabilities out; a stage of residual blocks for each width in channels."""
     x = image = keras.Input((8, 8, 1), name="image")
     x = layers.Resizing(16, 16, name="enlarge")(x)
     x = layers.Conv2D(32, 3, padding="same", activation="relu", name="stem")(x)
-    for stage, width in enumerate((32, 64), start=1):
-        for block in ("a", "b"):
-            x = _residual(x, width, stride=2 if (stage, block) == (2, "a") else 1, name=f"stage{stage}{block}")
+    for stage, width in enumerate(widths, start=1):
+        for number, block in enumerate(blocks):
+            x = _residual(x, width, stride=2 if stage > 1 and number == 0 else 1, name=f"stage{stage}{block}")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(image, layers.Dense(10, activation="softmax", name="digit")(x), name="digits")
 
@@ -42,15 +43,18 @@ def _residual(x: keras.KerasTensor, width: int, stride: int, name: str) -> keras
     return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([y, shortcut]))
 
 
-def main(directory: Path) -> None:
-    """Writes digits.keras, calibration.npy (N, 8, 8, 1), held_out.npz (images, labels) and training.json."""
+def main(directory: Path, model: keras.Model | None = None) -> None:
+    """Trains the model, or the demo's network.
+
+    Writes digits.keras, calibration.npy (N, 8, 8, 1), held_out.npz (images, labels) and training.json.
+    """
     keras.utils.set_random_seed(_SEED)
     digits = load_digits()
     images = (digits.images / 16.0).astype(np.float32)[..., None]  # (1797, 8, 8, 1) in 0..1
     train_x, test_x, train_y, test_y = train_test_split(
         images, digits.target, test_size=0.25, random_state=_SEED, stratify=digits.target
     )
-    model = build()
+    model = model or build()
     model.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(train_x, train_y, batch_size=64, epochs=_EPOCHS, verbose=0)
     _, accuracy = model.evaluate(test_x, test_y, verbose=0)

@@ -18,7 +18,8 @@ _SEEN = (64, 64)  # a photograph's width and height in pixels
 
 def main(directory: Path) -> None:
     """Writes the digits' network as digits.keras and model.h5, and labels.txt, x.npy, images/, photos/, photo.jpg, door.avi."""
-    train.main(directory)
+    # A smaller one than the demo's: planning measures each of its pieces on each board, and the pages plan a dozen times.
+    train.main(directory, train.build(widths=(32,), blocks="a"))
     keras.models.load_model(directory / "digits.keras").save(directory / "model.h5")
     calibration = np.load(directory / "calibration.npy")
     np.save(directory / "x.npy", calibration[:1])

@@ -28,7 +28,7 @@ _COMMANDS = {
     "make": f'exec $(type -P -a make | sed -n 2p) --directory={ROOT} --dry-run "$@" > /dev/null',
     # Measuring on boards is brief: here they share two cores, and figures mean nothing anyway.
     "python": f"""brief=()
-case " $* " in *" profile "*|*" plan "*|*" split "*" --boards "*) brief=(--budget-s 0.1 --confidence 0.5);; esac
+case " $* " in *" profile "*|*" plan "*|*" split "*" --boards "*) brief=(--budget-s 0.05 --confidence 0.5);; esac
 exec {sys.executable} "$@" "${{brief[@]}}\"""",
     "stage": f'exec {sys.executable} -m tests.docs.stage "$@"',
 }
