@@ -25,7 +25,7 @@ from tests.node_service.power import trees
 FRAMES = 10
 WATTS, JOULES = 40.0, 2.5
 UJ_PER_J = 1e6
-WATCHED_S = 3.0
+WATCHED_S = 20.0
 
 
 class Counter:
@@ -133,18 +133,18 @@ def test_whole_model_on_one_board_for_comparison(
 
 
 def test_watts_are_seen_by_top(running_counter: RunningCounter, running: LocalBoards) -> None:
-    async def watched_watts() -> list[float]:
+    async def watched_watts() -> float | None:
         """Over so long that it matters little when the service, and the thread that counts, had a core."""
         watch = FleetWatch(running.named, OPERATOR, 5.0)
-        found: list[float] = []
+        watts = None
         try:
             before, began_s = await watch.look(), time.monotonic()
-            while not found or time.monotonic() < began_s + WATCHED_S:
+            while watts != pytest.approx(WATTS, rel=0.2) and time.monotonic() < began_s + WATCHED_S:
                 await asyncio.sleep(0.1)
                 (board, _), _ = view(before, await watch.look())
-                found = [] if board.power_w is None else [board.power_w]
-            return found
+                watts = board.power_w
+            return watts
         finally:
             await watch.close()
 
-    assert run_in_loop(watched_watts()) == [pytest.approx(WATTS, rel=0.5)]
+    assert run_in_loop(watched_watts()) == pytest.approx(WATTS, rel=0.2)
