@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bundle.partition_message import partition_message
 from fleet.together import together
-from partitioning.boundaries import partition_between
 from partitioning.planning import Chain
 from planner.board_profiles import BoardRecord, ProfileSettings, ServiceCost
 from planner.model import PlannerModel, Range
 from planner.service_trial import ServedStage, serve_for_a_moment
-from protos.v1.manifest_pb2 import ModelFile
 
 # Beyond one frame in each stage, so that the slowest one always has work.
 _MORE_IN_FLIGHT = 2
@@ -57,13 +54,6 @@ async def try_chain(
 
     Raises: as of `serve_for_a_moment`.
     """
-    served = [_served(model, records[name], ops) for name, ops in stages]
+    served = [ServedStage.of_segment(model.graph, model.segment(ops), records[name].board) for name, ops in stages]
     found = await serve_for_a_moment(served, model.runtime_floor, len(served) + _MORE_IN_FLIGHT, settings)
     return [ServiceCost(cpu_s, invoke_s) for cpu_s, invoke_s in zip(found.cpu_s, found.invoke_cpu_s)]
-
-
-def _served(model: PlannerModel, record: BoardRecord, ops: Range) -> ServedStage:
-    segment = model.segment(ops)
-    file = ModelFile(path=f"{segment.sha256}.tflite", sha256=segment.sha256, size_bytes=len(segment.data))
-    partition = partition_message(model.graph, partition_between(model.graph, *ops), file)
-    return ServedStage((record.board,), (partition,), lambda _sha256: segment.data)

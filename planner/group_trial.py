@@ -12,16 +12,16 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bundle.partition_message import partition_message
 from bundle.shares.message import group_partitions
 from fleet.inventory import Board
-from partitioning import Graph, extract_partition
+from partitioning import Graph
 from partitioning.boundaries import partition_between
 from partitioning.runtime_floor import read_runtime_floor
 from partitioning.strips import SharedSegment, StripSpec, extract_strip
 from partitioning.strips.costs import BoardTimes, GroupLinks, SpanTimes
 from partitioning.strips.search import SharedPlan, plan_shared, time_segments
 from planner.board_profiles import ProfileSettings
+from planner.model import Segment
 from planner.service_trial import ServedStage, serve_for_a_moment
 from planner.shared_plan import LEAST_GAIN, busy_boards, busy_segments
 from planner.strip_times import StripModel
@@ -123,18 +123,17 @@ def _stage(
     graph: Graph, ops: tuple[int, int], segments: Sequence[SharedSegment], boards: Sequence[Board]
 ) -> ServedStage:
     """Strips are written anew when a board needs one: of a large model they do not fit into memory together."""
-    spec = partition_between(graph, *ops)
     if not segments:
-        data = extract_partition(graph, spec)
-        return ServedStage(tuple(boards), (partition_message(graph, spec, _file(data)),), lambda _sha256: data)
+        return ServedStage.of_segment(graph, Segment.extract(graph, ops), *boards)
     strips: dict[str, StripSpec] = {}
 
     def add_strip(strip: StripSpec) -> ModelFile:
-        file = _file(extract_strip(graph, strip))
-        strips[file.sha256] = strip
-        return file
+        data = extract_strip(graph, strip)
+        sha256 = hashlib.sha256(data).hexdigest()
+        strips[sha256] = strip
+        return ModelFile(path=f"{sha256}.tflite", sha256=sha256, size_bytes=len(data))
 
-    partitions = group_partitions(graph, spec, segments, add_strip)
+    partitions = group_partitions(graph, partition_between(graph, *ops), segments, add_strip)
     return ServedStage(tuple(boards), tuple(partitions), lambda sha256: extract_strip(graph, strips[sha256]))
 
 
@@ -156,8 +155,3 @@ def _overhead_factor(
     if twice_s <= once_s:
         return 1.0
     return min(max(1.0 + (took_s - once_s) / (twice_s - once_s), _LEAST_FACTOR), _LARGEST_FACTOR)
-
-
-def _file(data: bytes) -> ModelFile:
-    sha256 = hashlib.sha256(data).hexdigest()
-    return ModelFile(path=f"{sha256}.tflite", sha256=sha256, size_bytes=len(data))

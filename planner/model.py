@@ -27,6 +27,12 @@ class Segment:
     data: bytes = field(repr=False)
     sha256: str
 
+    @classmethod
+    def extract(cls, graph: Graph, ops: Range) -> Segment:
+        """Those of the graph."""
+        data = extract_partition(graph, partition_between(graph, *ops))
+        return cls(ops, data, hashlib.sha256(data).hexdigest())
+
 
 @dataclass(frozen=True)
 class PlannerModel:
@@ -60,8 +66,7 @@ class PlannerModel:
     def segment(self, ops: Range) -> Segment:
         """A run of operators as a file; the same file at every call."""
         if ops not in self._segments:
-            data = extract_partition(self.graph, partition_between(self.graph, *ops))
-            self._segments[ops] = Segment(ops, data, hashlib.sha256(data).hexdigest())
+            self._segments[ops] = Segment.extract(self.graph, ops)
         return self._segments[ops]
 
     def crossing_bytes(self, position: int) -> int:

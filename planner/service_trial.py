@@ -9,15 +9,19 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from bundle.partition_files import partition_files
+from bundle.partition_message import partition_message
 from fleet.board_control import BoardControl
 from fleet.errors import BoardError
 from fleet.inventory import Board
 from fleet.together import together
+from partitioning import Graph
+from partitioning.boundaries import partition_between
 from planner.board_profiles import ProfileSettings
 from planner.exchange import ExchangeBudget, SteadyState, exchange
+from planner.model import Segment
 from protos.v1.control_plane_pb2 import LoadStageRequest
 from protos.v1.data_plane_pb2 import Hop, OpenStream
-from protos.v1.manifest_pb2 import Partition
+from protos.v1.manifest_pb2 import ModelFile, Partition
 from protos.v1.tensor_pb2 import TensorSpec
 from runtime import Port
 from runtime.random_inputs import random_inputs
@@ -41,6 +45,13 @@ class ServedStage:
     boards: tuple[Board, ...]
     partitions: tuple[Partition, ...]
     read: Callable[[str], bytes]
+
+    @classmethod
+    def of_segment(cls, graph: Graph, segment: Segment, board: Board) -> ServedStage:
+        """Consecutive operators on one board."""
+        spec = partition_between(graph, *segment.ops)
+        file = ModelFile(path=f"{segment.sha256}.tflite", sha256=segment.sha256, size_bytes=len(segment.data))
+        return cls((board,), (partition_message(graph, spec, file),), lambda _sha256: segment.data)
 
 
 async def serve_for_a_moment(
