@@ -6,9 +6,8 @@ import ipaddress
 import re
 
 from dispatcher_client.certificates.errors import HostRefusedError, NameRefusedError
+from transport.names import NAME_RULE, is_name
 
-# boards.schema.json's, which a test compares.
-NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 AUTHORITY_DIRECTORY = "authority"
 AUTHORITY_PREFIX = "boardline authority of "
 _MOST_COMMON_NAME = 64  # RFC 5280, appendix A.1, ub-common-name
@@ -18,8 +17,8 @@ _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 def require_name(name: str) -> str:
     """A board's or a client's name, as it is. Raises: NameRefusedError."""
-    if not _is_name(name):
-        raise NameRefusedError(f"{name!r} is no name. A name is 1 to 63 letters, digits, dots, dashes or underscores.")
+    if not is_name(name):
+        raise NameRefusedError(f"{name!r} is no name. {NAME_RULE}")
     if name.lower() == AUTHORITY_DIRECTORY:
         raise NameRefusedError(f"no board or client can be called {name}: the authority lies there. Take another name.")
     return name
@@ -28,7 +27,7 @@ def require_name(name: str) -> str:
 def require_fleet_name(name: str) -> str:
     """A fleet's name, as it is. Raises: NameRefusedError."""
     most = _MOST_COMMON_NAME - len(AUTHORITY_PREFIX)
-    if not _is_name(name) or len(name) > most:
+    if not is_name(name) or len(name) > most:
         raise NameRefusedError(
             f"{name!r} is no name of a fleet. It is 1 to {most} letters, digits, dots, dashes or underscores."
         )
@@ -64,8 +63,3 @@ def _require_host_name(text: str) -> str:
             f"{text!r} is neither an IP address nor a host name. Write 10.0.0.11, fe80::1 or pi1.local, without a port."
         )
     return text
-
-
-def _is_name(text: str) -> bool:
-    # Python's $ would let a newline pass.
-    return re.fullmatch(NAME_PATTERN.rstrip("$"), text) is not None

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from dispatcher_client.certificates import Holder, Right, make_fleet, read_credentials
 from dispatcher_client.certificates.errors import HostRefusedError, NameRefusedError
-from dispatcher_client.certificates.names import NAME_PATTERN, is_ip, parse_host, require_fleet_name, require_name
+from dispatcher_client.certificates.names import is_ip, parse_host, require_fleet_name, require_name
 from tests.dispatcher_client.certificates.handshakes import shake_hands
+from transport.names import NAME_PATTERN
 
 NAMES = st.from_regex(NAME_PATTERN.replace("$", r"\Z"), fullmatch=True)
 IPS = st.ip_addresses().map(str)
