@@ -10,6 +10,7 @@ import yaml
 
 from bundle.errors import PlanError
 from bundle.plan import Plan, PlannedChain, PlannedSegment, PlannedStage, find_faults
+from terminal import printable
 from terminal.yaml_file import read_yaml
 
 _EXAMPLE = "model: resnet50\nobjective: throughput\nchains:\n  - stages:\n      - board: pi1\n        until: 34\n      - board: pi2"
@@ -40,13 +41,13 @@ def render_plan(plan: Plan, header: Sequence[str] = (), stage_comments: Sequence
         header: lines of comment above the plan.
         stage_comments: for each chain, a comment for each of its stages; what is missing or empty is left out.
     """
-    lines = [f"# {_printable(line)}".rstrip() for text in header for line in text.splitlines() or [""]]
+    lines = [f"# {printable(line)}".rstrip() for text in header for line in text.splitlines() or [""]]
     lines += [f"model: {_scalar(plan.model)}", f"objective: {_scalar(plan.objective)}", "chains:"]
     for chain_index, chain in enumerate(plan.chains):
         comments = stage_comments[chain_index] if chain_index < len(stage_comments) else ()
         lines.append("  - stages:")
         for index, stage in enumerate(chain.stages):
-            comment = _printable(comments[index]) if index < len(comments) else ""
+            comment = printable(comments[index]) if index < len(comments) else ""
             lines.append(f"      - board: {_scalar(stage.board)}" + (f"  # {comment}" if comment else ""))
             if stage.until is not None:
                 lines.append(f"        until: {_scalar(stage.until)}")
@@ -95,8 +96,3 @@ def _scalar(value: str | int) -> str:
     if value and _LETTERS.issuperset(value) and value[0].isalpha() and yaml.safe_load(value) == value:
         return value
     return yaml.safe_dump(value, default_style='"', width=_NEVER_FOLD).strip()
-
-
-def _printable(text: str) -> str:
-    """A comment that neither ends early nor holds what YAML refuses."""
-    return "".join(c if c.isprintable() else " " for c in text)

@@ -36,6 +36,11 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     stdout.print(table)
 
 
+def printable(text: str) -> str:
+    """Text from elsewhere as one line that a terminal and a comment can take: neither colours nor line ends."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def print_error(error: object) -> None:
     """One error on stderr, as every command ends with."""
     # As Text: names of files and tensors may look like markup.
