@@ -165,7 +165,7 @@ lock: $(READY)
 		--generate-hashes $(LOCK_FLAGS) --output-file deploy-tools.txt
 	$(UV) pip compile --quiet --universal --python-version 3.10 --group site --no-header --no-annotate --no-emit-index-url \
 		--generate-hashes $(LOCK_FLAGS) --output-file site-tools.txt
-	$(UV) pip compile --quiet --no-config --universal --python-version 3.11 --extra node --extra client --no-header --no-annotate \
+	$(UV) pip compile --quiet --no-config --universal --python-version 3.11 --extra node --extra client --extra discovery --no-header --no-annotate \
 		--no-emit-index-url --no-emit-package numpy $(LOCK_FLAGS) --output-file deploy/armv7l.txt pyproject.toml
 
 # Known vulnerabilities of what is locked; fails, too, where the database cannot be asked.

@@ -104,6 +104,11 @@ def node_service(
     metrics_tls: bool = typer.Option(
         False, "--metrics-tls", help="Serve metrics over HTTPS, to holders of a certificate of the fleet only."
     ),
+    announce: bool = typer.Option(
+        False,
+        "--announce",
+        help="Tell the local network where this board is, by DNS-SD, for `python -m dispatcher_client boards scan`.",
+    ),
     sensors_root: Path = typer.Option(
         Path("/"),
         metavar="DIR",
@@ -148,6 +153,7 @@ def node_service(
         require_signature=require_signature,
         metrics=_metrics_address(Address.parse(listen), metrics),
         metrics_tls=metrics_tls,
+        announce=announce,
         sensors_root=sensors_root,
     )
     asyncio.run(serve(config))

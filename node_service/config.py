@@ -26,8 +26,8 @@ class NodeConfig:
     stages in all. Uploads leave `store_reserve_bytes` of the disk free. Partitions may have `allow_operators` beside the runtime's
     own; before they are loaded they are tried in another process: `trial_load` is "always", "new" or "never". With
     `require_signature`, a public key's file, they must be in a signed manifest. `metrics` is where Prometheus scrapes, None for
-    nowhere; with `metrics_tls` over HTTPS, with a certificate of the fleet. Sensors of power and heat are looked for below
-    `sensors_root`.
+    nowhere; with `metrics_tls` over HTTPS, with a certificate of the fleet. With `announce`, it tells the local network where
+    it is. Sensors of power and heat are looked for below `sensors_root`.
     """
 
     listen: Address
@@ -50,4 +50,5 @@ class NodeConfig:
     require_signature: Path | None = None
     metrics: Address | None = None
     metrics_tls: bool = False
+    announce: bool = False
     sensors_root: Path = Path("/")

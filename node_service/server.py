@@ -6,9 +6,12 @@ import asyncio
 import atexit
 import logging
 import os
+import platform
 import signal
 from functools import partial
 from importlib.metadata import version
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -21,7 +24,7 @@ from node_service.control_plane import ControlPlane
 from node_service.data_plane import DataPlane
 from node_service.deployments import Deployments
 from node_service.errors import NodeServiceError, RefusedError, StalledError, StoreError, TrialError
-from node_service.machine import core_frequencies_hz, machine_identity, memory_bytes
+from node_service.machine import core_frequencies_hz, cores, machine_identity, memory_bytes
 from node_service.measuring_turn import MeasuringTurn
 from node_service.metrics import FrameStatistics, GrpcCalls, NodeCollector, NodeSources
 from node_service.open_streams import OpenStreams
@@ -40,8 +43,13 @@ from node_service.worker_process import TRIAL_WORKER, WorkerProcess
 from protos.v1 import control_plane_pb2_grpc
 from runtime import load_runtime
 from transport.address import Address
-from transport.channel import MAX_REQUEST_BYTES, grpc_options, server_credentials
+from transport.announcement import Announcement
+from transport.channel import MAX_REQUEST_BYTES, PROTOCOL_VERSION, grpc_options, server_credentials
 from transport.credentials import Credentials
+from transport.errors import AnnouncementError
+
+if TYPE_CHECKING:  # a board that is not announced can do without zeroconf
+    from node_service.announcer import Announcer
 
 _log = logging.getLogger(__name__)
 _CONTROL_PLANE = "boardline.v1.ControlPlane"
@@ -59,11 +67,15 @@ class ListenError(NodeServiceError):
     """The address cannot be listened on."""
 
 
+class AnnounceError(NodeServiceError):
+    """The board cannot be announced as it is."""
+
+
 class NodeServer:
     """One node service in the running event loop."""
 
     def __init__(self, config: NodeConfig) -> None:
-        """Raises: RuntimeMissingError, DelegateError, SignatureRefusedError, StoreError."""
+        """Raises: AnnounceError, RuntimeMissingError, DelegateError, SignatureRefusedError, StoreError."""
         self._config = config
         self._draining = asyncio.Event()
         self._changing = asyncio.Lock()  # of being drained: what is remembered is what was said last
@@ -158,6 +170,8 @@ class NodeServer:
             )
         )
         self._metrics: MetricsServer | None = None
+        self._announcement = self._describe() if config.announce else None
+        self._announcer: Announcer | None = None
 
     async def start(self) -> Address:
         """Loads what was loaded before, then listens; the address, with the port that the system chose for port 0.
@@ -177,7 +191,36 @@ class NodeServer:
         self._data.start()
         self._meter.start()
         self._serve_metrics()
+        self._announce(address)
         return address
+
+    def _describe(self) -> Announcement:
+        """What the network is told of this board. Raises: AnnounceError."""
+        if find_spec("zeroconf") is None:
+            raise AnnounceError(
+                "--announce needs the package zeroconf, which is not installed here: pip install 'boardline[discovery]'."
+            )
+        try:
+            return Announcement(
+                name=self._config.name,
+                protocol_version=PROTOCOL_VERSION,
+                software_version=version("boardline"),
+                architecture=platform.machine(),
+                runtime=self.runtime_name,
+                cores=cores(),
+                tls=self._config.credentials is not None,
+            )
+        except AnnouncementError as error:
+            raise AnnounceError(f"the board cannot be announced: {error} Choose another --name.") from error
+
+    def _announce(self, address: Address) -> None:
+        if self._announcement is None:
+            return
+        from node_service.announcer import Announcer
+
+        self._announcer = Announcer(self._announcement, address)
+        self._announcer.start()
+        self._announcer.set_wanted(not self._draining.is_set())
 
     def _serve_metrics(self) -> None:
         wanted = self._config.metrics
@@ -246,6 +289,8 @@ class NodeServer:
         else:
             self._draining.set()
             self._data.pause()
+        if self._announcer is not None:
+            self._announcer.set_wanted(serves)
         await self._set_health(_SERVING if serves else _NOT_SERVING)
 
     async def drain(self) -> None:
@@ -254,7 +299,10 @@ class NodeServer:
         self._draining.set()
         await self._set_health(_NOT_SERVING)
         timeout_s = self._config.drain_timeout_s
-        await asyncio.gather(self._server.stop(timeout_s), asyncio.to_thread(self._data.drain, timeout_s))
+        ending = [self._server.stop(timeout_s), asyncio.to_thread(self._data.drain, timeout_s)]
+        if self._announcer is not None:
+            ending.append(asyncio.to_thread(self._announcer.close))
+        await asyncio.gather(*ending)
         await self._profiler.close()
         await self._checks.close()
         self._deployments.close()

@@ -36,6 +36,10 @@ class AddressError(TransportError):
     """An address is not HOST:PORT."""
 
 
+class AnnouncementError(TransportError):
+    """What a board announces of itself breaks the form. The message says what of it: "its name is ..."."""
+
+
 class StreamBrokenError(TransportError):
     """The peer broke the stream, or fell silent. The message is a clause that says what it did: "it closed the connection"."""
 
