@@ -1,4 +1,4 @@
-"""The client's command line: deploy, infer, bench, profile, status, top, undeploy, drain, watch, serve, certs."""
+"""The client's command line: deploy, infer, bench, profile, status, top, undeploy, drain, watch, serve, certs, boards."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from bundle import BundleError, open_bundle
 from dispatcher_client.bench_command import bench
+from dispatcher_client.boards_command import boards_app
 from dispatcher_client.certs_command import certs
 from dispatcher_client.command_options import (
     BOARDS,
@@ -204,6 +205,7 @@ app.command()(drain)
 app.command()(watch)
 app.command()(serve)
 app.add_typer(certs, name="certs")
+app.add_typer(boards_app, name="boards")
 
 
 def main() -> None:

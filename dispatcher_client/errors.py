@@ -58,6 +58,10 @@ class MissingExtraError(DispatcherError):
     """A command needs a part of boardline that is not installed here."""
 
 
+class DiscoveryError(DispatcherError):
+    """Boards cannot be looked for on the network, or none was found."""
+
+
 class ProfilingError(DispatcherError):
     """A model cannot be measured on the boards: it is none, or a link gives no figures."""
 

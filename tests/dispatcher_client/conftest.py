@@ -12,6 +12,9 @@ from bundle.plan_file import render_plan
 from dispatcher_client.cli import main
 from examples.local_boards import LocalBoards
 from tests.bundles import make_bundle
+from tests.emulation import able
+
+__all__ = ["able"]
 
 # Operators of the zoo's residual model.
 _CUT = 9
