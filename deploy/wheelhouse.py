@@ -29,6 +29,8 @@ _GLIBC_MINORS = range(17, 37)
 _PATCHES = {"3.9": "3.9.2"}
 # What is installed on boards, and where applications and `python -m dispatcher_client` run.
 _EXTRAS = ("node", "client")
+# What both have beside that: boards announce themselves, and clients find them.
+_FOR_ALL = "discovery"
 # In archives: so that the same sources give the same wheel, and a board that has it is left alone.
 _EPOCH_S = "315532800"
 # Of 32-bit images one has a Python that a runtime has a wheel for.
@@ -125,7 +127,8 @@ def _lock(requirements: Path, extra: str, python: str, machine: str) -> None:
     patch = _PATCHES.get(python, f"{python}.0")
     # Elsewhere, since pyproject.toml's settings are for another lock.
     asked = ["--quiet", "--directory", str(requirements.parent), "--universal", "--python-version", patch]
-    asked += ["--extra", extra, "--constraints", str(_LOCKS.get(machine, ROOT / "constraints.txt"))]
+    asked += [f"--extra={extra}", f"--extra={_FOR_ALL}"]
+    asked += ["--constraints", str(_LOCKS.get(machine, ROOT / "constraints.txt"))]
     asked += [f"--no-emit-package={name}" for name in _OF_THE_IMAGE.get(machine, ())]
     asked += ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"]
     uv = str(Path(sys.executable).with_name("uv"))

@@ -66,6 +66,7 @@ def unit(tmp_path: Path, **settings: object) -> Path:
         {"node_service_kind": VARIABLES["node_service_kinds"][0], "node_service_cpu_affinity": "1-3"},
         {"node_service_metrics": "0.0.0.0:9100", "node_service_metrics_tls": True, "node_service_threads": 2},
         {"node_service_delegates": ["npu=/usr/lib/libvx_delegate.so,cache=on", "gpu=/usr/lib/libgpu_delegate.so"]},
+        {"node_service_announce": True},
         {"node_service_arguments": ["--max-frame-mib", "64"], "node_service_devices": ["/dev/i2c-1 rw"]},
     ],
 )
@@ -105,7 +106,11 @@ def test_failed_starts_wait_longer_and_longer(tmp_path: Path, restarts: int, at_
 
 def test_service_takes_the_unit_s_arguments(tmp_path: Path) -> None:
     """Its own command line is asked, so that the two cannot drift apart."""
-    settings: dict[str, object] = {"node_service_metrics": "off", "node_service_threads": 1}
+    settings: dict[str, object] = {
+        "node_service_announce": True,
+        "node_service_metrics": "off",
+        "node_service_threads": 1,
+    }
     text = unit(tmp_path, **settings).read_text()
     (line,) = re.findall(r"^ExecStart=(.*?[^\\])$", text, re.MULTILINE | re.DOTALL)
     command = line.replace("\\\n", " ").split()

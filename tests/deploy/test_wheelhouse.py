@@ -42,6 +42,7 @@ def test_host_has_all_that_it_imports(wheels: Path, tmp_path: Path, extra: str, 
     )
     assert shown.returncode == 0, shown.stderr
     assert option in shown.stdout
+    subprocess.run([str(python), "-c", "import zeroconf"], timeout=60, check=True)  # boards are announced, and found
 
 
 def test_what_nothing_imports_stays_at_home(wheels: Path) -> None:
