@@ -47,7 +47,7 @@ def parse_manifest(text: str) -> Manifest:
 
 
 def _check_batch(manifest: Manifest) -> None:
-    specs = [*manifest.inputs, *manifest.outputs] if manifest.batch > 1 else []
+    specs = [*manifest.inputs, *manifest.outputs, *manifest.taps] if manifest.batch > 1 else []
     odd = [f"{spec.name} {list(spec.shape)}" for spec in specs if not _holds(spec.shape, manifest.batch)]
     if odd:
         raise BundleError(f"the batch is {manifest.batch}, and these do not hold as many: {', '.join(odd)}. {_DAMAGED}")
@@ -112,8 +112,8 @@ def _check_chain(manifest: Manifest, splitting_index: int) -> int:
             )
         stop_op = partition.stop_op
         arriving = list(partition.leaving)
-    if _names(arriving) != _names(manifest.outputs):
-        raise BundleError(f"the last partition of {place} does not give the model's outputs. {_DAMAGED}")
+    if _names(arriving) != _names([*manifest.outputs, *manifest.taps]):
+        raise BundleError(f"the last partition of {place} does not give the model's outputs and taps. {_DAMAGED}")
     return stop_op
 
 

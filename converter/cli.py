@@ -23,7 +23,7 @@ from converter.errors import ConverterError, OptionError
 from converter.listing import list_model_cuts, list_splittings, segments_of, summarize
 from converter.model_source import SourceKind, recognise_model
 from converter.plan_command import plan
-from converter.planned_split import PlannedSplit, parse_cuts, plan_split, reachable_boards, resolve_plan
+from converter.planned_split import PlannedSplit, parse_names, plan_split, reachable_boards, resolve_plan
 from converter.split_model import LoadedModel, SplitRequest, deployable_name, split_model
 from converter.verification import verify_bundle
 from converter.worker_request import QUANTIZE_MODES
@@ -89,6 +89,11 @@ def split(
     plan_file: Optional[Path] = typer.Option(
         None, "--plan", metavar="FILE", help="plan.yaml, as `plan --out` writes it or edited by hand: split as it says."
     ),
+    taps: Optional[str] = typer.Option(
+        None,
+        metavar="NAME,...",
+        help="Layers or tensors inside MODEL whose values leave with the answer: see docs/taps.md.",
+    ),
     quantize: str = _QUANTIZE,
     calibration: Optional[Path] = _CALIBRATION,
     images: Optional[str] = _IMAGES,
@@ -130,7 +135,8 @@ def split(
     fleet = None if boards is None else reachable_boards(boards, wishes, settings)
     given = None if plan_file is None else read_plan(plan_file)
     tflite_runtime = load_runtime(runtime)
-    names = [] if cut_at is None else [parse_cuts(cut_at)]
+    names = [] if cut_at is None else [parse_names("--cut-at", cut_at)]
+    tapped = [] if taps is None else parse_names("--taps", taps)
     image_input = None if images is None else read_image_input(images)
     labels = [] if labels_file is None else read_labels(labels_file)
     with BundleWriter(out, replace=force) as writer:
@@ -139,7 +145,7 @@ def split(
             converted = convert_batched(
                 conversion, batch, work_dir=work_dir, runtime=tflite_runtime, on_progress=on_progress, threads=threads
             )
-            loaded, sample = LoadedModel.from_converted(converted), converted.calibration_sample
+            loaded, sample = LoadedModel.from_converted(converted).tapped(tapped), converted.calibration_sample
         planned = None
         if fleet is not None:
             planned = plan_split(deployable_name(model), loaded, fleet, wishes, names, settings)

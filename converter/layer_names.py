@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from partitioning.taps import LayerOutputs
+
 _TRAILING_DIGITS = re.compile(r"\d+$")
 # The name that the converter gives a Keras 2 LSTM, whatever the layer is called.
 _FUSED_LSTM = re.compile(r"^tfl\.unidirectional_sequence_lstm\d*$")
@@ -79,15 +81,48 @@ def locate_layers(
     """
     names_of_op = [() if op_index in constant_ops else names for op_index, names in enumerate(op_output_names)]
     last_op = _last_op_by_path(names_of_op)
-    op_of = {layer.name: _own_op(layer, last_op) for layer in layers}
-    _assign_fused_lstms(op_of, layers, op_output_names)
-    _assign_folded_outputs(op_of, layers)
+    op_of = _own_ops(layers, last_op, op_output_names)
     located: dict[str, int] = {}
     for layer in layers:
         own = op_of[layer.name]
         inherited = max((located[name] for name in layer.inbound), default=_BEFORE_FIRST_OP)
         located[layer.name] = inherited if own is None else own
     return located
+
+
+def find_outputs(op_output_names: Sequence[Sequence[str]], layers: Sequence[KerasLayer]) -> LayerOutputs:
+    """Returns which layers' outputs are results of operators, and into which layer others were fused.
+
+    Of the layers that one operator computes, it gives the last one's output. A layer that does nothing at inference gives
+    what the layer before it gives. Arguments as for `locate_layers`.
+    """
+    op_of = _own_ops(layers, _last_op_by_path(op_output_names), op_output_names)
+    last_of = {op_index: name for name, op_index in op_of.items()}
+    held: dict[str, int] = {}
+    fused: dict[str, str] = {}
+    for layer in layers:
+        op_index = op_of[layer.name]
+        if op_index is None and layer.class_name == "InputLayer":
+            held[layer.name] = _BEFORE_FIRST_OP
+        elif op_index is not None and last_of[op_index] == layer.name:
+            held[layer.name] = op_index
+        elif op_index is not None:
+            fused[layer.name] = last_of[op_index]
+        elif not layer.scopes and len(layer.inbound) == 1 and layer.inbound[0] in held:
+            held[layer.name] = held[layer.inbound[0]]
+        else:
+            fused[layer.name] = ""
+    return LayerOutputs(held, fused)
+
+
+def _own_ops(
+    layers: Sequence[KerasLayer], last_op: dict[str, int], op_output_names: Sequence[Sequence[str]]
+) -> dict[str, int | None]:
+    """By layer's name, in the layers' order; None for one without an operator of its own."""
+    op_of = {layer.name: _own_op(layer, last_op) for layer in layers}
+    _assign_fused_lstms(op_of, layers, op_output_names)
+    _assign_folded_outputs(op_of, layers)
+    return op_of
 
 
 def _last_op_by_path(op_output_names: Sequence[Sequence[str]]) -> dict[str, int]:

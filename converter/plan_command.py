@@ -14,7 +14,7 @@ from bundle.directory import MANIFEST_NAME
 from bundle.plan_file import read_plan
 from converter import planning_options as options
 from converter.errors import OptionError
-from converter.planned_split import PlannedSplit, parse_cuts, resolve_plan
+from converter.planned_split import PlannedSplit, parse_names, resolve_plan
 from converter.split_model import LoadedModel
 from fleet.event_loop import run_in_loop
 from fleet.inventory import load_inventory, parse_boards
@@ -77,7 +77,9 @@ def plan(
     resolve_wishes(wishes, inventory)
     model = open_model(source)
     loaded = LoadedModel.of_graph(model.graph)
-    cuts = None if cut_at is None else resolve_cuts(model.graph, list_cuts(model.graph), parse_cuts(cut_at))
+    cuts = (
+        None if cut_at is None else resolve_cuts(model.graph, list_cuts(model.graph), parse_names("--cut-at", cut_at))
+    )
     wishes = replace(wishes, cuts=cuts)
     if check is None:
         work = partial(plan_on_boards, model, inventory, wishes, settings)

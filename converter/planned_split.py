@@ -100,11 +100,11 @@ def resolve_plan(name: str, model: LoadedModel, plan: Plan) -> Plan:
     return replace(plan, model=name, chains=tuple(_resolve_chain(model, chain) for chain in plan.chains))
 
 
-def parse_cuts(text: str) -> list[str]:
-    """The names in a --cut-at option. Raises: OptionError: an empty one."""
+def parse_names(option: str, text: str) -> list[str]:
+    """The names in an option such as --cut-at. Raises: OptionError: an empty one."""
     names = [name.strip() for name in text.split(",")]
     if "" in names:
-        raise OptionError(f"--cut-at is {text!r}, expected names separated by single commas, as in conv1,conv2.")
+        raise OptionError(f"{option} is {text!r}, expected names separated by single commas, as in conv1,conv2.")
     return names
 
 

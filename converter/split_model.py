@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bundle import Bundle, BundleWriter
@@ -13,14 +13,15 @@ from bundle.labels import check_labels
 from bundle.manifest import FORMAT_VERSION
 from bundle.partition_message import tensor_spec
 from converter.convert import ConvertedModel
-from converter.errors import OptionError
-from converter.layer_names import locate_layers
+from converter.errors import BatchError, OptionError
+from converter.layer_names import find_outputs, locate_layers
 from converter.measurement import measure_operators
 from converter.sample import make_sample
 from converter.splitting_writer import Groups, OnProgress, run_whole, write_splittings
 from partitioning import Cut, Graph, list_cuts, resolve_cuts, split_minimax
 from partitioning.ordering import narrowed
 from partitioning.runtime_floor import read_runtime_floor
+from partitioning.taps import LayerOutputs, resolve_taps, with_taps
 from protos.v1.manifest_pb2 import ImageInput, Manifest, Source
 from runtime import TfliteRuntime
 from transport.tensor_spec import Array
@@ -60,6 +61,8 @@ class LoadedModel:
     layer_ops: Mapping[str, int]
     output_names: Sequence[str]
     batch: int = 1
+    layer_outputs: LayerOutputs = field(default_factory=LayerOutputs)
+    tap_names: Sequence[str] = ()
 
     @classmethod
     def from_converted(cls, converted: ConvertedModel) -> LoadedModel:
@@ -68,12 +71,28 @@ class LoadedModel:
         graph = narrowed(Graph.from_bytes(data))
         op_outputs = [[graph.tensors[t].name for t in op.outputs] for op in graph.operators]
         layer_ops = locate_layers(op_outputs, converted.layers) if converted.layers else {}
-        return cls(data, graph, list_cuts(graph), layer_ops, converted.output_names, converted.batch)
+        layer_outputs = find_outputs(op_outputs, converted.layers)
+        return cls(data, graph, list_cuts(graph), layer_ops, converted.output_names, converted.batch, layer_outputs)
 
     @classmethod
     def of_graph(cls, graph: Graph) -> LoadedModel:
         """Of a graph alone: no file, no names of Keras layers."""
         return cls(b"", graph, list_cuts(graph), {}, ())
+
+    def tapped(self, names: Sequence[str]) -> LoadedModel:
+        """The model whose partitions also give these layers' or tensors' values; each crosses every cut behind it.
+
+        Raises: TapError: see `partitioning.taps.resolve_taps`. BatchError: a tap has no row for each input of a batch.
+        """
+        taps = resolve_taps(self.graph, names, self.layer_outputs)
+        shapes = {name: self.graph.tensors[t].usual_shape for name, t in zip(names, taps)}
+        odd = [f"{name} {list(shape)}" for name, shape in shapes.items() if not shape or shape[0] % self.batch]
+        if self.batch > 1 and odd:
+            raise BatchError(
+                f"these taps have no row for each of {self.batch} inputs: {', '.join(odd)}. Drop them, or split without --batch."
+            )
+        graph = with_taps(self.graph, taps)
+        return replace(self, graph=graph, cuts=list_cuts(graph), tap_names=tuple(names))
 
 
 def split_model(
@@ -104,11 +123,11 @@ def split_model(
     manifest.splittings.extend(
         write_splittings(graph, cut_lists, whole, writer, runtime, request.threads, on_progress, request.groups)
     )
-    names = {t: graph.tensors[t].name for t in (*graph.inputs, *graph.outputs)}
+    names = {t: graph.tensors[t].name for t in (*graph.inputs, *graph.leaving)}
     return writer.finish(
         manifest,
         {names[t]: whole.inputs[t] for t in graph.inputs},
-        {names[t]: whole.outputs[t] for t in graph.outputs},
+        {names[t]: whole.outputs[t] for t in graph.leaving},
         request.plan_text,
     )
 
@@ -132,6 +151,9 @@ def _manifest(model: LoadedModel, request: SplitRequest, runtime: TfliteRuntime)
     outputs = {graph.aliases.get(t, ""): t for t in graph.outputs}
     # The author's order where the converter kept it; TFLite sorts outputs by name.
     in_order = [outputs[name] for name in model.output_names if name in outputs]
+    taps = [tensor_spec(graph, t) for t in graph.taps]
+    for spec, name in zip(taps, model.tap_names):
+        spec.alias = name
     operator_order = [op.source_index for op in graph.operators]
     manifest = Manifest(
         operator_order=operator_order if operator_order != sorted(operator_order) else [],
@@ -146,6 +168,7 @@ def _manifest(model: LoadedModel, request: SplitRequest, runtime: TfliteRuntime)
         runtime_floor=read_runtime_floor(graph),
         inputs=[tensor_spec(graph, t) for t in dict.fromkeys(graph.inputs)],
         outputs=[tensor_spec(graph, t) for t in dict.fromkeys([*in_order, *graph.outputs])],
+        taps=taps,
         measured_on=runtime.identity,
         batch=model.batch if model.batch > 1 else 0,  # left out, so that bundles without a batch stay as they were
         labels=request.labels,

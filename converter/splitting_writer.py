@@ -15,8 +15,9 @@ from converter.errors import ConverterError
 from converter.group_run import run_group
 from converter.measurement import median_run_s
 from partitioning import Graph, extract_partition, plan_partitions
-from partitioning.boundaries import PartitionSpec
+from partitioning.boundaries import PartitionSpec, partition_between
 from partitioning.strips import SharedSegment, StripSpec, extract_strip
+from partitioning.taps import tapped_model
 from protos.v1.manifest_pb2 import ModelFile, Partition, Splitting
 from runtime import Runner, TfliteRuntime
 from transport.tensor_spec import Array
@@ -32,7 +33,7 @@ class VerificationError(ConverterError):
 
 @dataclass(frozen=True)
 class WholeRun:
-    """The sample and the whole model's answer to it, by tensor index, and the median time of one run."""
+    """The sample and the whole model's answer to it, taps among it, by tensor index, and the median time of one run."""
 
     inputs: Mapping[int, Array]
     outputs: Mapping[int, Array]
@@ -40,11 +41,22 @@ class WholeRun:
 
 
 def run_whole(graph: Graph, data: bytes, runtime: TfliteRuntime, threads: int, inputs: Mapping[int, Array]) -> WholeRun:
-    """Runs the whole model on the sample. The interpreter is freed: its packed weights are as big as the model."""
+    """Runs the whole model on the sample. The interpreter is freed: its packed weights are as big as the model.
+
+    Raises: VerificationError: with taps among its outputs, the model computes other bits than without.
+    """
     runner = Runner(runtime, data, threads)
     arguments = [inputs[t] for t in graph.inputs]
     outputs = dict(zip(graph.outputs, runner.run(arguments)))
-    return WholeRun(inputs, outputs, median_run_s(runner, arguments))
+    time_s = median_run_s(runner, arguments)
+    del runner
+    if graph.taps:
+        whole = partition_between(graph, 0, len(graph.operators))
+        tapped = Runner(runtime, tapped_model(graph), threads).run([inputs[t] for t in whole.inputs])
+        values = {**inputs, **dict(zip(whole.outputs, tapped))}
+        _require_equal(graph, graph.outputs, outputs, values, "the whole model with its taps gives")
+        outputs = {t: values[t] for t in graph.leaving}
+    return WholeRun(inputs, outputs, time_s)
 
 
 def write_splittings(
@@ -79,7 +91,7 @@ def write_splittings(
                 splitting.partitions.append(_write_partition(graph, spec, writer, runtime, threads, values))
             values = {t: values[t] for t in spec.leaving}  # the next part has nothing else either
             done += 1
-        _require_equal(graph, whole.outputs, values)
+        _require_equal(graph, graph.leaving, whole.outputs, values, "the partitions, run one after the other, give")
         splittings.append(splitting)
     return splittings
 
@@ -132,10 +144,12 @@ def _write_group(
     return group
 
 
-def _require_equal(graph: Graph, expected: Mapping[int, Array], values: Mapping[int, Array]) -> None:
-    differing = [graph.tensors[t].name for t in graph.outputs if expected[t].tobytes() != values[t].tobytes()]
+def _require_equal(
+    graph: Graph, tensors: Sequence[int], expected: Mapping[int, Array], values: Mapping[int, Array], what: str
+) -> None:
+    differing = [graph.tensors[t].name for t in tensors if expected[t].tobytes() != values[t].tobytes()]
     if differing:
         raise VerificationError(
-            f"the partitions, run one after the other, give other bytes than the whole model in {', '.join(differing)}; "
-            "no bundle was written. Cut elsewhere, and please report the model: this should not happen."
+            f"{what} other bytes than the whole model in {', '.join(differing)}; no bundle was written. Cut or tap elsewhere, and "
+            "please report the model: this should not happen."
         )

@@ -9,6 +9,7 @@ from bundle import Bundle, BundleSplitting
 from bundle.partition_files import partition_files
 from converter.group_run import run_group
 from partitioning import Graph
+from partitioning.taps import tapped_model, with_named_taps
 from protos.v1.tensor_pb2 import TensorSpec
 from runtime import Runner, TfliteRuntime, same_bits_promised
 from transport.tensor_spec import Array
@@ -19,7 +20,8 @@ class Verification:
     """What was compared.
 
     Attributes:
-        differing_by_splitting: for each splitting, the outputs whose bytes differ between its parts and the whole, run here.
+        differing_by_splitting: for each splitting, the outputs and taps whose bytes differ between its parts and the whole,
+            run here.
         differing_from_record: outputs where the whole model, run here, differs from the answer that the bundle records;
             None if the bundle was made with another runtime, version or architecture, where that is no error.
     """
@@ -45,14 +47,15 @@ def verify_bundle(bundle: Bundle, runtime: TfliteRuntime, threads: int = 1) -> V
     Raises: BundleError: a missing or damaged file. ModelLoadError: the runtime refuses a file.
     """
     manifest = bundle.manifest
+    compared = [*manifest.outputs, *manifest.taps]
     inputs, recorded = bundle.load_sample()
     whole = _run_whole(bundle, runtime, threads, inputs)
     answers = [_run_parts(bundle, splitting, runtime, threads, inputs) for splitting in bundle.splittings]
     comparable = same_bits_promised(manifest.measured_on, runtime.identity)
     return Verification(
-        differing_by_splitting=tuple(_differing(manifest.outputs, whole, answer) for answer in answers),
-        differing_from_record=_differing(manifest.outputs, whole, recorded) if comparable else None,
-        compared_bytes=sum(whole[t.name].nbytes for t in manifest.outputs),
+        differing_by_splitting=tuple(_differing(compared, whole, answer) for answer in answers),
+        differing_from_record=_differing(compared, whole, recorded) if comparable else None,
+        compared_bytes=sum(whole[t.name].nbytes for t in compared),
     )
 
 
@@ -78,7 +81,13 @@ def _run_whole(bundle: Bundle, runtime: TfliteRuntime, threads: int, inputs: dic
     # The file's own order, in which a tensor may stand twice; the manifest names each once.
     graph = Graph.from_bytes(path.read_bytes())
     outputs = Runner(runtime, path, threads).run([inputs[graph.tensors[t].name] for t in graph.inputs])
-    return dict(zip((graph.tensors[t].name for t in graph.outputs), outputs))
+    answer = dict(zip((graph.tensors[t].name for t in graph.outputs), outputs))
+    if bundle.manifest.taps:
+        taps = with_named_taps(graph, [spec.name for spec in bundle.manifest.taps])
+        runner = Runner(runtime, tapped_model(taps), threads)
+        tapped = dict(zip((port.name for port in runner.outputs), runner.run([inputs[p.name] for p in runner.inputs])))
+        answer |= {spec.name: tapped[spec.name] for spec in bundle.manifest.taps}
+    return answer
 
 
 def _differing(specs: Iterable[TensorSpec], one: dict[str, Array], other: dict[str, Array]) -> tuple[str, ...]:

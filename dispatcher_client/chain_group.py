@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -88,8 +88,10 @@ class ChainGroup:
         deadline: Deadline,
         chain_index: int | None = None,
         door: Door | None = None,
+        *,
+        wanted: Collection[str] | None = None,
     ) -> Future[_T]:
-        """Sends the model's input tensors; the future gives `finish` of the output tensors by name.
+        """Sends the model's input tensors; the future gives `finish` of the tensors of the answer by name.
 
         Blocks while all windows are full. A chain that broke gets no more requests, unless all have broken: then the future
         says why. A future that is cancelled, or whose time is over, ends at once; its request's place in the window is free when
@@ -98,6 +100,7 @@ class ChainGroup:
             deadline: for all of it: waiting for room, sending and the answer.
             chain_index: the chain that must answer; by default the one with the fewest requests outstanding.
             door: where those who have to wait for room are counted.
+            wanted: names of the tensors to decode; all of the answer by default.
         Raises: OverloadedError: too many wait at the door.
         """
 
@@ -129,7 +132,7 @@ class ChainGroup:
             if not is_wanted or not answer.set_running_or_notify_cancel():
                 return
             try:
-                answer.set_result(finish(_decode(chain, done.result())))
+                answer.set_result(finish(_decode(chain, done.result(), wanted)))
             except FrameDroppedError:  # a board counts no time that the dispatcher does not; it was faster to say so
                 answer.set_exception(_late(chain, deadline))
             except BaseException as error:
@@ -172,10 +175,14 @@ def _is_mending(chain: Chain | Lane) -> bool:
     return isinstance(chain, Lane) and chain.is_mending
 
 
-def _decode(chain: Chain | Lane, encoded: list[EncodedTensor]) -> dict[str, Array]:
+def _decode(chain: Chain | Lane, encoded: list[EncodedTensor], wanted: Collection[str] | None) -> dict[str, Array]:
     leaving = chain.placement.splitting.leaving
     try:
         check_boundary(leaving, encoded)
-        return {spec.name: decode_tensor(tensor) for spec, tensor in zip(leaving, encoded)}
+        return {
+            spec.name: decode_tensor(tensor)
+            for spec, tensor in zip(leaving, encoded)
+            if wanted is None or spec.name in wanted
+        }
     except TransportError as error:
         raise DispatcherError(f"the chain's answer is not what the manifest says: {error}") from error

@@ -99,7 +99,8 @@ class Dispatcher(DispatcherBase):
             timeout_s: limit in seconds for the whole call, with waiting for room in a window; `reply_timeout_s` by default.
             chain_index: the chain to ask, to measure it alone or to find a fault; by default the one with the fewest requests
                 outstanding.
-        Returns: an array, or a dict by output name; real numbers unless integers were passed for a quantised input.
+        Returns: an array, or a dict by name of outputs and chosen taps; real numbers unless integers were passed for a
+            quantised input.
         Raises: InputError, OptionError, OverloadedError, BoardError, ReplyTimeoutError, ChainClosedError.
         """
         require_other_thread("infer")

@@ -43,6 +43,7 @@ class DispatcherBase:
         boards: BoardsSource,
         *,
         plan: PlanSource | None = None,
+        taps: Sequence[str] = (),
         credentials: str | os.PathLike[str] | Credentials | None = None,
         insecure: bool = False,
         codec: str = AUTO,
@@ -66,6 +67,8 @@ class DispatcherBase:
             boards: path of a boards.yaml, or a list of "host:port".
             plan: which board serves which part: path of a plan.yaml, or one already read. Without it the bundle's own plan
                 counts if all its boards are among `boards`; else partition k of its first splitting runs on board k.
+            taps: layers or tensors inside the model whose values come with each answer, which is a dict by name then; of those
+                that the bundle was split with (`split --taps`). The others are sent by the boards all the same, and not decoded.
             credentials: directory with this machine's certificate, key and authority; without it, the environment variable
                 BOARDLINE_CREDENTIALS names it.
             insecure: speak plaintext, with boards that do.
@@ -121,6 +124,7 @@ class DispatcherBase:
             recovery_timeout_s=recovery_timeout_s,
             window=window,
             batch_wait_s=batch_wait_ms / 1e3,
+            taps=tuple(taps),
         )
         self._on_reply = on_reply
         self._on_upload = on_upload
@@ -271,7 +275,7 @@ class DispatcherBase:
             old = self._entrance.current
             if old is None:
                 raise not_open()
-            require_fit(old.manifest, new.manifest)
+            require_fit(old.manifest, new.manifest, self._settings.taps)
             boards = self._inventory.boards
             Rollout(old, new, boards, self._settings, self._entrance, self._switch, self._on_upload).run()
 

@@ -16,7 +16,7 @@ from dispatcher_client.identity import BitPromise
 from dispatcher_client.micro_batches import MicroBatches, is_whole_batch, single_specs
 from dispatcher_client.placement import PlanSource, place_chains
 from dispatcher_client.service import Service, ServiceSettings
-from dispatcher_client.values import Answer, Values, from_tensors, to_tensors
+from dispatcher_client.values import Answer, Values, choose_taps, from_tensors, to_tensors
 from dispatcher_client.window_control import WindowControl
 from dispatcher_client.windows import Windows
 from fleet.inventory import Inventory
@@ -40,9 +40,12 @@ class Release:
         settings: ServiceSettings,
         on_reply: Callable[[ReplyReport], None],
     ) -> None:
-        """Raises: PlanError, PlacementError."""
+        """Raises: PlanError, PlacementError. OptionError: a tap that the bundle does not have."""
         self.bundle = bundle
         self.placements = place_chains(bundle, inventory.serving, plan)
+        self.taps = choose_taps(self.manifest, settings.taps)
+        self._answered = [*self.manifest.outputs, *self.taps]
+        self._decoded = frozenset(spec.name for spec in self._answered)
         self.single_inputs = single_specs(self.manifest.inputs, bundle.batch)
         window = settings.window
         self.windows = Windows(
@@ -80,7 +83,7 @@ class Release:
         self.stages, self.promise = service.stages, service.promise
         if self.bundle.batch > 1:
             self._micro_batches = MicroBatches(
-                self.bundle.batch, self._settings.batch_wait_s, partial(_send_batch, service)
+                self.bundle.batch, self._settings.batch_wait_s, partial(_send_batch, service, self._decoded)
             )
         self._service = service
 
@@ -96,10 +99,10 @@ class Release:
         by_name, is_real = _named(specs, values)
 
         def finish(answer: dict[str, Array]) -> Answer:
-            return from_tensors(self.manifest.outputs, answer, is_real)
+            return from_tensors(self._answered, answer, is_real)
 
         if gathering is None:
-            return service.submit(by_name, finish, chain_index, deadline, door)
+            return service.submit(by_name, finish, chain_index, deadline, door, wanted=self._decoded)
         return gathering.submit(by_name, finish, chain_index, deadline, door)
 
     def single_tensors(self, values: Values) -> dict[str, Array]:
@@ -171,6 +174,6 @@ def _named(specs: Sequence[TensorSpec], values: Values) -> tuple[dict[str, Array
 
 
 def _send_batch(
-    service: Service, tensors: Mapping[str, Array], chain_index: int | None, deadline: Deadline
+    service: Service, wanted: frozenset[str], tensors: Mapping[str, Array], chain_index: int | None, deadline: Deadline
 ) -> Future[dict[str, Array]]:
-    return service.submit(dict(tensors), lambda answer: answer, chain_index, deadline)
+    return service.submit(dict(tensors), lambda answer: answer, chain_index, deadline, wanted=wanted)

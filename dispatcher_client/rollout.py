@@ -16,7 +16,7 @@ from dispatcher_client.placement import ChainPlacement
 from dispatcher_client.release import Release
 from dispatcher_client.rollout_states import ENDS, REQUESTS_WAIT, TRANSITIONS, RolloutEvent, RolloutState
 from dispatcher_client.service import ServiceSettings
-from dispatcher_client.values import public_name
+from dispatcher_client.values import choose_taps, public_name
 from fleet.board_control import BoardControl
 from fleet.errors import BoardError, BoardRefusedError
 from fleet.event_loop import run_in_loop
@@ -34,15 +34,17 @@ _STREAMS_END_WITHIN_S, _LOOK_AGAIN_S = 3.0, 0.05
 _MIB = 2**20
 
 
-def require_fit(serving: Manifest, new: Manifest) -> None:
+def require_fit(serving: Manifest, new: Manifest, taps: Sequence[str] = ()) -> None:
     """Raises VersionMisfitError unless what an application passes to the one may be passed to the other.
 
     Scales of quantised tensors may differ, as they do after every training: real numbers are quantised with the scale of the
     version that they go to.
+    Args: taps: those that the application asked for, which both versions have.
     """
     problems = [
         *_differences("input", serving.inputs, new.inputs),
         *_differences("output", serving.outputs, new.outputs),
+        *_differences("tap", choose_taps(serving, taps), choose_taps(new, taps)),
     ]
     if (serving.batch or 1) != (new.batch or 1):
         problems.append(f"it was split for a batch of {new.batch or 1}, expected {serving.batch or 1}")

@@ -60,7 +60,7 @@ def _compare_sample(
 ) -> None:
     differing = {
         public_name(spec): largest_difference(answer[spec.name], expected[spec.name])
-        for spec in manifest.outputs
+        for spec in [*manifest.outputs, *manifest.taps]
         if answer[spec.name].tobytes() != expected[spec.name].tobytes()
     }
     if not differing:

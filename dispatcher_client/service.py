@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -46,6 +46,7 @@ class ServiceSettings:
     recovery_timeout_s: float
     window: int | None
     batch_wait_s: float
+    taps: Sequence[str] = ()
     incidents: Incidents = field(default_factory=Incidents)
 
     @property
@@ -116,11 +117,16 @@ class Service:
         chain_index: int | None,
         deadline: Deadline,
         door: Door | None = None,
+        *,
+        wanted: Collection[str] | None = None,
     ) -> Future[_T]:
-        """Sends the model's input tensors, by tensor name; the future gives `finish` of the output tensors."""
+        """Sends the model's input tensors, by tensor name; the future gives `finish` of the tensors of the answer.
+
+        Args: wanted: names of those to decode; all by default.
+        """
         # What arrives at every splitting's first partition; `parse_manifest` holds that.
         arrays = [tensors[spec.name] for spec in self._bundle.manifest.inputs]
-        return self._group.submit(arrays, finish, deadline, chain_index, door)
+        return self._group.submit(arrays, finish, deadline, chain_index, door, wanted=wanted)
 
     @property
     def placements(self) -> list[ChainPlacement]:

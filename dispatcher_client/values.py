@@ -8,7 +8,8 @@ from typing import Any, Union
 
 import numpy as np
 
-from dispatcher_client.errors import InputError
+from dispatcher_client.errors import InputError, OptionError
+from protos.v1.manifest_pb2 import Manifest
 from protos.v1.tensor_pb2 import TensorSpec
 from transport.errors import TensorError
 from transport.tensor_spec import Array, check_array, dequantize, describe, quantize
@@ -45,8 +46,23 @@ def to_tensors(specs: Sequence[TensorSpec], values: Values) -> tuple[list[Array]
     return tensors, is_real
 
 
+def choose_taps(manifest: Manifest, names: Sequence[str]) -> list[TensorSpec]:
+    """The bundle's taps of these names, each once. Raises: OptionError: unknown, with the near ones."""
+    by_name = {name: spec for spec in manifest.taps for name in (spec.name, public_name(spec))}
+    unknown = [name for name in dict.fromkeys(names) if name not in by_name]
+    if unknown:
+        known = [public_name(spec) for spec in manifest.taps]
+        near = difflib.get_close_matches(unknown[0], by_name, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise OptionError(
+            f"the bundle has no tap {', '.join(map(repr, unknown))}; its taps: {', '.join(known) or 'none'}.{hint} "
+            "Taps are chosen when the model is split: python -m converter split MODEL --taps NAME,..."
+        )
+    return list({(spec := by_name[name]).name: spec for name in names}.values())
+
+
 def from_tensors(specs: Sequence[TensorSpec], tensors: Mapping[str, Array], is_real: bool) -> Answer:
-    """The answer: one array, or a dict by name if the model has several outputs; real numbers if the caller works in them."""
+    """The answer: one array, or a dict by name of several outputs and taps; real numbers if the caller works in them."""
     answers = {
         public_name(spec): dequantize(spec, tensors[spec.name]) if is_real else tensors[spec.name] for spec in specs
     }

@@ -9,6 +9,7 @@ from partitioning.errors import (
     InfeasibleSplitError,
     ModelFormatError,
     PartitioningError,
+    TapError,
 )
 from partitioning.extraction import extract_partition
 from partitioning.graph import Graph, Operator, Tensor
@@ -22,6 +23,7 @@ __all__ = [
     "Operator",
     "PartitionSpec",
     "PartitioningError",
+    "TapError",
     "Tensor",
     "extract_partition",
     "list_cuts",

@@ -50,12 +50,12 @@ def crossing_tensors(graph: Graph, cut_index: int) -> list[int]:
     """Tensor indices that live across the position before operator `cut_index`.
 
     Model inputs first, in the model's order, then tensors in the order they are computed. At 0 all model inputs, at
-    len(operators) all model outputs in the model's order, each once.
+    len(operators) all that leaves the model: see `Graph.leaving`.
     """
     if cut_index == 0:
         return list(dict.fromkeys(graph.inputs))
     if cut_index == len(graph.operators):
-        return list(dict.fromkeys(graph.outputs))
+        return list(graph.leaving)
     born = [t for t in dict.fromkeys(graph.inputs) if t not in graph.producer]
     born += [t for op in graph.operators[:cut_index] for t in op.outputs]
     return [t for t in born if graph.last_use.get(t, -1) >= cut_index]

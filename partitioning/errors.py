@@ -15,5 +15,9 @@ class CutError(PartitioningError):
     """A cut is unknown, repeated, out of order, or lies where the graph cannot be cut."""
 
 
+class TapError(PartitioningError):
+    """A tap names no tensor that the model computes and that can travel."""
+
+
 class InfeasibleSplitError(PartitioningError):
     """No split meets the request, whatever the cuts."""

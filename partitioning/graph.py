@@ -97,6 +97,8 @@ class Graph:
     outputs: tuple[int, ...]
     # Constant-folding operators: tensor index -> index in the file's operator list.
     constant_producers: dict[int, int] = field(repr=False)
+    # Tensors that leave with the outputs, whatever reads them; see `partitioning.taps`.
+    taps: tuple[int, ...] = ()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Graph:
@@ -115,11 +117,16 @@ class Graph:
         """Tensor index -> op_index that computes it; model inputs and constants are absent."""
         return {t: op.op_index for op in self.operators for t in op.outputs}
 
+    @property
+    def leaving(self) -> tuple[int, ...]:
+        """What a frame holds after the last operator: the outputs in the model's order, then the taps, each once."""
+        return tuple(dict.fromkeys((*self.outputs, *self.taps)))
+
     @cached_property
     def last_use(self) -> dict[int, int]:
-        """Tensor index -> last op_index that reads it; len(operators) for outputs of the model."""
+        """Tensor index -> last op_index that reads it; len(operators) for what leaves the model."""
         uses = {t: op.op_index for op in self.operators for t in op.inputs}
-        uses.update(dict.fromkeys(self.outputs, len(self.operators)))
+        uses.update(dict.fromkeys(self.leaving, len(self.operators)))
         return uses
 
     def constant(self, tensor_index: int) -> Array | None:

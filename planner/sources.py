@@ -8,6 +8,7 @@ from bundle import Bundle, open_bundle
 from bundle.directory import MANIFEST_NAME
 from partitioning import Graph, ModelFormatError
 from partitioning.ordering import narrowed, reorder
+from partitioning.taps import with_named_taps
 from planner.errors import SourceError
 from planner.model import PlannerModel
 
@@ -43,4 +44,5 @@ def model_of_bundle(bundle: Bundle) -> PlannerModel:
     if manifest.operator_order:
         by_source = {op.source_index: op.op_index for op in graph.operators}
         graph = reorder(graph, [by_source.get(source, -1) for source in manifest.operator_order])
+    graph = with_named_taps(graph, [spec.name for spec in manifest.taps])
     return PlannerModel.from_graph(manifest.model_name, graph)

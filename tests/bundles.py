@@ -27,11 +27,19 @@ def make_bundle(
     cut_lists: Sequence[Sequence[str]] = ((),),
     batch: int = 1,
     groups: Sequence[Groups] = (),
+    taps: Sequence[str] = (),
 ) -> Bundle:
     """Splits a zoo model into a new bundle at `out`; without `parts` and `cut_lists` it has one partition."""
     sample = zoo.inputs(name) if batch == 1 else None
     return split_file(
-        out, zoo_file(name, mode), parts=parts, cut_lists=cut_lists, sample=sample, batch=batch, groups=groups
+        out,
+        zoo_file(name, mode),
+        parts=parts,
+        cut_lists=cut_lists,
+        sample=sample,
+        batch=batch,
+        groups=groups,
+        taps=taps,
     )
 
 
@@ -46,6 +54,7 @@ def split_file(
     groups: Sequence[Groups] = (),
     image_input: ImageInput | None = None,
     labels: Sequence[str] = (),
+    taps: Sequence[str] = (),
 ) -> Bundle:
     """Splits a .tflite file into a new bundle at `out`."""
     request = SplitRequest(
@@ -56,7 +65,9 @@ def split_file(
         converted = convert_batched(
             Conversion(model), batch, work_dir=Path(work_dir), runtime=runtime, on_progress=ignore_progress
         )
-        return split_model(LoadedModel.from_converted(converted), request, writer, runtime, sample, ignore_progress)
+        return split_model(
+            LoadedModel.from_converted(converted).tapped(taps), request, writer, runtime, sample, ignore_progress
+        )
 
 
 def load_zoo_model(name: str, mode: str) -> LoadedModel:

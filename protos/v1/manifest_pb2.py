@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from protos.v1 import tensor_pb2 as protos_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18protos/v1/manifest.proto\x12\x0c\x62oardline.v1\x1a\x16protos/v1/tensor.proto\"\xe3\x03\n\x08Manifest\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12$\n\x06source\x18\x03 \x01(\x0b\x32\x14.boardline.v1.Source\x12&\n\x05whole\x18\x04 \x01(\x0b\x32\x17.boardline.v1.ModelFile\x12\x15\n\rruntime_floor\x18\x05 \x01(\t\x12(\n\x06inputs\x18\x06 \x03(\x0b\x32\x18.boardline.v1.TensorSpec\x12)\n\x07outputs\x18\x07 \x03(\x0b\x32\x18.boardline.v1.TensorSpec\x12+\n\nsplittings\x18\x0b \x03(\x0b\x32\x17.boardline.v1.Splitting\x12$\n\x06sample\x18\t \x01(\x0b\x32\x14.boardline.v1.Sample\x12\x32\n\x0bmeasured_on\x18\n \x01(\x0b\x32\x1d.boardline.v1.RuntimeIdentity\x12\x16\n\x0eoperator_order\x18\x0c \x03(\r\x12\r\n\x05\x62\x61tch\x18\r \x01(\r\x12-\n\x0bimage_input\x18\x0e \x01(\x0b\x32\x18.boardline.v1.ImageInput\x12\x0e\n\x06labels\x18\x0f \x03(\tJ\x04\x08\x08\x10\t\"\x8a\x01\n\nImageInput\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0b\n\x03\x66it\x18\x03 \x01(\t\x12\x12\n\ncrop_share\x18\x04 \x01(\x01\x12\x10\n\x08resample\x18\x05 \x01(\t\x12\x0f\n\x07\x63olours\x18\x06 \x01(\t\x12\x0c\n\x04mean\x18\x07 \x03(\x02\x12\x0b\n\x03std\x18\x08 \x03(\x02\"8\n\tSplitting\x12+\n\npartitions\x18\x01 \x03(\x0b\x32\x17.boardline.v1.Partition\"K\n\x06Source\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x10\n\x08quantize\x18\x04 \x01(\t\"M\n\tModelFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\r\x12\x0e\n\x06time_s\x18\x04 \x01(\x01\"\xa5\x02\n\tPartition\x12%\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x17.boardline.v1.ModelFile\x12\x10\n\x08start_op\x18\x02 \x01(\r\x12\x0f\n\x07stop_op\x18\x03 \x01(\r\x12(\n\x06inputs\x18\x04 \x03(\x0b\x32\x18.boardline.v1.TensorSpec\x12)\n\x07outputs\x18\x05 \x03(\x0b\x32\x18.boardline.v1.TensorSpec\x12*\n\x08\x61rriving\x18\x06 \x03(\x0b\x32\x18.boardline.v1.TensorSpec\x12)\n\x07leaving\x18\x07 \x03(\x0b\x32\x18.boardline.v1.TensorSpec\x12\"\n\x05share\x18\x08 \x01(\x0b\x32\x13.boardline.v1.Share\"\xae\x01\n\x05Share\x12\x0e\n\x06member\x18\x01 \x01(\r\x12\x0f\n\x07members\x18\x02 \x01(\r\x12)\n\x07tensors\x18\x03 \x03(\x0b\x32\x18.boardline.v1.TensorSpec\x12*\n\x07\x61\x63tions\x18\x04 \x03(\x0b\x32\x19.boardline.v1.ShareAction\x12-\n\x08segments\x18\x05 \x03(\x0b\x32\x1b.boardline.v1.SharedSegment\"<\n\rSharedSegment\x12\x0f\n\x07stop_op\x18\x01 \x01(\r\x12\n\n\x02\x62y\x18\x02 \x01(\t\x12\x0e\n\x06shares\x18\x03 \x03(\x01\"\x90\x01\n\x0bShareAction\x12(\n\x07receive\x18\x01 \x01(\x0b\x32\x15.boardline.v1.PassingH\x00\x12%\n\x04send\x18\x02 \x01(\x0b\x32\x15.boardline.v1.PassingH\x00\x12&\n\x07\x63ompute\x18\x03 \x01(\x0b\x32\x13.boardline.v1.StripH\x00\x42\x08\n\x06\x61\x63tion\"G\n\x05Piece\x12\x0e\n\x06tensor\x18\x01 \x01(\r\x12\x11\n\tdimension\x18\x02 \x01(\r\x12\r\n\x05start\x18\x03 \x01(\r\x12\x0c\n\x04stop\x18\x04 \x01(\r\"N\n\x07Passing\x12#\n\x06pieces\x18\x01 \x03(\x0b\x32\x13.boardline.v1.Piece\x12\x0c\n\x04peer\x18\x02 \x01(\r\x12\x10\n\x08transfer\x18\x03 \x01(\r\"y\n\x05Strip\x12%\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x17.boardline.v1.ModelFile\x12#\n\x06inputs\x18\x02 \x03(\x0b\x32\x13.boardline.v1.Piece\x12$\n\x07outputs\x18\x03 \x03(\x0b\x32\x13.boardline.v1.Piece\"&\n\x06Sample\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"n\n\x0fRuntimeIdentity\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x11\n\tprocessor\x18\x04 \x01(\t\x12\x10\n\x08\x64\x65legate\x18\x05 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18protos/v1/manifest.proto\x12\x0c\x62oardline.v1\x1a\x16protos/v1/tensor.proto\"\x8b\x04\n\x08Manifest\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12$\n\x06source\x18\x03 \x01(\x0b\x32\x14.boardline.v1.Source\x12&\n\x05whole\x18\x04 \x01(\x0b\x32\x17.boardline.v1.ModelFile\x12\x15\n\rruntime_floor\x18\x05 \x01(\t\x12(\n\x06inputs\x18\x06 \x03(\x0b\x32\x18.boardline.v1.TensorSpec\x12)\n\x07outputs\x18\x07 \x03(\x0b\x32\x18.boardline.v1.TensorSpec\x12+\n\nsplittings\x18\x0b \x03(\x0b\x32\x17.boardline.v1.Splitting\x12$\n\x06sample\x18\t \x01(\x0b\x32\x14.boardline.v1.Sample\x12\x32\n\x0bmeasured_on\x18\n \x01(\x0b\x32\x1d.boardline.v1.RuntimeIdentity\x12\x16\n\x0eoperator_order\x18\x0c \x03(\r\x12\r\n\x05\x62\x61tch\x18\r \x01(\r\x12-\n\x0bimage_input\x18\x0e \x01(\x0b\x32\x18.boardline.v1.ImageInput\x12\x0e\n\x06labels\x18\x0f \x03(\t\x12&\n\x04taps\x18\x11 \x03(\x0b\x32\x18.boardline.v1.TensorSpecJ\x04\x08\x08\x10\t\"\x8a\x01\n\nImageInput\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0b\n\x03\x66it\x18\x03 \x01(\t\x12\x12\n\ncrop_share\x18\x04 \x01(\x01\x12\x10\n\x08resample\x18\x05 \x01(\t\x12\x0f\n\x07\x63olours\x18\x06 \x01(\t\x12\x0c\n\x04mean\x18\x07 \x03(\x02\x12\x0b\n\x03std\x18\x08 \x03(\x02\"8\n\tSplitting\x12+\n\npartitions\x18\x01 \x03(\x0b\x32\x17.boardline.v1.Partition\"K\n\x06Source\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x10\n\x08quantize\x18\x04 \x01(\t\"M\n\tModelFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\r\x12\x0e\n\x06time_s\x18\x04 \x01(\x01\"\xa5\x02\n\tPartition\x12%\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x17.boardline.v1.ModelFile\x12\x10\n\x08start_op\x18\x02 \x01(\r\x12\x0f\n\x07stop_op\x18\x03 \x01(\r\x12(\n\x06inputs\x18\x04 \x03(\x0b\x32\x18.boardline.v1.TensorSpec\x12)\n\x07outputs\x18\x05 \x03(\x0b\x32\x18.boardline.v1.TensorSpec\x12*\n\x08\x61rriving\x18\x06 \x03(\x0b\x32\x18.boardline.v1.TensorSpec\x12)\n\x07leaving\x18\x07 \x03(\x0b\x32\x18.boardline.v1.TensorSpec\x12\"\n\x05share\x18\x08 \x01(\x0b\x32\x13.boardline.v1.Share\"\xae\x01\n\x05Share\x12\x0e\n\x06member\x18\x01 \x01(\r\x12\x0f\n\x07members\x18\x02 \x01(\r\x12)\n\x07tensors\x18\x03 \x03(\x0b\x32\x18.boardline.v1.TensorSpec\x12*\n\x07\x61\x63tions\x18\x04 \x03(\x0b\x32\x19.boardline.v1.ShareAction\x12-\n\x08segments\x18\x05 \x03(\x0b\x32\x1b.boardline.v1.SharedSegment\"<\n\rSharedSegment\x12\x0f\n\x07stop_op\x18\x01 \x01(\r\x12\n\n\x02\x62y\x18\x02 \x01(\t\x12\x0e\n\x06shares\x18\x03 \x03(\x01\"\x90\x01\n\x0bShareAction\x12(\n\x07receive\x18\x01 \x01(\x0b\x32\x15.boardline.v1.PassingH\x00\x12%\n\x04send\x18\x02 \x01(\x0b\x32\x15.boardline.v1.PassingH\x00\x12&\n\x07\x63ompute\x18\x03 \x01(\x0b\x32\x13.boardline.v1.StripH\x00\x42\x08\n\x06\x61\x63tion\"G\n\x05Piece\x12\x0e\n\x06tensor\x18\x01 \x01(\r\x12\x11\n\tdimension\x18\x02 \x01(\r\x12\r\n\x05start\x18\x03 \x01(\r\x12\x0c\n\x04stop\x18\x04 \x01(\r\"N\n\x07Passing\x12#\n\x06pieces\x18\x01 \x03(\x0b\x32\x13.boardline.v1.Piece\x12\x0c\n\x04peer\x18\x02 \x01(\r\x12\x10\n\x08transfer\x18\x03 \x01(\r\"y\n\x05Strip\x12%\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x17.boardline.v1.ModelFile\x12#\n\x06inputs\x18\x02 \x03(\x0b\x32\x13.boardline.v1.Piece\x12$\n\x07outputs\x18\x03 \x03(\x0b\x32\x13.boardline.v1.Piece\"&\n\x06Sample\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"n\n\x0fRuntimeIdentity\x12\x0f\n\x07runtime\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x11\n\tprocessor\x18\x04 \x01(\t\x12\x10\n\x08\x64\x65legate\x18\x05 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,31 +33,31 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.v1.manifest_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MANIFEST']._serialized_start=67
-  _globals['_MANIFEST']._serialized_end=550
-  _globals['_IMAGEINPUT']._serialized_start=553
-  _globals['_IMAGEINPUT']._serialized_end=691
-  _globals['_SPLITTING']._serialized_start=693
-  _globals['_SPLITTING']._serialized_end=749
-  _globals['_SOURCE']._serialized_start=751
-  _globals['_SOURCE']._serialized_end=826
-  _globals['_MODELFILE']._serialized_start=828
-  _globals['_MODELFILE']._serialized_end=905
-  _globals['_PARTITION']._serialized_start=908
-  _globals['_PARTITION']._serialized_end=1201
-  _globals['_SHARE']._serialized_start=1204
-  _globals['_SHARE']._serialized_end=1378
-  _globals['_SHAREDSEGMENT']._serialized_start=1380
-  _globals['_SHAREDSEGMENT']._serialized_end=1440
-  _globals['_SHAREACTION']._serialized_start=1443
-  _globals['_SHAREACTION']._serialized_end=1587
-  _globals['_PIECE']._serialized_start=1589
-  _globals['_PIECE']._serialized_end=1660
-  _globals['_PASSING']._serialized_start=1662
-  _globals['_PASSING']._serialized_end=1740
-  _globals['_STRIP']._serialized_start=1742
-  _globals['_STRIP']._serialized_end=1863
-  _globals['_SAMPLE']._serialized_start=1865
-  _globals['_SAMPLE']._serialized_end=1903
-  _globals['_RUNTIMEIDENTITY']._serialized_start=1905
-  _globals['_RUNTIMEIDENTITY']._serialized_end=2015
+  _globals['_MANIFEST']._serialized_end=590
+  _globals['_IMAGEINPUT']._serialized_start=593
+  _globals['_IMAGEINPUT']._serialized_end=731
+  _globals['_SPLITTING']._serialized_start=733
+  _globals['_SPLITTING']._serialized_end=789
+  _globals['_SOURCE']._serialized_start=791
+  _globals['_SOURCE']._serialized_end=866
+  _globals['_MODELFILE']._serialized_start=868
+  _globals['_MODELFILE']._serialized_end=945
+  _globals['_PARTITION']._serialized_start=948
+  _globals['_PARTITION']._serialized_end=1241
+  _globals['_SHARE']._serialized_start=1244
+  _globals['_SHARE']._serialized_end=1418
+  _globals['_SHAREDSEGMENT']._serialized_start=1420
+  _globals['_SHAREDSEGMENT']._serialized_end=1480
+  _globals['_SHAREACTION']._serialized_start=1483
+  _globals['_SHAREACTION']._serialized_end=1627
+  _globals['_PIECE']._serialized_start=1629
+  _globals['_PIECE']._serialized_end=1700
+  _globals['_PASSING']._serialized_start=1702
+  _globals['_PASSING']._serialized_end=1780
+  _globals['_STRIP']._serialized_start=1782
+  _globals['_STRIP']._serialized_end=1903
+  _globals['_SAMPLE']._serialized_start=1905
+  _globals['_SAMPLE']._serialized_end=1943
+  _globals['_RUNTIMEIDENTITY']._serialized_start=1945
+  _globals['_RUNTIMEIDENTITY']._serialized_end=2055
 # @@protoc_insertion_point(module_scope)

@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Manifest(_message.Message):
-    __slots__ = ("format_version", "model_name", "source", "whole", "runtime_floor", "inputs", "outputs", "splittings", "sample", "measured_on", "operator_order", "batch", "image_input", "labels")
+    __slots__ = ("format_version", "model_name", "source", "whole", "runtime_floor", "inputs", "outputs", "splittings", "sample", "measured_on", "operator_order", "batch", "image_input", "labels", "taps")
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,7 @@ class Manifest(_message.Message):
     BATCH_FIELD_NUMBER: _ClassVar[int]
     IMAGE_INPUT_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    TAPS_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     model_name: str
     source: Source
@@ -37,7 +38,8 @@ class Manifest(_message.Message):
     batch: int
     image_input: ImageInput
     labels: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, format_version: _Optional[int] = ..., model_name: _Optional[str] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., whole: _Optional[_Union[ModelFile, _Mapping]] = ..., runtime_floor: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., splittings: _Optional[_Iterable[_Union[Splitting, _Mapping]]] = ..., sample: _Optional[_Union[Sample, _Mapping]] = ..., measured_on: _Optional[_Union[RuntimeIdentity, _Mapping]] = ..., operator_order: _Optional[_Iterable[int]] = ..., batch: _Optional[int] = ..., image_input: _Optional[_Union[ImageInput, _Mapping]] = ..., labels: _Optional[_Iterable[str]] = ...) -> None: ...
+    taps: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.TensorSpec]
+    def __init__(self, format_version: _Optional[int] = ..., model_name: _Optional[str] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., whole: _Optional[_Union[ModelFile, _Mapping]] = ..., runtime_floor: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ..., splittings: _Optional[_Iterable[_Union[Splitting, _Mapping]]] = ..., sample: _Optional[_Union[Sample, _Mapping]] = ..., measured_on: _Optional[_Union[RuntimeIdentity, _Mapping]] = ..., operator_order: _Optional[_Iterable[int]] = ..., batch: _Optional[int] = ..., image_input: _Optional[_Union[ImageInput, _Mapping]] = ..., labels: _Optional[_Iterable[str]] = ..., taps: _Optional[_Iterable[_Union[_tensor_pb2.TensorSpec, _Mapping]]] = ...) -> None: ...
 
 class ImageInput(_message.Message):
     __slots__ = ("height", "width", "fit", "crop_share", "resample", "colours", "mean", "std")
