@@ -94,6 +94,9 @@ def split(
         metavar="NAME,...",
         help="Layers or tensors inside MODEL whose values leave with the answer: see docs/taps.md.",
     ),
+    tap_boundaries: bool = typer.Option(
+        False, "--tap-boundaries", help="Tap what crosses a cut, too: for `python -m dispatcher_client compare`."
+    ),
     quantize: str = _QUANTIZE,
     calibration: Optional[Path] = _CALIBRATION,
     images: Optional[str] = _IMAGES,
@@ -165,6 +168,7 @@ def split(
             groups=() if planned is None else planned.groups,
             image_input=image_input,
             labels=labels,
+            taps_boundaries=tap_boundaries,
         )
         with _progress() as on_progress:
             bundle = split_model(loaded, request, writer, tflite_runtime, sample, on_progress)

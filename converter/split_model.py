@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from converter.measurement import measure_operators
 from converter.sample import make_sample
 from converter.splitting_writer import Groups, OnProgress, run_whole, write_splittings
 from partitioning import Cut, Graph, list_cuts, resolve_cuts, split_minimax
+from partitioning.cuts import crossing_tensors
 from partitioning.ordering import narrowed
 from partitioning.runtime_floor import read_runtime_floor
 from partitioning.taps import LayerOutputs, resolve_taps, with_taps
 from protos.v1.manifest_pb2 import ImageInput, Manifest, Source
+from protos.v1.tensor_pb2 import TensorSpec
 from runtime import TfliteRuntime
 from transport.tensor_spec import Array
 
@@ -33,7 +35,8 @@ class SplitRequest:
 
     A list has the cuts of one splitting in order; an empty one leaves the model whole. `plan_text` is the plan that the
     splittings are for, its cuts as indices; the bundle keeps it. `groups`: for each list, which parts boards share.
-    `image_input`, `labels`: how photographs become the input, and its classes; the bundle keeps them.
+    `image_input`, `labels`: how photographs become the input, and its classes; the bundle keeps them. `taps_boundaries`: whether
+    what crosses a cut is a tap, too.
     """
 
     source_path: Path
@@ -46,6 +49,7 @@ class SplitRequest:
     groups: Sequence[Groups] = ()
     image_input: ImageInput | None = None
     labels: Sequence[str] = ()
+    taps_boundaries: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,15 +88,36 @@ class LoadedModel:
 
         Raises: TapError: see `partitioning.taps.resolve_taps`. BatchError: a tap has no row for each input of a batch.
         """
-        taps = resolve_taps(self.graph, names, self.layer_outputs)
+        return self._tapped(resolve_taps(self.graph, names, self.layer_outputs), names)
+
+    def tapped_at(self, cut_indices: Collection[int]) -> LoadedModel:
+        """The model whose partitions also give what crosses these cuts, under the tensors' own names.
+
+        Raises: BatchError: as `tapped`.
+        """
+        graph = self.graph
+        crossing = dict.fromkeys(t for cut in sorted(cut_indices) for t in crossing_tensors(graph, cut))
+        added = [t for t in crossing if t in graph.producer and t not in graph.leaving]
+        names = [graph.tensors[t].name for t in added]
+        return self._tapped([*graph.taps, *added], [*self.tap_names, *names])
+
+    def _tapped(self, taps: Sequence[int], names: Sequence[str]) -> LoadedModel:
         shapes = {name: self.graph.tensors[t].usual_shape for name, t in zip(names, taps)}
         odd = [f"{name} {list(shape)}" for name, shape in shapes.items() if not shape or shape[0] % self.batch]
         if self.batch > 1 and odd:
             raise BatchError(
-                f"these taps have no row for each of {self.batch} inputs: {', '.join(odd)}. Drop them, or split without --batch."
+                f"these taps have no row for each of {self.batch} inputs: {', '.join(odd)}. Tap others, or split without --batch."
             )
         graph = with_taps(self.graph, taps)
         return replace(self, graph=graph, cuts=list_cuts(graph), tap_names=tuple(names))
+
+    @property
+    def tap_specs(self) -> list[TensorSpec]:
+        """The taps as the manifest describes them: the alias is what each was asked for by."""
+        specs = [tensor_spec(self.graph, t) for t in self.graph.taps]
+        for spec, name in zip(specs, self.tap_names):
+            spec.alias = name
+        return specs
 
 
 def split_model(
@@ -110,14 +135,18 @@ def split_model(
         on_progress: hears (what is done, share done or None).
     Raises: CutError, InfeasibleSplitError: see partitioning. VerificationError: a partition computes other bits.
     """
-    graph = model.graph
     manifest = _manifest(model, request, runtime)
     # The wish is checked before anything is run: a wrong name must not cost a measurement.
-    cut_lists = [resolve_cuts(graph, model.cuts, names, model.layer_ops) for names in request.cut_lists]
-    on_progress("running the whole model", None)
-    whole = run_whole(graph, model.data, runtime, request.threads, make_sample(graph, sample))
+    cut_lists = [resolve_cuts(model.graph, model.cuts, names, model.layer_ops) for names in request.cut_lists]
+    inputs = make_sample(model.graph, sample)
     if request.n_parts is not None:
-        cut_lists = [_equal_times(model, request, runtime, whole.inputs, on_progress)]
+        cut_lists = [_equal_times(model, request, runtime, inputs, on_progress)]
+    if request.taps_boundaries:
+        model = model.tapped_at({cut for cuts in cut_lists for cut in cuts})
+    graph = model.graph
+    manifest.taps.extend(model.tap_specs)
+    on_progress("running the whole model", None)
+    whole = run_whole(graph, model.data, runtime, request.threads, inputs)
     manifest.whole.CopyFrom(writer.add_model(model.data, "whole"))
     manifest.whole.time_s = whole.time_s
     manifest.splittings.extend(
@@ -151,9 +180,6 @@ def _manifest(model: LoadedModel, request: SplitRequest, runtime: TfliteRuntime)
     outputs = {graph.aliases.get(t, ""): t for t in graph.outputs}
     # The author's order where the converter kept it; TFLite sorts outputs by name.
     in_order = [outputs[name] for name in model.output_names if name in outputs]
-    taps = [tensor_spec(graph, t) for t in graph.taps]
-    for spec, name in zip(taps, model.tap_names):
-        spec.alias = name
     operator_order = [op.source_index for op in graph.operators]
     manifest = Manifest(
         operator_order=operator_order if operator_order != sorted(operator_order) else [],
@@ -168,7 +194,6 @@ def _manifest(model: LoadedModel, request: SplitRequest, runtime: TfliteRuntime)
         runtime_floor=read_runtime_floor(graph),
         inputs=[tensor_spec(graph, t) for t in dict.fromkeys(graph.inputs)],
         outputs=[tensor_spec(graph, t) for t in dict.fromkeys([*in_order, *graph.outputs])],
-        taps=taps,
         measured_on=runtime.identity,
         batch=model.batch if model.batch > 1 else 0,  # left out, so that bundles without a batch stay as they were
         labels=request.labels,

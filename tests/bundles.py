@@ -28,6 +28,7 @@ def make_bundle(
     batch: int = 1,
     groups: Sequence[Groups] = (),
     taps: Sequence[str] = (),
+    taps_boundaries: bool = False,
 ) -> Bundle:
     """Splits a zoo model into a new bundle at `out`; without `parts` and `cut_lists` it has one partition."""
     sample = zoo.inputs(name) if batch == 1 else None
@@ -40,6 +41,7 @@ def make_bundle(
         batch=batch,
         groups=groups,
         taps=taps,
+        taps_boundaries=taps_boundaries,
     )
 
 
@@ -55,10 +57,19 @@ def split_file(
     image_input: ImageInput | None = None,
     labels: Sequence[str] = (),
     taps: Sequence[str] = (),
+    taps_boundaries: bool = False,
 ) -> Bundle:
     """Splits a .tflite file into a new bundle at `out`."""
     request = SplitRequest(
-        model, "tflite", "as-is", parts, cut_lists, groups=groups, image_input=image_input, labels=labels
+        model,
+        "tflite",
+        "as-is",
+        parts,
+        cut_lists,
+        groups=groups,
+        image_input=image_input,
+        labels=labels,
+        taps_boundaries=taps_boundaries,
     )
     runtime = load_runtime()
     with BundleWriter(out) as writer, tempfile.TemporaryDirectory() as work_dir:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bundle import open_bundle
+from converter.errors import BatchError
 from converter.layer_names import KerasLayer, find_outputs
 from converter.verification import verify_bundle
 from partitioning import TapError
@@ -63,3 +65,21 @@ def test_of_layers_in_one_operator_the_last_one_is_held() -> None:
     found = find_outputs([["m/relu/Relu;m/norm/add;m/conv/convolution"]], layers)
     assert found.held == {"x": -1, "relu": 0, "drop": 0}
     assert found.fused == {"conv": "relu", "norm": "relu", "gone": ""}
+
+
+def test_boundaries_that_several_splittings_share_are_tapped_once_and_asked_for_taps_keep_their_names(
+    tmp_path: Path,
+) -> None:
+    bundle = make_bundle(
+        tmp_path / "parts", "residual", "int8", cut_lists=[["9"], ["9", "20"]], taps=["re_lu_1"], taps_boundaries=True
+    )
+    names = [spec.alias for spec in bundle.manifest.taps]
+    assert names[0] == "re_lu_1"
+    assert len(names) == len(set(names)) > 2
+    assert verify_bundle(bundle, load_runtime()).is_identical
+
+
+def test_tap_without_a_row_for_each_input_of_a_batch_is_refused() -> None:
+    model = load_zoo_model("residual", "float32")
+    with pytest.raises(BatchError, match=r"no row for each of 3 inputs: re_lu_1 .* split without --batch"):
+        replace(model, batch=3).tapped(["re_lu_1"])
