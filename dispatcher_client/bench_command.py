@@ -12,7 +12,7 @@ from bundle import open_bundle
 from dispatcher_client.bench import ReplyLog, run_bench
 from dispatcher_client.bench_cost import CostMeter, measure_one_board
 from dispatcher_client.bench_inputs import inputs_to_compare, split_inputs
-from dispatcher_client.bench_plot import plot_bench, require_plots
+from dispatcher_client.bench_plot import plot_bench
 from dispatcher_client.bench_table import show_cost, show_effects, show_figures
 from dispatcher_client.command_options import (
     BOARDS,
@@ -28,6 +28,7 @@ from dispatcher_client.command_options import (
 )
 from dispatcher_client.dispatcher import Dispatcher
 from dispatcher_client.micro_batches import single_specs
+from dispatcher_client.plots import require_plots
 from dispatcher_client.tracing import write_trace
 from fleet.inventory import parse_boards
 from fleet.options import CREDENTIALS, INSECURE

@@ -10,31 +10,18 @@ import numpy as np
 
 from dispatcher_client.bench import BenchFigures
 from dispatcher_client.chain import ReplyReport
-from dispatcher_client.errors import InputError, MissingExtraError
+from dispatcher_client.plots import save, unframe
 from dispatcher_client.tracing import FrameTimeline, timelines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_FORMATS = ("svg", "png", "pdf")
 _MS = 1e3
 _SHOWN_FRAMES = 12
 _ROW_INCH = 0.34
 _WIDTH_INCH = 11.0
 # Legible to those who cannot tell red from green, and in grey.
 _WAIT, _COMPUTE, _CODING, _SEND = "#d9d9d9", "#4477aa", "#ccbb44", "#66ccee"
-
-
-def require_plots(path: Path | None) -> None:
-    """Before a run. Raises: InputError: another ending. MissingExtraError: matplotlib is not installed."""
-    if path is None:
-        return
-    if path.suffix.lower().lstrip(".") not in _FORMATS:
-        raise InputError(f"{path} ends with {path.suffix or 'nothing'}; expected .svg, .png or .pdf.")
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("plots need matplotlib: pip install 'boardline[planner]'.") from error
 
 
 def plot_bench(figures: BenchFigures, loaded: Sequence[ReplyReport], path: Path) -> None:
@@ -53,10 +40,7 @@ def plot_bench(figures: BenchFigures, loaded: Sequence[ReplyReport], path: Path)
     _draw_stages(stages, figures)
     _draw_latencies(latencies, figures, loaded)
     _draw_pipeline(pipeline, figures, timelines(loaded))
-    try:
-        figure.savefig(path, dpi=130)
-    except OSError as error:
-        raise InputError(f"the picture cannot be written to {path}: {error.strerror or error}.") from error
+    save(figure, path)
 
 
 def _labels(figures: BenchFigures) -> list[str]:
@@ -79,7 +63,7 @@ def _draw_stages(axes: Axes, figures: BenchFigures) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("ms per frame at full load (medians)")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.02), ncols=4, frameon=False, fontsize=8, borderaxespad=-1.2)
-    _unframe(axes)
+    unframe(axes)
 
 
 def _draw_latencies(axes: Axes, figures: BenchFigures, loaded: Sequence[ReplyReport]) -> None:
@@ -98,7 +82,7 @@ def _draw_latencies(axes: Axes, figures: BenchFigures, loaded: Sequence[ReplyRep
     axes.set_xlabel("latency in ms, from sending a frame to its answer")
     axes.set_ylabel("share of frames")
     axes.legend(loc="center left", frameon=False, fontsize=8)
-    _unframe(axes)
+    unframe(axes)
 
 
 def _draw_pipeline(axes: Axes, figures: BenchFigures, found: Sequence[FrameTimeline]) -> None:
@@ -128,11 +112,4 @@ def _draw_pipeline(axes: Axes, figures: BenchFigures, found: Sequence[FrameTimel
     axes.invert_yaxis()
     uncertainty_ms = max((f.uncertainty_s for f in shown), default=0.0) * _MS
     axes.set_xlabel(f"ms; frames by number, boards' clocks aligned to {uncertainty_ms:.1f} ms or better")
-    _unframe(axes)
-
-
-def _unframe(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
-    axes.xaxis.label.set_fontsize(8)
-    axes.yaxis.label.set_fontsize(8)
+    unframe(axes)

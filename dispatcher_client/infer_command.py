@@ -25,7 +25,7 @@ from dispatcher_client.command_options import (
 from dispatcher_client.dispatcher import Dispatcher
 from dispatcher_client.errors import InputError, MissingExtraError, OptionError
 from dispatcher_client.tracing import TraceRecorder
-from dispatcher_client.values import Values, json_numbers, public_name
+from dispatcher_client.values import Values, json_numbers, named_answer
 from fleet.inventory import parse_boards
 from fleet.options import CREDENTIALS, INSECURE
 from terminal import print_error, print_json, print_table, progress
@@ -147,7 +147,7 @@ def _show_photographs(chain: Dispatcher, paths: Sequence[Path], top: int | None,
 def _show_answer(chain: Dispatcher, values: Values, output_file: Path | None, as_json: bool) -> None:
     with chain:
         answer = chain.infer(values)
-    named = answer if isinstance(answer, dict) else {public_name(chain.manifest.outputs[0]): answer}
+    named = named_answer(chain.manifest, answer)
     if output_file is not None:
         _write_answer(output_file, named)
     if as_json:

@@ -69,6 +69,11 @@ def from_tensors(specs: Sequence[TensorSpec], tensors: Mapping[str, Array], is_r
     return answers if len(specs) > 1 else next(iter(answers.values()))
 
 
+def named_answer(manifest: Manifest, answer: Answer) -> dict[str, Array]:
+    """An answer as a dict, also of a model with one output."""
+    return answer if isinstance(answer, dict) else {public_name(manifest.outputs[0]): answer}
+
+
 def arrays_in_order(specs: Sequence[TensorSpec], values: Values) -> list[Array]:
     """An application's arrays as they are, in the model's order. Raises: InputError: a wrong, missing or unknown name."""
     expected = "; ".join(map(describe, specs))

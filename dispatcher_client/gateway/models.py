@@ -10,7 +10,7 @@ from dispatcher_client.async_dispatcher import AsyncDispatcher
 from dispatcher_client.errors import OverloadedError
 from dispatcher_client.gateway.errors import RequestError, UnknownModelError
 from dispatcher_client.gateway.tensors import datatype_name, datatype_of
-from dispatcher_client.values import arrays_in_order, public_name
+from dispatcher_client.values import arrays_in_order, named_answer, public_name
 from protos.v1.tensor_pb2 import TensorSpec
 from transport.tensor_spec import Array
 
@@ -81,9 +81,9 @@ class ServedModel:
         self._check_datatypes(request.inputs)
         wanted = self._wanted(request.outputs)
         answer = await self.chain.infer(request.inputs, request.timeout_s)
-        by_name = answer if isinstance(answer, dict) else {public_name(self.chain.manifest.outputs[0]): answer}
+        named = named_answer(self.chain.manifest, answer)
         return InferAnswer(
-            self.name, self.version, request.id, {name: by_name[public_name(spec)] for name, spec in wanted.items()}
+            self.name, self.version, request.id, {name: named[public_name(spec)] for name, spec in wanted.items()}
         )
 
     def _check_datatypes(self, inputs: Mapping[str, Array]) -> None:
