@@ -91,14 +91,20 @@ class LoadedModel:
         return self._tapped(resolve_taps(self.graph, names, self.layer_outputs), names)
 
     def tapped_at(self, cut_indices: Collection[int]) -> LoadedModel:
-        """The model whose partitions also give what crosses these cuts, under the tensors' own names.
+        """The model whose partitions also give what crosses these cuts, under the layers' names or the tensors' own.
 
         Raises: BatchError: as `tapped`.
         """
         graph = self.graph
         crossing = dict.fromkeys(t for cut in sorted(cut_indices) for t in crossing_tensors(graph, cut))
         added = [t for t in crossing if t in graph.producer and t not in graph.leaving]
-        names = [graph.tensors[t].name for t in added]
+        layer_of = {
+            op_index: name for name, op_index in reversed([*self.layer_outputs.held.items()])
+        }  # the first, of several
+        names = [
+            layer_of.get(op.op_index, graph.tensors[t].name) if len(op.outputs) == 1 else graph.tensors[t].name
+            for t, op in ((t, graph.operators[graph.producer[t]]) for t in added)
+        ]
         return self._tapped([*graph.taps, *added], [*self.tap_names, *names])
 
     def _tapped(self, taps: Sequence[int], names: Sequence[str]) -> LoadedModel:

@@ -60,7 +60,7 @@ class ChangeTally:
     def note(self, exact: Array, changed: Array) -> None:
         """Takes one input's two answers into account, as the output's tensor has them."""
         if not self._n_answers:
-            self._shape, self._top1_axis = exact.shape, _class_axis(self._spec, exact)
+            self._shape, self._top1_axis = exact.shape, class_axis(self._spec, exact)
         exact = dequantize(self._spec, exact).astype(np.float64)
         changed = dequantize(self._spec, changed).astype(np.float64)
         self._n_answers += 1
@@ -104,7 +104,7 @@ def largest_difference(one: Array, other: Array) -> float:
     return float(np.max(np.where(np.isnan(difference), math.inf, difference), initial=0.0))
 
 
-def _class_axis(spec: TensorSpec, answer: Array) -> int | None:
+def class_axis(spec: TensorSpec, answer: Array) -> int | None:
     """The only axis along which there are several elements; None: no vector, or one of whole numbers, which are no scores."""
     is_real = spec.HasField("quantization") or np.issubdtype(answer.dtype, np.floating)
     long_axes = [axis for axis, size in enumerate(answer.shape) if size != 1]

@@ -1,4 +1,4 @@
-"""The client's command line: deploy, infer, bench, profile, status, top, undeploy, drain, watch, serve, certs, boards."""
+"""The client's command line: deploy, infer, bench, compare, profile, status, top, undeploy, drain, watch, serve, certs, boards."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from dispatcher_client.command_options import (
     TIMEOUT,
     shown_uploads,
 )
+from dispatcher_client.compare_command import compare
 from dispatcher_client.deployment import deploy as deploy_bundle
 from dispatcher_client.drain_command import drain
 from dispatcher_client.errors import DispatcherError, OptionError
@@ -129,6 +130,7 @@ def deploy(
 
 app.command()(infer)
 app.command()(bench)
+app.command()(compare)
 app.command()(profile)
 
 

@@ -66,6 +66,10 @@ class ProfilingError(DispatcherError):
     """A model cannot be measured on the boards: it is none, or a link gives no figures."""
 
 
+class ComparisonError(DispatcherError):
+    """A chain cannot be compared with a model: that is none, or runs nowhere here."""
+
+
 def own_instance(error: DispatcherError) -> DispatcherError:
     """The same error for one more who waits: raised by several threads, one instance would collect all their tracebacks."""
     return copy.copy(error)

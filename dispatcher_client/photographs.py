@@ -66,6 +66,12 @@ def as_input(manifest: Manifest, photograph: Image.Image | npt.NDArray[np.uint8]
         raise InputError(f"the image cannot become an input: {error}.") from error
 
 
+def read_input(manifest: Manifest, path: Path) -> Array:
+    """As `as_input`, of a file. Raises: PhotographError: it cannot be read. InputError: as `as_input`."""
+    require_image_input(manifest)
+    return _shaped(manifest, read_photograph(path, manifest.image_input))
+
+
 def best_classes(manifest: Manifest, answer: Answer, count: int = TOP) -> tuple[SeenClass, ...]:
     """The classes of a single answer, the likeliest first.
 
@@ -96,7 +102,7 @@ def classify_photographs(
     def inputs() -> Iterator[Array]:
         for path in map(Path, paths):
             try:
-                values = _shaped(manifest, read_photograph(path, manifest.image_input))
+                values = read_input(manifest, path)
             except PhotographError as error:
                 taken.append(SeenPhotograph(path, error=str(error)))
             else:

@@ -233,6 +233,28 @@ def test_every_splitting_is_shown_and_verified(convert: Convert, tmp_path: Path)
     assert "2 partitions against the whole model" in verified.out
 
 
+def test_taps_are_recorded_and_verified(convert: Convert, tmp_path: Path) -> None:
+    out = tmp_path / "parts"
+    done = convert(
+        "split", RESIDUAL, "--parts", "2", "--taps", "re_lu_1, max_pooling2d_1", "--tap-boundaries", "--out", out
+    )
+    assert done.code == 0, done.err
+    bundle = open_bundle(out)
+    names = [spec.alias for spec in bundle.manifest.taps]
+    assert names[:2] == ["re_lu_1", "max_pooling2d_1"]
+    (splitting,) = bundle.splittings
+    crossing = {spec.name for spec in splitting.partitions[0].leaving}
+    assert crossing <= {spec.name for spec in bundle.manifest.taps}
+    verified = convert("verify", out, "--json")
+    assert json.loads(verified.out)["identical"] is True
+    refused(convert("split", RESIDUAL, "--parts", "2", "--taps", "re_lu_1,,x", "--out", out), "--taps is 're_lu_1,,x'")
+    refused(
+        convert("split", RESIDUAL, "--parts", "2", "--taps", "re_lu_0", "--out", tmp_path / "other"),
+        "tap 're_lu_0' is neither a layer nor a tensor",
+        "Near matches: re_lu_",
+    )
+
+
 def test_sample_is_the_first_of_the_calibration_data(convert: Convert, tmp_path: Path) -> None:
     (image,) = zoo.inputs("residual").values()
     np.save(tmp_path / "images.npy", np.concatenate([image, image + 1]))

@@ -13,6 +13,7 @@ from converter.errors import BatchError
 from converter.layer_names import KerasLayer, find_outputs
 from converter.verification import verify_bundle
 from partitioning import TapError
+from partitioning.taps import LayerOutputs
 from runtime import load_runtime
 from tests.bundles import load_zoo_model, make_bundle
 
@@ -83,3 +84,11 @@ def test_tap_without_a_row_for_each_input_of_a_batch_is_refused() -> None:
     model = load_zoo_model("residual", "float32")
     with pytest.raises(BatchError, match=r"no row for each of 3 inputs: re_lu_1 .* split without --batch"):
         replace(model, batch=3).tapped(["re_lu_1"])
+
+
+def test_boundaries_are_named_by_the_first_layer_that_they_are_the_output_of() -> None:
+    model = load_zoo_model("residual", "float32")
+    (tensor,) = model.graph.operators[8].outputs
+    layers = LayerOutputs({"relu": 8, "dropout": 8, "elsewhere": 3})
+    assert replace(model, layer_outputs=layers).tapped_at([9]).tap_names[-1] == "relu"
+    assert model.tapped_at([9]).tap_names[-1] == model.graph.tensors[tensor].name
