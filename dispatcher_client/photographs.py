@@ -24,7 +24,7 @@ from bundle.labels import count_classes
 from bundle.photographs import list_photographs, photograph_values, read_photograph
 from dispatcher_client.dispatcher import Dispatcher
 from dispatcher_client.errors import InputError
-from dispatcher_client.values import Answer
+from dispatcher_client.values import Answer, named_answer, public_name
 from protos.v1.manifest_pb2 import Manifest
 from transport.tensor_spec import Array, numpy_dtype
 
@@ -73,12 +73,12 @@ def read_input(manifest: Manifest, path: Path) -> Array:
 
 
 def best_classes(manifest: Manifest, answer: Answer, count: int = TOP) -> tuple[SeenClass, ...]:
-    """The classes of a single answer, the likeliest first.
+    """The classes of a single answer, the likeliest first; taps are left aside.
 
     Raises: InputError: the model does not tell classes apart.
     """
     n_classes = require_classifier(manifest)
-    scores = np.asarray(answer).reshape(n_classes)
+    scores = named_answer(manifest, answer)[public_name(manifest.outputs[0])].reshape(n_classes)
     labels = manifest.labels or [str(index) for index in range(n_classes)]
     best = np.argsort(-scores.astype(np.float64), kind="stable")[
         :count

@@ -12,6 +12,7 @@ import pytest
 from bundle import Bundle
 from dispatcher_client import AsyncDispatcher, Dispatcher, OptionError, VersionMisfitError
 from dispatcher_client.micro_batches import split_batch
+from dispatcher_client.photographs import SeenPhotograph, classify_photographs
 from examples.local_boards import LocalBoards
 from fleet.inventory import Inventory
 from partitioning import Graph, extract_partition
@@ -22,6 +23,7 @@ from tests.bundles import load_zoo_model, make_bundle
 from tests.dispatcher_client.test_batches import inputs_of
 from tests.dispatcher_client.test_groups import group_plan
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole, single
+from tests.photographs import photograph, photograph_bundle
 from tests.shared_segments import share_all
 
 # Layers of the zoo's models, whose names its .tflite files keep in the tensors' names: of the first, a middle and the last
@@ -173,3 +175,14 @@ def test_another_version_must_have_the_taps_that_are_asked_for(boards: LocalBoar
         again = make_bundle(tmp_path / "again", "residual", "float32", cut_lists=[["12"]], taps=TAPS[:2])
         chain.deploy(again)
         assert named(chain, chain.infer(inputs))[TAPS[0]] == prefix_values(again, inputs)[TAPS[0]]
+
+
+def test_photographs_are_classified_whatever_taps_come_with_them(boards: LocalBoards, tmp_path: Path) -> None:
+    bundle = photograph_bundle(tmp_path / "parts", taps=TAPS[:1])
+    photograph(1).save(tmp_path / "1.png")
+    seen: list[SeenPhotograph] = []
+    for taps in ((), TAPS[:1]):
+        with Dispatcher(bundle, boards.named, taps=taps) as chain:
+            seen += classify_photographs(chain, [tmp_path / "1.png"], 3)
+    assert seen[0].classes == seen[1].classes
+    assert len(seen[0].classes) == 3
