@@ -13,6 +13,7 @@ from bundle import Plan, open_bundle
 from bundle.directory import MANIFEST_NAME
 from bundle.plan_file import read_plan
 from converter import planning_options as options
+from converter.command_options import JSON
 from converter.errors import OptionError
 from converter.planned_split import PlannedSplit, parse_names, resolve_plan
 from converter.split_model import LoadedModel
@@ -57,7 +58,7 @@ def plan(
     fresh: bool = options.FRESH,
     credentials_dir: Optional[Path] = CREDENTIALS,
     insecure: bool = INSECURE,
-    as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
+    as_json: bool = JSON,
 ) -> None:
     """Say which part of the model should run on which board, how fast that is, and why nothing is faster.
 

@@ -14,8 +14,11 @@ import h5py
 import numpy as np
 import pytest
 
+from converter.cli import main
 from converter.model_source import SourceKind, recognise_model
 from converter.worker_request import WorkerRequest
+from tests import zoo
+from tests.converter.commands import Convert, Outcome
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parent.parent
@@ -153,3 +156,22 @@ def keras2_conversions(keras2_models: Path, calibration: Path, tmp_path_factory:
     requests.append(WorkerRequest(custom, SourceKind.KERAS2, directory / "custom"))
     convert_many(requests, directory / "plan.json", keras2=True)
     return directory
+
+
+@pytest.fixture(scope="session")
+def residual() -> None:
+    """Makes the model that `commands.RESIDUAL` names."""
+    zoo.load("residual", "int8")
+
+
+@pytest.fixture
+def convert(residual: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Convert:
+    """Runs a command as `python -m converter` does, in this process."""
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["converter", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        return Outcome(int(exit_.value.code or 0), *capsys.readouterr())
+
+    return run

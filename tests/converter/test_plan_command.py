@@ -18,13 +18,12 @@ import yaml
 from bundle import Bundle, Plan, PlannedChain, PlannedStage, open_bundle
 from bundle.plan import PlannedSegment
 from bundle.plan_file import read_plan, render_plan
-from converter.cli import main
 from dispatcher_client import Dispatcher
 from examples.local_boards import LocalBoards
 from planner import revision
 from planner.shared_plan import planned_segments
 from tests.bundles import load_zoo_model, zoo_file
-from tests.converter.test_cli import Convert, Outcome, refused
+from tests.converter.commands import Convert, refused
 from tests.dispatcher_client.whole_model import named, random_inputs, run_whole, single
 from tests.planner.on_boards import dense_file, trials_on
 from tests.shared_segments import share_all
@@ -37,19 +36,6 @@ QUICK = ("--confidence", "0.5", "--budget-s", "0.05")
 def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether a noisy machine agrees with itself is not what these tests ask."""
     monkeypatch.setattr(revision, "_MAX_ROUNDS", 2)
-
-
-@pytest.fixture
-def convert(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Convert:
-    """Runs a command as `python -m converter` does, in this process."""
-
-    def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["converter", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        return Outcome(int(exit_.value.code or 0), *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture(scope="session")
