@@ -19,6 +19,7 @@ from benchmarks.boards.leftovers import remove_cluster
 from benchmarks.boards.network import NAMESPACES, Port, board_host, dispatcher_port, make_network
 from benchmarks.boards.ownership import namespace_name, new_cluster_id
 from benchmarks.boards.spec import DISPATCHER
+from dispatcher_client.discovery import MOST_NAMES
 from examples.local_boards import LocalFleet, local_fleet
 from examples.local_process import LocalProcess
 from fleet.inventory import load_boards
@@ -237,8 +238,8 @@ def test_lies_get_neither_into_the_draft_nor_at_the_terminal(scan: Scan, tmp_pat
 @pytest.mark.parametrize("liar", ["flood"], indirect=True)
 @pytest.mark.usefixtures("liar")
 def test_names_beyond_the_bound_are_counted_and_not_looked_at(scan: Scan) -> None:
-    done = scan("--seconds", "2")
-    assert done.returncode == 1
+    done = scan("--seconds", "2", "--json")
+    assert len(json.loads(done.stdout)) <= MOST_NAMES  # some may have had their addresses read in time, or none
     found = re.search(r"(\d+) more names were announced", done.stderr)
     assert found is not None
     assert 0 < int(found[1]) <= FLOOD_NAMES
