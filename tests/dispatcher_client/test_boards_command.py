@@ -27,6 +27,8 @@ from tests.dispatcher_client.hostile_announcer import FLOOD_NAMES
 from transport.credentials import ENVIRONMENT_VARIABLE
 
 TIMEOUT_S = 60
+# Whoever has just multicast an answer, as boards do when they start, gives it again a second later at the earliest.
+LISTENS = "3"
 PORT = 50051
 MACHINES = ("pi1", "pi2", "stranger")
 HOSTS = {name: board_host(index) for index, name in enumerate(MACHINES)}
@@ -116,7 +118,7 @@ def rows(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
 
 def test_scan_drafts_the_boards_that_show_their_certificates(scan: Scan, start_node: Start, tmp_path: Path) -> None:
     start_node("pi2")
-    done = scan("--seconds", "1", "--output", str(tmp_path / "boards.yaml"))
+    done = scan("--seconds", LISTENS, "--output", str(tmp_path / "boards.yaml"))
     assert done.returncode == 0, done.stderr
     assert [(b.name, str(b.address)) for b in load_boards(tmp_path / "boards.yaml")] == [
         ("pi1", f"{HOSTS['pi1']}:{PORT}"),
@@ -128,7 +130,7 @@ def test_scan_drafts_the_boards_that_show_their_certificates(scan: Scan, start_n
 
 @pytest.mark.usefixtures("pi1")
 def test_scan_says_what_boards_are(scan: Scan) -> None:
-    (row,) = rows(scan("--seconds", "1", "--json")).values()
+    (row,) = rows(scan("--seconds", LISTENS, "--json")).values()
     assert row["cores"] == len(os.sched_getaffinity(0))
     assert row["architecture"] == os.uname().machine
     assert row["runtime"].startswith("ai-edge-litert ")
@@ -137,7 +139,7 @@ def test_scan_says_what_boards_are(scan: Scan) -> None:
 
 @pytest.mark.usefixtures("pi1")
 def test_scan_without_credentials_asks_nobody_and_says_so(scan: Scan, tmp_path: Path) -> None:
-    done = scan("--seconds", "1", "--json", "--output", str(tmp_path / "boards.yaml"), asks=False)
+    done = scan("--seconds", LISTENS, "--json", "--output", str(tmp_path / "boards.yaml"), asks=False)
     assert done.returncode == 0, done.stderr
     assert rows(done)["pi1"]["state"] == "unverified"
     assert "Unverified: nobody has asked for its certificate" in (tmp_path / "boards.yaml").read_text()
@@ -145,7 +147,7 @@ def test_scan_without_credentials_asks_nobody_and_says_so(scan: Scan, tmp_path: 
 
 def test_board_of_another_authority_is_refused_and_left_out(scan: Scan, start_node: Start, tmp_path: Path) -> None:
     start_node("pi2", credentials=LocalFleet(tmp_path / "other").board("pi2"))
-    done = scan("--seconds", "1", "--json", "--output", str(tmp_path / "boards.yaml"))
+    done = scan("--seconds", LISTENS, "--json", "--output", str(tmp_path / "boards.yaml"))
     assert done.returncode == 1
     assert {name: row["state"] for name, row in rows(done).items()} == {"pi1": "verified", "pi2": "refused"}
     assert "certificates of one authority" in rows(done)["pi2"]["why"]
@@ -156,7 +158,7 @@ def test_board_of_another_authority_is_refused_and_left_out(scan: Scan, start_no
 def test_board_with_anothers_certificate_or_none_is_refused(scan: Scan, start_node: Start) -> None:
     start_node("pi2", name="pi3", credentials=local_fleet().board("pi2"))
     start_node("stranger", "--insecure", name="pi4")
-    done = scan("--seconds", "1", "--json")
+    done = scan("--seconds", LISTENS, "--json")
     assert done.returncode == 1
     assert {name: row["state"] for name, row in rows(done).items()} == {
         "pi1": "verified",
@@ -171,7 +173,7 @@ def test_two_boards_of_one_name_are_both_seen_and_one_is_drafted(
 ) -> None:
     assert pi1.said[1] == "pi1"
     assert start_node("pi2", name="pi1").said[1] == "pi1-2"
-    done = scan("--seconds", "1", "--output", str(tmp_path / "boards.yaml"))
+    done = scan("--seconds", LISTENS, "--output", str(tmp_path / "boards.yaml"))
     assert done.stdout.count("verified") == 2
     assert len(load_boards(tmp_path / "boards.yaml")) == 1
     assert "pi1 is above already" in (tmp_path / "boards.yaml").read_text()
@@ -181,7 +183,7 @@ def test_board_that_was_killed_is_not_found(scan: Scan, start_node: Start) -> No
     node = start_node("pi2")
     node.process.kill()
     node.process.wait(TIMEOUT_S)
-    assert list(rows(scan("--seconds", "1", "--json"))) == ["pi1"]
+    assert list(rows(scan("--seconds", LISTENS, "--json"))) == ["pi1"]
 
 
 def test_board_takes_its_announcement_back_when_it_drains_and_when_it_stops(
@@ -249,10 +251,10 @@ def test_names_beyond_the_bound_are_counted_and_not_looked_at(scan: Scan) -> Non
 def test_draft_takes_no_files_place_unless_it_is_told_to(scan: Scan, tmp_path: Path) -> None:
     output = tmp_path / "boards.yaml"
     output.write_text("mine")
-    refused = scan("--seconds", "1", "--output", str(output))
+    refused = scan("--seconds", LISTENS, "--output", str(output))
     assert (refused.returncode, output.read_text()) == (1, "mine")
     assert "--force" in refused.stderr
-    assert scan("--seconds", "1", "--output", str(output), "--force").returncode == 0
+    assert scan("--seconds", LISTENS, "--output", str(output), "--force").returncode == 0
     assert len(load_boards(output)) == 1
 
 
@@ -261,7 +263,7 @@ def test_scan_of_another_network_finds_nobody_and_says_what_to_do(scan: Scan) ->
     done = scan("--seconds", "0.5", "--interface", "lo")
     assert done.returncode == 1
     assert "--announce" in done.stderr
-    assert scan("--seconds", "1", "--interface", "eth0").returncode == 0
+    assert scan("--seconds", LISTENS, "--interface", "eth0").returncode == 0
 
 
 def test_interface_that_is_not_there_is_refused_with_those_that_are(scan: Scan) -> None:
