@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 import typer
 
 from dispatcher_client.command_options import JSON, require_directory
-from dispatcher_client.errors import DiscoveryError, InputError, MissingExtraError
+from dispatcher_client.errors import DiscoveryError, InputError
+from dispatcher_client.extras import extra
 from fleet.event_loop import run_in_loop
 from fleet.options import CREDENTIALS
 from terminal import command_app, print_json, print_table, stderr
@@ -25,10 +25,8 @@ boards_app = command_app("Finds boards on the local network.")
 @boards_app.callback()
 def require_zeroconf() -> None:
     """Raises: MissingExtraError."""
-    if importlib.util.find_spec("zeroconf") is None:
-        raise MissingExtraError(
-            "finding boards needs the package zeroconf, which is not installed here: pip install 'boardline[discovery]'."
-        )
+    with extra("discovery", "finding boards needs"):
+        from dispatcher_client import discovery  # noqa: F401
 
 
 @boards_app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Optional
 
 import typer
 
-from dispatcher_client.errors import MissingExtraError, OptionError
+from dispatcher_client.errors import OptionError
+from dispatcher_client.extras import extra
 from fleet.inventory import load_inventory
 from terminal import command_app, print_json, print_table
 
@@ -28,10 +28,8 @@ _DIR = typer.Argument(..., metavar="DIR", help="The fleet's directory on the mac
 @certs.callback()
 def require_cryptography() -> None:
     """Raises: MissingExtraError."""
-    if importlib.util.find_spec("cryptography") is None:
-        raise MissingExtraError(
-            "certificates need the package cryptography, which is not installed here: pip install 'boardline[client]'."
-        )
+    with extra("client", "certificates need"):
+        import cryptography  # noqa: F401
 
 
 @certs.command()

@@ -14,7 +14,8 @@ from bundle import Bundle, open_bundle
 from dispatcher_client.bench_inputs import split_inputs
 from dispatcher_client.command_options import BOARDS, BUNDLE, JSON, PLAN, TIMEOUT, read_values, require_directory
 from dispatcher_client.dispatcher import Dispatcher
-from dispatcher_client.errors import ComparisonError, MissingExtraError, OptionError
+from dispatcher_client.errors import ComparisonError, OptionError
+from dispatcher_client.extras import extra
 from dispatcher_client.micro_batches import single_specs
 from dispatcher_client.placement import place_chains
 from dispatcher_client.plots import require_plots
@@ -76,14 +77,11 @@ def compare(
 
     Example: python -m dispatcher_client compare parts/ --boards boards.yaml --against model.tflite --data photos/
     """
-    try:  # an application needs none of this, and a small client does not install it
+    # an application needs none of this, and a small client does not install it
+    with extra("planner", "comparing needs"):
         from dispatcher_client.comparison.compare import compare_chains
         from dispatcher_client.comparison.plot import plot_comparison
         from dispatcher_client.comparison.report import Comparison, show_comparison
-    except ImportError as error:
-        raise MissingExtraError(
-            f"comparing needs the package {error.name}, which is not installed here: pip install 'boardline[planner]'."
-        ) from error
     require_plots(plot)
     require_directory(plot, "the picture")
     credentials = choose_credentials(credentials_dir, insecure)
@@ -171,12 +169,8 @@ def _read_data(opened: Bundle, paths: Sequence[Path]) -> _Data:
 
 def _read_photographs(opened: Bundle, paths: Sequence[Path]) -> _Data:
     """They are read again each time, not kept: a directory of them may be larger than memory."""
-    try:
+    with extra("photographs", "reading photographs needs"):
         from dispatcher_client.photographs import find_photographs, read_input, require_image_input
-    except ImportError as error:
-        raise MissingExtraError(
-            f"reading photographs needs {error.name}, which is not installed here: pip install 'boardline[photographs]'."
-        ) from error
     require_image_input(opened.manifest)
     found = find_photographs(paths)
     (spec,) = opened.manifest.inputs

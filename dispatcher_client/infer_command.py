@@ -23,7 +23,8 @@ from dispatcher_client.command_options import (
     require_directory,
 )
 from dispatcher_client.dispatcher import Dispatcher
-from dispatcher_client.errors import InputError, MissingExtraError, OptionError
+from dispatcher_client.errors import InputError, OptionError
+from dispatcher_client.extras import extra
 from dispatcher_client.tracing import TraceRecorder
 from dispatcher_client.values import Values, json_numbers, named_answer
 from fleet.inventory import parse_boards
@@ -117,12 +118,9 @@ def _require_one_way(
 
 def _show_photographs(chain: Dispatcher, paths: Sequence[Path], top: int | None, as_json: bool) -> bool:
     """Prints what the chain sees; whether all could be read."""
-    try:  # who sends arrays needs no Pillow, and a small client does not install it
+    # who sends arrays needs no Pillow, and a small client does not install it
+    with extra("photographs", "reading photographs needs"):
         from dispatcher_client.photographs import TOP, classify_photographs, find_photographs, require_classifier
-    except ImportError as error:
-        raise MissingExtraError(
-            f"reading photographs needs {error.name}, which is not installed here: pip install 'boardline[photographs]'."
-        ) from error
     require_classifier(chain.manifest)
     found = find_photographs(paths)
     rows: list[tuple[object, ...]] = []

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dispatcher_client.errors import InputError, MissingExtraError
+from dispatcher_client.errors import InputError
+from dispatcher_client.extras import extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,10 +22,8 @@ def require_plots(path: Path | None) -> None:
         return
     if path.suffix.lower().lstrip(".") not in _FORMATS:
         raise InputError(f"{path} ends with {path.suffix or 'nothing'}; expected .svg, .png or .pdf.")
-    try:
+    with extra("planner", "plots need"):
         import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("plots need matplotlib: pip install 'boardline[planner]'.") from error
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Optional
 import typer
 
 from dispatcher_client.command_options import BOARDS, TIMEOUT
-from dispatcher_client.errors import MissingExtraError, ProfilingError
+from dispatcher_client.errors import ProfilingError
+from dispatcher_client.extras import extra
 from fleet.event_loop import run_in_loop
 from fleet.inventory import load_inventory, parse_boards
 from fleet.options import CREDENTIALS, INSECURE
@@ -40,7 +41,8 @@ def profile(
 
     Example: python -m dispatcher_client profile parts/ --boards boards.yaml
     """
-    try:  # an application needs none of this, and a small client does not install it
+    # an application needs none of this, and a small client does not install it
+    with extra("planner", "profiling needs"):
         from partitioning.errors import PartitioningError
         from planner.board_profiles import ProfileSettings, measure_codecs
         from planner.boards_plan import measure_fleet
@@ -48,10 +50,6 @@ def profile(
         from planner.profile_report import print_profile, profile_rows
         from planner.progress import shown_progress
         from planner.sources import open_model
-    except ImportError as error:
-        raise MissingExtraError(
-            f"profiling needs the package {error.name}, which is not installed here: pip install 'boardline[planner]'."
-        ) from error
     credentials = choose_credentials(credentials_dir, insecure)
     inventory = load_inventory(parse_boards(boards))
     settings = ProfileSettings(confidence, budget_s, credentials, timeout_s, fresh)

@@ -12,7 +12,8 @@ import typer
 from bundle import Bundle
 from dispatcher_client.async_dispatcher import AsyncDispatcher
 from dispatcher_client.command_options import BOARDS, CODEC, PLAN
-from dispatcher_client.errors import MissingExtraError, OptionError
+from dispatcher_client.errors import OptionError
+from dispatcher_client.extras import extra
 from dispatcher_client.model_directory import open_bundle_or_newest
 from fleet.inventory import load_inventory, parse_boards
 from fleet.options import CREDENTIALS, INSECURE
@@ -72,13 +73,9 @@ def serve(
 
     Example: python -m dispatcher_client serve --bundle parts/ --boards boards.yaml --http 127.0.0.1:8000
     """
-    try:
+    with extra("gateway", "serving needs"):
         from dispatcher_client.gateway.models import ServedModel
         from dispatcher_client.gateway.server import GatewayConfig, Tls, serve_models
-    except ImportError as error:
-        raise MissingExtraError(
-            f"serving needs the package {error.name}, which is not installed here: pip install 'boardline[gateway]'."
-        ) from error
     log_to_stderr("INFO", log_format)
     if plan is not None and len(bundles) > 1:
         raise OptionError(
