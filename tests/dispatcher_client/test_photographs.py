@@ -133,7 +133,10 @@ def test_infer_names_what_is_missing_for_photographs(
     monkeypatch.setitem(sys.modules, "PIL", None)
     status, out, err = run("infer", str(photos), "--bundle", str(bundles["int8"].path), "--boards", boards_file)
     assert (status, out) == (1, "")
-    assert "reading photographs needs the package PIL, which is not installed here: pip install 'boardline[photographs]'" in err
+    assert (
+        "reading photographs needs the package PIL, which is not installed here: pip install 'boardline[photographs]'"
+        in err
+    )
 
 
 def test_input_of_whole_numbers_gets_pixels_that_fit_it() -> None:
